@@ -1,11 +1,13 @@
 //! `chimerctl audit`: the governor's log, two rings of lines of fixed width, each of which contains the hash of the
 //! previous one.
 
+use crate::screen::{Form, complain};
 use crate::text::json;
-use crate::{Failure, file};
+use crate::{Failure, exit, file};
 use ipc::audit_line::{self, LENGTH, LINE, ORDERS, Ring, STEPS, TEXT, chain};
 use ipc::message::handover::LogIntegrity;
 use ipc::text::escape;
+use report::FORMAT;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::io::{self, Read};
@@ -63,15 +65,18 @@ impl fmt::Display for Break {
 }
 
 /// Prints the records of a ring, oldest first.
-pub fn show(path: &Path, ring: Ring, last: Option<usize>, as_json: bool) -> Result<String, Failure> {
+pub fn show(path: &Path, ring: Ring, last: Option<usize>, form: Form) -> Result<String, Failure> {
     let octets = read(path)?;
     // Not among the records, which programs read.
-    eprintln!("chimerctl: read {}", name(path));
+    complain(&format!("read {}", path.display()));
     let (records, broken) = records(&octets, ring);
     let skipped = last.map_or(0, |last| records.len().saturating_sub(last));
     let shown = records.iter().skip(skipped);
-    if as_json {
-        return Ok(json(&Value::Array(shown.map(document).collect())));
+    if form == Form::Json {
+        let records: Vec<Value> = shown.map(document).collect();
+        let broken = broken.first().map(ToString::to_string);
+        let document = json!({ "format": FORMAT, "file": path.display().to_string(), "broken": broken, "records": records });
+        return Ok(json(&document));
     }
     let mut text: String =
         shown.map(|record| escape(String::from_utf8_lossy(record.text).trim_end()) + "\n").collect();
@@ -85,12 +90,14 @@ pub fn show(path: &Path, ring: Ring, last: Option<usize>, as_json: bool) -> Resu
 }
 
 /// Checks the whole log.
-pub fn verify_file(path: &Path, as_json: bool) -> Result<String, Failure> {
+pub fn verify_file(path: &Path, form: Form) -> Result<String, Failure> {
     let octets = read(path)?;
     match verify(&octets, STEPS).and_then(|_| verify(&octets, ORDERS)) {
-        Ok((first, count)) if as_json => {
+        Ok((first, count)) if form == Form::Json => {
             let file = path.display().to_string();
-            Ok(json(&json!({ "whole": true, "file": file, "records": count, "first": first })))
+            Ok(json(
+                &json!({ "format": FORMAT, "whole": true, "file": file, "records": count, "first": first }),
+            ))
         }
         Ok((_, 0)) => Ok(format!("{}: the audit log is in order; it has no record yet\n", name(path))),
         Ok((first, count)) => {
@@ -99,7 +106,7 @@ pub fn verify_file(path: &Path, as_json: bool) -> Result<String, Failure> {
             let name = name(path);
             Ok(format!("{name}: the audit log is in order: records {first} to {last}{wrapped}\n"))
         }
-        Err(broken) => Err(Failure { text: format!("{}: {broken}", path.display()), code: 1 }),
+        Err(broken) => Err(Failure { text: format!("{}: {broken}", path.display()), code: exit::NO }),
     }
 }
 
@@ -120,7 +127,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
                 io::ErrorKind::NotFound => "has the daemon run on this host? Name its log with --file",
                 _ => "name the audit log with --file",
             };
-            Err(Failure { text: format!("{}: {error}; {remedy}", path.display()), code: 1 })
+            Err(Failure { text: format!("{}: {error}; {remedy}", path.display()), code: exit::NO })
         }
     }
 }
@@ -195,28 +202,49 @@ fn parse(slot: usize, line: &[u8]) -> Option<Record<'_>> {
     Some(Record { sequence, slot, text: line.get(..TEXT)?, hash })
 }
 
+/// Words that are never numbers, whatever they look like.
+const TEXTS: [&str; 4] = ["version", "at", "before", "after"];
+
+/// A number as a number, yes and no as a truth value, and everything else as a text.
+fn value_of(key: &str, value: &str) -> Value {
+    match value {
+        _ if TEXTS.contains(&key) => Value::from(value),
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        _ => value.parse::<i64>().map_or_else(|_| Value::from(value), Value::from),
+    }
+}
+
 fn document(record: &Record<'_>) -> Value {
     let text = String::from_utf8_lossy(record.text);
-    let words = text.split_whitespace().filter_map(|word| word.split_once('='));
+    // Of a line without a blank at its end, the last word may lack its end.
+    let is_cut = !record.text.ends_with(b" ");
+    let whole = text.rsplit_once(' ').filter(|_| is_cut).map_or(&*text, |(whole, _)| whole);
+    let words = whole.split_whitespace().filter_map(|word| word.split_once('='));
     let mut document: Map<String, Value> = Map::new();
     for (key, value) in words {
-        // A word that occurs twice (before and after a change) is a list.
+        let value = value_of(key, value);
+        // A word that occurs twice is a list.
         match document.get_mut(key) {
-            Some(Value::Array(list)) => list.push(Value::from(value)),
-            Some(first) => *first = Value::Array(vec![first.take(), Value::from(value)]),
+            Some(Value::Array(list)) => list.push(value),
+            Some(first) => *first = Value::Array(vec![first.take(), value]),
             None => {
-                document.insert(key.to_owned(), Value::from(value));
+                document.insert(key.to_owned(), value);
             }
         }
     }
     document.insert("sequence".to_owned(), Value::from(record.sequence));
     document.insert("line".to_owned(), Value::from(record.slot + 1));
+    document.insert("cut".to_owned(), Value::Bool(is_cut));
     Value::Object(document)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::screen::Screen;
+
+    const TEXT_FORM: Form = Form::Text(Screen::WIDE);
 
     fn ring(count: u64) -> Vec<u8> {
         let mut octets = vec![0; LENGTH as usize];
@@ -361,16 +389,20 @@ mod tests {
         let mut octets = ring(10_241);
         octets[5 * LINE + 100] = 0x1b;
         std::fs::write(&path, octets).unwrap();
-        let text = show(&path, ORDERS, None, false).ok().unwrap();
-        let last = show(&path, ORDERS, Some(2), false).ok().unwrap();
-        let json: Value = serde_json::from_str(&show(&path, ORDERS, Some(1), true).ok().unwrap()).unwrap();
-        let verified = verify_file(&path, false).err().unwrap();
+        let text = show(&path, ORDERS, None, TEXT_FORM).ok().unwrap();
+        let last = show(&path, ORDERS, Some(2), TEXT_FORM).ok().unwrap();
+        let json: Value =
+            serde_json::from_str(&show(&path, ORDERS, Some(1), Form::Json).ok().unwrap()).unwrap();
+        let verified = verify_file(&path, TEXT_FORM).err().unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(text.lines().count(), ORDERS.lines as usize);
         assert!(text.starts_with("sequence=1 ") && !text.contains('\u{1b}') && text.contains("\\u{1b}"));
         assert!(text.ends_with("event=adjust asked=5\n"));
         assert!(last.starts_with("sequence=10239 ") && last.lines().count() == 2);
-        assert_eq!((&json[0]["sequence"], &json[0]["event"]), (&Value::from(10_240), &Value::from("adjust")));
+        let record = &json["records"][0];
+        assert_eq!((&record["sequence"], &record["event"]), (&Value::from(10_240), &Value::from("adjust")));
+        assert_eq!((&record["asked"], &json["format"]), (&Value::from(5), &Value::from(FORMAT)));
+        assert!(json["broken"].is_null(), "{json}");
         assert_eq!(verified.code, 1);
         assert!(
             verified.text.ends_with("record 5 was altered, or the record before it: the chain breaks there")
@@ -381,13 +413,28 @@ mod tests {
     fn a_word_that_is_there_twice_is_a_list() {
         let record =
             Record { sequence: 3, slot: 3, text: b"sequence=3 frequency=1 frequency=2  ", hash: [0; 32] };
-        let expected = json!({ "sequence": 3, "line": 4, "frequency": ["1", "2"] });
+        let expected = json!({ "sequence": 3, "line": 4, "cut": false, "frequency": [1, 2] });
         assert_eq!(document(&record), expected);
     }
 
     #[test]
+    fn numbers_are_numbers_and_times_and_versions_are_texts() {
+        let text =
+            b"sequence=7 at=2026-11-24T19:30:01.5Z version=1 slew_ns=-5 undone=false code=Budget before=1  ";
+        let record = Record { sequence: 7, slot: 7, text, hash: [0; 32] };
+        let expected = json!({
+            "sequence": 7, "line": 8, "at": "2026-11-24T19:30:01.5Z", "version": "1", "slew_ns": -5, "undone": false,
+            "code": "Budget", "before": "1", "cut": false,
+        });
+        assert_eq!(document(&record), expected);
+        let cut = Record { text: b"sequence=7 was=3546089 is=35460", ..record };
+        let expected = json!({ "sequence": 7, "line": 8, "was": 3_546_089, "cut": true });
+        assert_eq!(document(&cut), expected, "half a number is none");
+    }
+
+    #[test]
     fn a_log_that_is_not_there_is_said_with_the_remedy() {
-        let failure = show(Path::new("/nonexistent/audit.log"), ORDERS, None, false).err().unwrap();
+        let failure = show(Path::new("/nonexistent/audit.log"), ORDERS, None, TEXT_FORM).err().unwrap();
         assert!(failure.text.contains("--file") && failure.code == 1);
     }
 }

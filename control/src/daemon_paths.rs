@@ -1,14 +1,12 @@
 //! Where the daemon's files are: as its launch says, not its engine, since root opens them.
 
-use crate::{Failure, file};
+use crate::{Failure, exit, file};
+use command_line::SOCKET;
 use ipc::paths::{LENGTH, NAME, Paths};
 use ipc::permissions::Permissions;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-/// The control socket as the package is delivered.
-pub const SOCKET: &str = "/run/truechimer/control.sock";
 
 /// A file of the daemon.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +55,7 @@ impl Wanted {
                     "{}: no file \"{NAME}\" of root's beside it says where this daemon has its {what}; name it with {option}",
                     socket.display()
                 );
-                Err(Failure { text, code: if socket.exists() { 1 } else { 2 } })
+                Err(Failure { text, code: if socket.exists() { exit::NO } else { exit::UNABLE } })
             }
         }
     }
@@ -68,7 +66,7 @@ fn read(socket: &Path) -> Option<String> {
     let file = file::open(&socket.parent()?.join(NAME)).ok()?;
     let facts = file.metadata().ok()?;
     let permissions = Permissions { owner: facts.uid(), mode: facts.mode() };
-    if permissions.is_changeable(super::own_uid()) {
+    if permissions.is_changeable(crate::reload::own_uid()) {
         return None;
     }
     let mut text = String::new();

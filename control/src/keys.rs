@@ -1,6 +1,7 @@
 //! `chimerctl keys`, and the result that `reload` waits for. The engine's output never contains a key.
 
 use crate::Failure;
+use crate::screen::{Form, Screen};
 use crate::text::{UNKNOWN, counts, day, json, known, length, list, plain, table};
 use control_socket::{ask, read};
 use report::read::{
@@ -16,9 +17,12 @@ const LOOKS: u32 = 300;
 const BETWEEN: Duration = Duration::from_millis(100);
 
 /// Requests everything that is known about keys.
-pub fn show(socket: &Path, as_json: bool) -> Result<String, Failure> {
+pub fn show(socket: &Path, form: Form) -> Result<String, Failure> {
     let answer = ask(socket, "keys")?;
-    Ok(if as_json { json(&answer) } else { page(&read(&answer)?) })
+    Ok(match form {
+        Form::Json => json(&answer),
+        Form::Text(screen) => page(&read(&answer)?, screen),
+    })
 }
 
 /// The result of reading the certificate anew, as a reload's answer announced it: a sentence with the files that were
@@ -65,26 +69,27 @@ fn describe(certificate: &CertificateReply) -> String {
     }
 }
 
-fn page(reply: &KeysReply) -> String {
-    let mut text = sources(reply);
+fn page(reply: &KeysReply, screen: Screen) -> String {
+    let mut text = sources(reply, screen);
     if let Some(keys) = &reply.cookie_keys {
         text.push('\n');
-        text.push_str(&cookie_keys(keys));
+        text.push_str(&cookie_keys(keys, screen));
     }
     if let Some(service) = &reply.key_exchange {
         let certificate = certificate_line(Some(service)).unwrap_or_else(|| UNKNOWN.to_owned());
         text.push('\n');
-        text.push_str(&list(&[("certificate", certificate)]));
-        text.push_str(&counters(service));
+        text.push_str(&list(screen, &[("certificate", certificate)]));
+        text.push_str(&counters(service, screen));
     }
     text
 }
 
-fn sources(reply: &KeysReply) -> String {
+fn sources(reply: &KeysReply, screen: Screen) -> String {
     let rows: Vec<Vec<String>> = reply.sources.iter().flatten().map(row).collect();
     match rows.is_empty() {
         true => "no source has mode = \"nts\"\n".to_owned(),
         false => table(
+            screen,
             &[
                 "NAME",
                 "ADDRESS",
@@ -126,7 +131,7 @@ fn aead(number: Option<u16>) -> String {
     }
 }
 
-fn cookie_keys(keys: &CookieKeysReply) -> String {
+fn cookie_keys(keys: &CookieKeysReply, screen: Screen) -> String {
     let date = |epoch: &u32| day(i64::from(*epoch) * 86_400);
     let open: Vec<String> = keys.epochs.iter().flatten().take(8).map(date).collect();
     let origin = match known(keys.origin.as_ref()) {
@@ -145,10 +150,10 @@ fn cookie_keys(keys: &CookieKeysReply) -> String {
     if let Some(trouble) = &keys.trouble {
         rows.push(("trouble", trouble.clone()));
     }
-    list(&rows)
+    list(screen, &rows)
 }
 
-fn counters(service: &KeyExchangeReply) -> String {
+fn counters(service: &KeyExchangeReply, screen: Screen) -> String {
     let meanings = [
         ("accepted", "connections"),
         ("exchanged", "ended with cookies"),
@@ -161,7 +166,7 @@ fn counters(service: &KeyExchangeReply) -> String {
     ];
     match &service.counters {
         None => "no client has requested keys yet\n".to_owned(),
-        Some(counted) => counts("KEY EXCHANGES", counted, &meanings),
+        Some(counted) => counts(screen, "KEY EXCHANGES", counted, &meanings),
     }
 }
 
@@ -230,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_page_has_sources_cookie_keys_certificate_and_counts() {
-        let page = page(&read(&answer()).unwrap());
+        let page = page(&read(&answer()).unwrap(), Screen::WIDE);
         for part in [
             "a.example",
             "ready (kept)",
@@ -253,7 +258,7 @@ mod tests {
     #[test]
     fn the_golden_document_is_read_to_the_last_field() {
         let answer: Value = serde_json::from_str(include_str!("../../ipc/report/tests/keys.json")).unwrap();
-        let page = page(&read(&answer).unwrap());
+        let page = page(&read(&answer).unwrap(), Screen::WIDE);
         let line = |begin: &str| {
             let line = page.lines().find(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("{page}"));
             line.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -294,9 +299,9 @@ mod tests {
 
     #[test]
     fn a_host_without_nts_has_a_page_too() {
-        assert_eq!(page(&KeysReply::default()), "no source has mode = \"nts\"\n");
+        assert_eq!(page(&KeysReply::default(), Screen::WIDE), "no source has mode = \"nts\"\n");
         let without = json!({ "sources": [], "cookie_keys": null, "key_exchange": { "certificate": {} } });
-        let without = page(&read(&without).unwrap());
+        let without = page(&read(&without).unwrap(), Screen::WIDE);
         assert!(
             without.contains("not read yet") && without.contains("no client has requested keys yet"),
             "{without}"
@@ -315,7 +320,7 @@ mod tests {
             assert!(read(&value).is_err(), "{value}");
         }
         let unknown = json!({ "sources": [{ "a": {} }], "cookie_keys": {}, "key_exchange": { "b": [] } });
-        let page = page(&super::read(&unknown).unwrap());
+        let page = page(&super::read(&unknown).unwrap(), Screen::WIDE);
         assert!(page.lines().count() > 5 && page.contains("certificate  -"), "{page}");
     }
 

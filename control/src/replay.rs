@@ -1,8 +1,9 @@
 //! replay: an engine that is confined like the daemon's handles a recording again. The recording is untrusted, so it is
 //! parsed nowhere else.
 
+use crate::screen::{Form, Screen, print};
 use crate::text::{UNKNOWN, known, plain};
-use crate::{Failure, file, text};
+use crate::{Failure, exit, file, text};
 use report::read::Replay;
 use report::{EndName, Verdict};
 use serde::Deserialize;
@@ -22,8 +23,8 @@ const MAX_ANSWER: u64 = 1 << 20;
 const NOBODY: u32 = 65_534;
 
 /// The verdict, with a summary.
-pub fn show(path: &Path, json: bool) -> Result<String, Failure> {
-    let unable = |text: String| Failure { text, code: 2 };
+pub fn show(path: &Path, form: Form) -> Result<String, Failure> {
+    let unable = |text: String| Failure { text, code: exit::UNABLE };
     let recording = file::open(path).map_err(|error| unable(format!("{}: {error}", path.display())))?;
     let engine = find_engine().ok_or_else(|| {
         unable("truechimer-engine is neither beside chimerctl nor in /usr/lib/truechimer".to_owned())
@@ -54,21 +55,24 @@ pub fn show(path: &Path, json: bool) -> Result<String, Failure> {
         let why = if why.is_empty() { "the replay ended without an answer" } else { why };
         return Err(unable(format!("{}: {why}", path.display())));
     };
-    let shown = if json { text::json(&said) } else { describe(&found) };
+    let shown = match form {
+        Form::Json => text::json(&said),
+        Form::Text(screen) => describe(&found, screen),
+    };
     if known(found.verdict.as_ref()) == Some(Verdict::Equal) {
         return Ok(shown);
     }
-    text::print(&shown);
+    print(&shown)?;
     let detail = format!(
         "{} at input {}: {}",
         plain(found.verdict.as_ref()),
         plain(found.at_input.as_ref()),
         plain(found.detail.as_ref())
     );
-    Err(Failure { text: detail, code: 1 })
+    Err(Failure { text: detail, code: exit::NO })
 }
 
-fn describe(found: &Replay) -> String {
+fn describe(found: &Replay, screen: Screen) -> String {
     let counts = |counted: &Option<BTreeMap<String, u64>>| {
         let all = counted.iter().flatten().map(|(kind, count)| format!("{count} {kind}"));
         let all = all.collect::<Vec<_>>().join(", ");
@@ -85,7 +89,7 @@ fn describe(found: &Replay) -> String {
         Some(EndName::Cut) => "cut off: the process was killed, or the file is incomplete".to_owned(),
         None => plain(found.end.as_ref()),
     };
-    text::list(&[
+    let rows = [
         ("replay", verdict),
         ("made by", format!("truechimer {}", plain(found.build.as_ref()))),
         ("length", format!("{} s", number(found.seconds))),
@@ -97,7 +101,8 @@ fn describe(found: &Replay) -> String {
         ("offset then", text::seconds(found.offset_s, true)),
         ("frequency then", format!("{} ppm", number(found.frequency_ppm))),
         ("digest", plain(found.digest.as_ref())),
-    ])
+    ];
+    text::list(screen, &rows)
 }
 
 fn find_engine() -> Option<PathBuf> {
@@ -128,7 +133,7 @@ mod tests {
             "inputs": { "reply": 4, "timeout": 9 }, "outputs": {}, "state": "synchronised", "reason": "a\u{1b}b",
             "offset_s": -0.000_001_5, "frequency_ppm": 3.25, "digest": "00ff",
         });
-        let text = describe(&Replay::deserialize(&found).unwrap());
+        let text = describe(&Replay::deserialize(&found).unwrap(), Screen::WIDE);
         for part in
             ["equal", "1.2.3", "12.5 s", "full", "4 reply, 9 timeout", "none", "-1.500 µs", "3.25 ppm"]
         {
@@ -139,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_summary_of_an_engine_of_another_version_says_what_is_known() {
-        let text = describe(&Replay::default());
+        let text = describe(&Replay::default(), Screen::WIDE);
         assert!(text.lines().count() == 11 && text.starts_with("replay          -\n"), "{text}");
         assert!(Replay::deserialize(json!({ "verdict": {} })).is_err());
     }

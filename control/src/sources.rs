@@ -1,11 +1,11 @@
 //! `chimerctl sources`, `source NAME` and `server`.
 
-use crate::Failure;
-use crate::keys;
-use crate::text::{UNKNOWN, counts, json, known, plain, seconds, table};
-use control_socket::{ask, read};
-use report::SourceState;
-use report::read::{ServerReply, SourceReport, SourcesReply};
+use crate::screen::{Form, Screen};
+use crate::text::{UNKNOWN, counts, json, known, length, plain, ppm, seconds, table};
+use crate::{Failure, exit, keys};
+use control_socket::{AskError, ask, read};
+use report::read::{MeasurementReport, ServerReply, SourceReport, SourcesReply};
+use report::{RejectReason, SourceState};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -13,62 +13,110 @@ use std::path::Path;
 const MAX_REASON: usize = 72;
 
 /// One line for each source.
-fn list_page(reply: &SourcesReply) -> String {
+fn list_page(reply: &SourcesReply, is_verbose: bool, screen: Screen) -> String {
+    let row = if is_verbose { long_row } else { row };
     let rows: Vec<Vec<String>> = reply.sources.iter().flatten().map(row).collect();
     if rows.is_empty() {
         return "no source is configured\n".to_owned();
     }
     let head = [
-        "STATE", "NAME", "ADDRESS", "AUTH", "STRATUM", "REACH", "POLL", "OFFSET", "± ERROR", "DELAY", "LAST",
+        "STATE", "NAME", "AUTH", "STRATUM", "REACH", "POLL", "OFFSET", "± ERROR", "DELAY", "LAST", "ADDRESS",
         "WHY",
     ];
-    table(&head, &rows) + &one_operator(reply.sources.as_deref().unwrap_or_default())
+    let more = ["ROOT DISTANCE", "SAMPLES", "SPAN", "DEVIATION", "FREQUENCY", "± ERROR", "WHY"];
+    let head = match is_verbose {
+        true => [head.split_last().map_or(&head[..], |(_, rest)| rest), &more[..]].concat(),
+        false => head.to_vec(),
+    };
+    table(screen, &head, &rows) + &one_operator(reply.sources.as_deref().unwrap_or_default(), screen)
 }
 
 /// A line for each source whose certificate shows the operator of others.
-fn one_operator(sources: &[SourceReport]) -> String {
+fn one_operator(sources: &[SourceReport], screen: Screen) -> String {
     let shown = sources.iter().filter_map(|source| {
         let others = source.nts.as_ref()?.one_operator.as_deref().filter(|others| !others.is_empty())?;
         let name = plain(source.name.as_ref());
         Some(("one operator:", format!("{name} and {}, as certificates show", others.join(", "))))
     });
-    crate::text::list(&shown.collect::<Vec<_>>())
+    crate::text::list(screen, &shown.collect::<Vec<_>>())
 }
 
 /// Requests all sources.
-pub fn list(socket: &Path, as_json: bool) -> Result<String, Failure> {
+pub fn list(socket: &Path, is_verbose: bool, form: Form) -> Result<String, Failure> {
     let answer = ask(socket, "sources")?;
-    Ok(if as_json { json(&answer) } else { list_page(&read(&answer)?) })
+    Ok(match form {
+        Form::Json => json(&answer),
+        Form::Text(screen) => list_page(&read(&answer)?, is_verbose, screen),
+    })
 }
 
-/// Requests all sources and shows those that have this name or address.
-pub fn show(socket: &Path, name: &str, as_json: bool) -> Result<String, Failure> {
-    find(&ask(socket, "sources")?, name, as_json)
+/// Requests all sources and shows those that have this name or address, with their last measurements.
+pub fn show(socket: &Path, name: &str, form: Form) -> Result<String, Failure> {
+    let answer = ask(socket, "sources")?;
+    let measured = match ask(socket, "measurements") {
+        Ok(measured) => measured,
+        // An older daemon keeps none.
+        Err(AskError::Refused(_)) => Value::Null,
+        Err(error) => return Err(error.into()),
+    };
+    find(&answer, &measured, name, form)
 }
 
-fn find(answer: &Value, name: &str, as_json: bool) -> Result<String, Failure> {
+fn find(answer: &Value, measured: &Value, name: &str, form: Form) -> Result<String, Failure> {
     let sources = read::<SourcesReply>(answer)?.sources.unwrap_or_default();
     let said = answer.get("sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let called = sources.iter().zip(said).filter(|(source, _)| is_called(source, name));
     let (found, said): (Vec<&SourceReport>, Vec<&Value>) = called.unzip();
     if found.is_empty() {
-        let names: Vec<String> = sources.iter().map(|source| plain(source.name.as_ref())).collect();
-        let text = format!("no source is called {name}; there are: {}", names.join(", "));
-        return Err(Failure { text, code: 1 });
+        return Err(nobody(&sources, name));
     }
-    Ok(match as_json {
-        true => json(&json!({ "sources": said })),
-        false => found.into_iter().map(detail).collect::<Vec<_>>().join("\n"),
-    })
+    let kept = measured.get("sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let of = |source: &SourceReport| {
+        let has = |kept: &&Value, key: &str, value: &Option<String>| {
+            kept.get(key).and_then(Value::as_str) == value.as_deref()
+        };
+        let is_its = |kept: &&Value| has(kept, "name", &source.name) && has(kept, "address", &source.address);
+        kept.iter().find(is_its).and_then(|kept| kept.get("measurements"))
+    };
+    match form {
+        Form::Json => {
+            let with = |(source, said): (&SourceReport, &Value)| {
+                let mut said = said.clone();
+                if let Some(said) = said.as_object_mut() {
+                    said.insert("measurements".to_owned(), of(source).cloned().unwrap_or_default());
+                }
+                said
+            };
+            let all: Vec<Value> = found.into_iter().zip(said).map(with).collect();
+            Ok(json(&json!({ "format": answer.get("format"), "sources": all })))
+        }
+        Form::Text(screen) => {
+            let page = |source| -> Result<String, Failure> {
+                let kept: Option<Vec<MeasurementReport>> = of(source).map(read).transpose()?;
+                Ok(detail(source, screen) + &measurements(&kept.unwrap_or_default(), screen))
+            };
+            Ok(found.into_iter().map(page).collect::<Result<Vec<_>, _>>()?.join("\n"))
+        }
+    }
+}
+
+/// There is no source of this name or address.
+pub fn nobody(sources: &[SourceReport], name: &str) -> Failure {
+    let names: Vec<String> = sources.iter().map(|source| plain(source.name.as_ref())).collect();
+    let text = format!("no source is called {name}; there are: {}", names.join(", "));
+    Failure { text, code: exit::NO }
 }
 
 /// Requests the counters of the server.
-pub fn server(socket: &Path, as_json: bool) -> Result<String, Failure> {
+pub fn server(socket: &Path, form: Form) -> Result<String, Failure> {
     let answer = ask(socket, "server")?;
-    Ok(if as_json { json(&answer) } else { server_page(&read(&answer)?) })
+    Ok(match form {
+        Form::Json => json(&answer),
+        Form::Text(screen) => server_page(&read(&answer)?, screen),
+    })
 }
 
-fn server_page(reply: &ServerReply) -> String {
+fn server_page(reply: &ServerReply, screen: Screen) -> String {
     let meanings = [
         ("received", "datagrams read"),
         ("answered", "replies sent"),
@@ -84,17 +132,17 @@ fn server_page(reply: &ServerReply) -> String {
         ("protected", "of the answered: protected by NTS"),
         ("nak", "told that their cookies cannot be opened (NTS NAK)"),
     ];
+    let off = "the server is off: there is no [server] in the configuration, so no client is answered";
     match &reply.server {
         None if reply.configured == Some(true) => "the server runs; it has counted nothing yet\n".to_owned(),
-        None => "the server is off: there is no [server] in the configuration, so no client is answered\n"
-            .to_owned(),
-        Some(server) => counts("COUNT", server, &meanings),
+        None => crate::text::said(off, Form::Text(screen)),
+        Some(server) => counts(screen, "COUNT", server, &meanings),
     }
 }
 
-fn is_called(source: &SourceReport, name: &str) -> bool {
+/// Whether this is its name, or its address with or without the port.
+pub fn is_called(source: &SourceReport, name: &str) -> bool {
     let address = source.address.as_deref().unwrap_or("");
-    // Also without its port, as people name it.
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host.trim_matches(['[', ']']));
     !name.is_empty() && (source.name.as_deref() == Some(name) || address == name || host == name)
 }
@@ -115,7 +163,6 @@ fn row(source: &SourceReport) -> Vec<String> {
     vec![
         plain(source.state.as_ref()),
         plain(source.name.as_ref()),
-        plain(source.address.as_ref()),
         authenticated(source),
         plain(source.stratum.as_ref()),
         reach(source),
@@ -124,13 +171,53 @@ fn row(source: &SourceReport) -> Vec<String> {
         seconds(source.offset_error_s, false),
         seconds(source.delay_s, false),
         seconds(source.last_valid_s, false),
+        plain(source.address.as_ref()),
         short_reason(source),
     ]
 }
 
+/// With everything that is measured.
+fn long_row(source: &SourceReport) -> Vec<String> {
+    let mut cells = row(source);
+    cells.pop();
+    cells.extend([
+        seconds(source.root_distance_s, false),
+        plain(source.samples.as_ref()),
+        length(source.span_s),
+        seconds(source.deviation_s, false),
+        ppm(source.frequency_ppm, true),
+        ppm(source.frequency_error_ppm, false),
+        plain(source.reason.as_ref()),
+    ]);
+    cells
+}
+
+/// The last measurements of a source, with a blank line before them; empty if there is none.
+fn measurements(kept: &[MeasurementReport], screen: Screen) -> String {
+    if kept.is_empty() {
+        return String::new();
+    }
+    let row = |kept: &MeasurementReport| {
+        let test = kept.test.as_ref().map(|test| {
+            format!("{test}: {}", known(Some(test)).map_or("of another version", RejectReason::meaning))
+        });
+        vec![
+            length(kept.ago_s),
+            seconds(kept.offset_s, true),
+            seconds(kept.delay_s, false),
+            seconds(kept.root_distance_s, false),
+            plain(kept.stamps.as_ref()),
+            test.unwrap_or_else(|| plain(kept.outcome.as_ref())),
+        ]
+    };
+    let rows: Vec<Vec<String>> = kept.iter().map(row).collect();
+    let head = ["AGO", "OFFSET", "DELAY", "ROOT DISTANCE", "STAMPS", "RESULT"];
+    format!("\n{}", table(screen, &head, &rows))
+}
+
 /// Why a source is not used, without the details and the remedy; `None` for one that is used.
 fn short_reason(source: &SourceReport) -> String {
-    let is_used = matches!(known(source.state.as_ref()), Some(SourceState::Selected | SourceState::Combined));
+    let is_used = known(source.state.as_ref()).is_some_and(SourceState::is_used);
     let reason = source.reason.as_deref().filter(|_| !is_used);
     let reason = reason.unwrap_or("").split("; ").next().unwrap_or("");
     match reason.char_indices().nth(MAX_REASON) {
@@ -139,15 +226,17 @@ fn short_reason(source: &SourceReport) -> String {
     }
 }
 
-fn detail(source: &SourceReport) -> String {
+fn detail(source: &SourceReport, screen: Screen) -> String {
     let mut rows = vec![
         ("name", plain(source.name.as_ref())),
         ("address", plain(source.address.as_ref())),
         ("state", plain(source.state.as_ref())),
         ("why", plain(source.reason.as_ref())),
+        ("change", plain(source.change.as_ref())),
         ("authenticated", authenticated(source)),
         ("stratum", plain(source.stratum.as_ref())),
         ("reference id", plain(source.reference_id.as_ref())),
+        ("activity", plain(source.activity.as_ref())),
         ("reach", format!("{} (octal; the last eight polls)", reach(source))),
         ("poll", format!("{} (log2 s)", plain(source.poll.as_ref()))),
         ("next poll", seconds(source.next_poll_s, false)),
@@ -156,6 +245,12 @@ fn detail(source: &SourceReport) -> String {
         ("delay", seconds(source.delay_s, false)),
         ("jitter", seconds(source.jitter_s, false)),
         ("root distance", seconds(source.root_distance_s, false)),
+        ("samples", format!("{} in {}", plain(source.samples.as_ref()), length(source.span_s))),
+        ("deviation", seconds(source.deviation_s, false)),
+        (
+            "frequency",
+            format!("{} ± {}", ppm(source.frequency_ppm, true), ppm(source.frequency_error_ppm, false)),
+        ),
         ("queries sent", plain(source.sent.as_ref())),
         ("valid replies", plain(source.valid.as_ref())),
         ("last valid", seconds(source.last_valid_s, false)),
@@ -171,12 +266,14 @@ fn detail(source: &SourceReport) -> String {
             },
         ));
     }
-    crate::text::list(&rows)
+    crate::text::list(screen, &rows)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TEXT: Form = Form::Text(Screen::WIDE);
 
     fn answer() -> Value {
         json!({ "sources": [
@@ -202,13 +299,13 @@ mod tests {
         let other = json!({ "name": "b.example", "nts": { "organisation": "", "one_operator": [] } });
         let answer =
             json!({ "sources": [{ "name": "a.example", "nts": nts }, other, { "name": "d.example" }] });
-        let page = list_page(&read(&answer).unwrap());
+        let page = list_page(&read(&answer).unwrap(), false, Screen::WIDE);
         let lines: Vec<&str> = page.lines().skip(4).collect();
         assert_eq!(lines, ["one operator:  a.example and b.example, c.example, as certificates show"]);
-        let detail = find(&answer, "a.example", false).ok().unwrap();
+        let detail = find(&answer, &Value::Null, "a.example", TEXT).ok().unwrap();
         assert!(detail.contains("Example\\u{1b} Ltd") && detail.contains("b.example, c.example"), "{detail}");
         let row = |begin: &str| {
-            let page = find(&answer, "b.example", false).ok().unwrap();
+            let page = find(&answer, &Value::Null, "b.example", TEXT).ok().unwrap();
             let line = page.lines().find(|line| line.starts_with(begin)).unwrap().to_owned();
             line.split_whitespace().last().unwrap().to_owned()
         };
@@ -217,14 +314,27 @@ mod tests {
 
     #[test]
     fn each_source_is_one_line() {
-        let page = list_page(&read(&answer()).unwrap());
+        let page = list_page(&read(&answer()).unwrap(), false, Screen::WIDE);
         assert_eq!(page.lines().count(), 3);
         let line = page.lines().nth(1).unwrap();
         for part in ["selected", "ntp.example.org", "192.0.2.1:123", "377", "-2.000 µs"] {
             assert!(line.contains(part), "{line}");
         }
         assert!(!page.contains('\u{1b}'));
-        assert_eq!(list_page(&SourcesReply::default()), "no source is configured\n");
+        assert_eq!(list_page(&SourcesReply::default(), false, Screen::WIDE), "no source is configured\n");
+    }
+
+    #[test]
+    fn a_long_line_has_what_is_measured_and_the_whole_reason() {
+        let answer: Value =
+            serde_json::from_str(include_str!("../../ipc/report/tests/sources.json")).unwrap();
+        let page = list_page(&read(&answer).unwrap(), true, Screen::WIDE);
+        let lines: Vec<&str> = page.lines().collect();
+        let end = "SPAN    DEVIATION  FREQUENCY   ± ERROR    WHY";
+        assert!(lines[0].ends_with(end), "{page}");
+        let end = "68 min  35.000 µs  -0.125 ppm  0.062 ppm  it agrees with the majority and is the nearest to true time";
+        assert!(lines[1].ends_with(end), "{page}");
+        assert!(lines[2].ends_with("its name is not resolved yet; it is being looked up"), "{page}");
     }
 
     #[test]
@@ -246,9 +356,10 @@ mod tests {
         assert_eq!(short_reason(&SourceReport::default()), "");
 
         let unreachable = SourceReport { last_valid_s: Some(9.0), ..said("unreachable", never) };
-        let page = list_page(&SourcesReply { sources: Some(vec![unreachable]) });
-        assert!(page.lines().next().unwrap().ends_with("LAST     WHY"), "{page}");
-        assert!(page.lines().nth(1).unwrap().ends_with("9.000 s  it has never answered"), "{page}");
+        let page =
+            list_page(&SourcesReply { sources: Some(vec![unreachable]), format: None }, false, Screen::WIDE);
+        assert!(page.lines().next().unwrap().ends_with("LAST     ADDRESS  WHY"), "{page}");
+        assert!(page.lines().nth(1).unwrap().ends_with("9.000 s  -        it has never answered"), "{page}");
     }
 
     #[test]
@@ -263,17 +374,30 @@ mod tests {
 
     #[test]
     fn json_of_one_source_is_what_the_daemon_says_of_it_and_of_no_other() {
-        let Ok(text) = find(&answer(), "192.0.2.1", true) else { panic!("it is there") };
-        let said: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(said, json!({ "sources": [answer()["sources"][0]] }), "a newer daemon's fields too");
+        let of = |name: &str, address: &str, kept: Value| json!({ "name": name, "address": address, "measurements": kept });
+        let others = of("ntp.example.org", "192.0.2.7:123", json!([1]));
+        let own = of("ntp.example.org", "192.0.2.1:123", json!([{ "ago_s": 1, "colour": "blue" }]));
+        let kept = json!({ "sources": [others, own] });
+        let said = |kept: &Value| -> Value {
+            let Ok(text) = find(&answer(), kept, "192.0.2.1", Form::Json) else { panic!("it is there") };
+            serde_json::from_str(&text).unwrap()
+        };
+        let mut expected = answer()["sources"][0].clone();
+        expected["measurements"] = kept["sources"][1]["measurements"].clone();
+        assert_eq!(
+            said(&kept),
+            json!({ "format": null, "sources": [expected] }),
+            "a newer daemon's fields too"
+        );
+        assert_eq!(said(&Value::Null)["sources"][0]["measurements"], Value::Null, "an older daemon's");
     }
 
     #[test]
     fn the_detail_says_what_was_thrown_away() {
         let sources = sources(&answer());
-        assert!(detail(&sources[0]).contains("thrown away    bad_origin 3"));
-        assert!(detail(&sources[1]).contains("thrown away    nothing"));
-        assert!(detail(&SourceReport::default()).contains("name"));
+        assert!(detail(&sources[0], Screen::WIDE).contains("thrown away    bad_origin 3"));
+        assert!(detail(&sources[1], Screen::WIDE).contains("thrown away    nothing"));
+        assert!(detail(&SourceReport::default(), Screen::WIDE).contains("name"));
     }
 
     /// `engine/src/answers/tests.rs` checks that the engine writes the same.
@@ -285,9 +409,11 @@ mod tests {
             address            [2001:db8::1]:123\n\
             state              selected\n\
             why                it agrees with the majority and is the nearest to true time\n\
+            change             it is used no longer if it falls silent\n\
             authenticated      NTS 8\n\
             stratum            2\n\
             reference id       c0000201\n\
+            activity           bursting\n\
             reach              377 (octal; the last eight polls)\n\
             poll               -2 (log2 s)\n\
             next poll          12.500 s\n\
@@ -296,6 +422,9 @@ mod tests {
             delay              10.000 ms\n\
             jitter             25.000 µs\n\
             root distance      6.000 ms\n\
+            samples            18 in 68 min\n\
+            deviation          35.000 µs\n\
+            frequency          -0.125 ppm ± 0.062 ppm\n\
             queries sent       20\n\
             valid replies      19\n\
             last valid         51.500 s\n\
@@ -312,15 +441,27 @@ mod tests {
             organisation       Example Ltd\n\
             one operator with  c.example\n\
             thrown away        bad_origin 3, nts_nak 4\n";
-        assert_eq!(detail(&sources(&answer)[0]), expected);
-        let unheard = detail(&sources(&answer)[1]);
+        assert_eq!(detail(&sources(&answer)[0], Screen::WIDE), expected);
+        let unheard = detail(&sources(&answer)[1], Screen::WIDE);
         assert!(
             unheard.contains("authenticated  no\n") && unheard.contains("offset         -\n"),
             "{unheard}"
         );
 
+        let kept: Value =
+            serde_json::from_str(include_str!("../../ipc/report/tests/measurements.json")).unwrap();
+        let Ok(page) = find(&answer, &kept, "a.example", TEXT) else { panic!("it is there") };
+        let expected = "\n\
+            \n\
+            AGO  OFFSET     DELAY      ROOT DISTANCE  STAMPS  RESULT\n\
+            2 s  -2.000 µs  10.000 ms  6.000 ms       kernel  used\n\
+            4 s  -          -          -              -       leap_unknown: it reports that it is not synchronised\n";
+        assert!(page.ends_with(expected), "{page}");
+        let Ok(page) = find(&answer, &kept, "b.example", TEXT) else { panic!("it is there") };
+        assert!(!page.contains("AGO"), "{page}");
+
         let answer: Value = serde_json::from_str(include_str!("../../ipc/report/tests/server.json")).unwrap();
-        let page = server_page(&read(&answer).unwrap());
+        let page = server_page(&read(&answer).unwrap(), Screen::WIDE);
         let counted: u64 = page
             .lines()
             .skip(1)
@@ -331,11 +472,15 @@ mod tests {
 
     #[test]
     fn a_server_without_counts_is_said_so() {
-        let page =
-            |configured: bool| server_page(&ServerReply { configured: Some(configured), server: None });
+        let page = |configured: bool| {
+            server_page(
+                &ServerReply { configured: Some(configured), server: None, format: None },
+                Screen::WIDE,
+            )
+        };
         assert!(page(false).contains("the server is off"));
         assert!(page(true).contains("it has counted nothing yet"));
-        let page = server_page(&read(&json!({ "server": { "answered": 7 } })).unwrap());
+        let page = server_page(&read(&json!({ "server": { "answered": 7 } })).unwrap(), Screen::WIDE);
         let line = |name: &str| page.lines().find(|line| line.starts_with(name)).unwrap();
         assert_eq!(line("answered").split_whitespace().nth(1), Some("7"));
         assert_eq!(line("nak").split_whitespace().nth(1), Some("-"), "an older daemon counts no such thing");

@@ -3,7 +3,8 @@
 use crate::Failure;
 use crate::keys::certificate_line;
 use crate::process::Process;
-use crate::text::{UNKNOWN, json, list, plain, seconds, table};
+use crate::screen::{Form, Screen};
+use crate::text::{json, list, plain, ppm, seconds, table};
 use control_socket::{ask, read};
 use report::read::{StatusReply, SystemReport};
 use serde_json::{Value, json};
@@ -13,11 +14,14 @@ use std::path::Path;
 const MAX_PROCESSES: usize = 16;
 
 /// Asks the engine, then the kernel, and prints both.
-pub fn show(socket: &Path, as_json: bool) -> Result<String, Failure> {
+pub fn show(socket: &Path, form: Form) -> Result<String, Failure> {
     let answer = ask(socket, "status")?;
     let reply: StatusReply = read(&answer)?;
     let processes = observe(&reply);
-    Ok(if as_json { json(&document(&answer, &processes)) } else { page(&reply, &processes) })
+    Ok(match form {
+        Form::Json => json(&document(&answer, &processes)),
+        Form::Text(screen) => page(&reply, &processes, screen),
+    })
 }
 
 fn observe(reply: &StatusReply) -> Vec<Process> {
@@ -28,6 +32,7 @@ fn observe(reply: &StatusReply) -> Vec<Process> {
 /// The daemon's reply, unchanged even if the daemon is of another version, next to what the kernel reports.
 fn document(answer: &Value, processes: &[Process]) -> Value {
     json!({
+        "format": answer.get("format"),
         "version": answer.get("version"),
         "clock": answer.get("report"),
         "processes": processes,
@@ -39,10 +44,9 @@ fn document(answer: &Value, processes: &[Process]) -> Value {
     })
 }
 
-fn page(reply: &StatusReply, processes: &[Process]) -> String {
+fn page(reply: &StatusReply, processes: &[Process], screen: Screen) -> String {
     let unknown = SystemReport::default();
     let clock = reply.report.as_ref().unwrap_or(&unknown);
-    let ppm = |ppm: Option<f64>| ppm.map_or(UNKNOWN.to_owned(), |ppm| format!("{ppm:.3} ppm"));
     let reference = match clock.reference.as_deref() {
         Some("") | None => plain(clock.reference_id.as_ref()),
         Some(name) => format!("{name} ({})", plain(clock.reference_id.as_ref())),
@@ -60,7 +64,10 @@ fn page(reply: &StatusReply, processes: &[Process]) -> String {
         ("estimated error", seconds(clock.estimated_error_s, false)),
         ("error bound", bound(clock)),
         ("slew left", seconds(clock.slew_left_s, true)),
-        ("frequency", format!("{} ± {}", ppm(clock.frequency_ppm), ppm(clock.frequency_error_ppm))),
+        (
+            "frequency",
+            format!("{} ± {}", ppm(clock.frequency_ppm, false), ppm(clock.frequency_error_ppm, false)),
+        ),
         ("root delay", seconds(clock.root_delay_s, false)),
         ("root dispersion", seconds(clock.root_dispersion_s, false)),
         ("last update", seconds(clock.last_update_s, false)),
@@ -82,7 +89,7 @@ fn page(reply: &StatusReply, processes: &[Process]) -> String {
         let what = format!("{}: {}", plain(entry.listen.as_ref()), plain(entry.reason.as_ref()));
         lines.push(("not served", what));
     }
-    let mut text = list(&lines);
+    let mut text = list(screen, &lines);
     text.push('\n');
     let rows: Vec<Vec<String>> = processes.iter().map(row).collect();
     let head = [
@@ -96,19 +103,17 @@ fn page(reply: &StatusReply, processes: &[Process]) -> String {
         "NO-NEW-PRIVS",
         "MEMORY",
     ];
-    text.push_str(&table(&head, &rows));
+    text.push_str(&table(screen, &head, &rows));
     for stranger in processes.iter().filter(|process| !process.is_ours()) {
         let program = stranger.program.as_deref().unwrap_or("");
         let what = format!("pid {} is {program}, not a process of truechimer", stranger.pid);
-        text.push_str(&list(&[("warning:", what)]));
+        text.push_str(&list(screen, &[("warning:", what)]));
     }
     if let Some(why) = &reply.state_elsewhere {
-        text.push_str(&list(&[(
-            "warning:",
-            format!("the state directory is not used: {}", plain(Some(why))),
-        )]));
+        let what = format!("the state directory is not used: {}", plain(Some(why)));
+        text.push_str(&list(screen, &[("warning:", what)]));
     }
-    text.push_str(&shortfalls(reply));
+    text.push_str(&shortfalls(reply, screen));
     text
 }
 
@@ -173,10 +178,10 @@ fn row(process: &Process) -> Vec<String> {
     ]
 }
 
-fn shortfalls(reply: &StatusReply) -> String {
+fn shortfalls(reply: &StatusReply, screen: Screen) -> String {
     let all = reply.shortfalls.iter().flatten().filter(|(_, missing)| !missing.is_empty());
     let rows = all.map(|(process, missing)| ("missing", format!("{process}: {}", missing.join(", "))));
-    list(&rows.collect::<Vec<_>>())
+    list(screen, &rows.collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -206,7 +211,7 @@ mod tests {
         let reply = reply();
         let processes = observe(&reply);
         assert_eq!(processes.len(), 1, "entries that are no process are left out");
-        let page = page(&reply, &processes);
+        let page = page(&reply, &processes, Screen::WIDE);
         assert!(page.contains("offset           +15.000 µs (slow)\n"), "{page}");
         assert!(page.contains("192.0.2.1 (c0000201)") && page.contains("-12.500 ppm ± -"), "{page}");
         assert!(page.contains(&std::process::id().to_string()));
@@ -218,7 +223,7 @@ mod tests {
     #[test]
     fn the_golden_document_is_read_to_the_last_field() {
         let answer: Value = serde_json::from_str(include_str!("../../ipc/report/tests/status.json")).unwrap();
-        let page = page(&read(&answer).unwrap(), &[]);
+        let page = page(&read(&answer).unwrap(), &[], Screen::WIDE);
         let expected = "state            synchronised\n\
             why              the clock follows 1 of 2 sources\n\
             clock            kernel\n\
@@ -253,7 +258,7 @@ mod tests {
         newer["report"]["phase_of_the_moon"] = json!({ "full": true });
         newer["report"]["state"] = json!("a-word-of-tomorrow");
         newer["processes"][0]["colour"] = json!("blue");
-        let page_of = |answer: &Value| page(&read(answer).unwrap(), &[]);
+        let page_of = |answer: &Value| page(&read(answer).unwrap(), &[], Screen::WIDE);
         assert!(page_of(&newer).starts_with("state            a-word-of-tomorrow\n"));
         for older in [json!({}), json!({ "report": {} }), json!({ "report": null, "processes": null })] {
             let page = page_of(&older);
@@ -275,7 +280,7 @@ mod tests {
 
     #[test]
     fn a141_escapes_in_the_engine_s_words_are_not_obeyed() {
-        assert!(!page(&reply(), &[]).contains('\u{1b}'));
+        assert!(!page(&reply(), &[], Screen::WIDE).contains('\u{1b}'));
         assert!(!json(&document(&answer(), &[])).contains('\u{1b}'));
     }
 

@@ -1,12 +1,15 @@
-//! Text for terminals: nothing unescaped, columns aligned, durations readable.
+//! Text for terminals: nothing unescaped, columns aligned, no line too long, durations readable.
 
+use crate::screen::{Form, Screen};
 use ipc::calendar::Date;
 use ipc::text::escape;
 use report::{Word, Words};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
+
+/// Blanks before what does not fit on the line of a table.
+const INDENT: usize = 4;
 
 /// For an unknown value: there never was one, or the daemon is of a version that does not report it.
 pub const UNKNOWN: &str = "-";
@@ -30,44 +33,79 @@ pub fn json(value: &Value) -> String {
     ascii
 }
 
-/// Writes to standard output. A closed pipe (`| head`) is not an error.
-pub fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+/// A sentence, in lines of the screen; where there is none, in one.
+pub fn said(text: &str, form: Form) -> String {
+    match form {
+        Form::Text(screen) => screen.wrap(&screen.show(text), 0, 0) + "\n",
+        Form::Json => escape(text) + "\n",
+    }
 }
 
-/// A table with a header; columns as wide as their widest cell, all cells escaped.
-pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let mut lines: Vec<Vec<String>> = vec![head.iter().map(|cell| (*cell).to_owned()).collect()];
-    lines.extend(rows.iter().map(|row| row.iter().map(|cell| escape(cell)).collect()));
+/// A table with a header; columns as wide as their widest cell, all cells escaped. Where it would be too wide, the last
+/// columns of each row stand below it with their names, without those that are empty or unknown.
+pub fn table(screen: Screen, head: &[&str], rows: &[Vec<String>]) -> String {
+    let head: Vec<String> = head.iter().map(|cell| screen.show(cell)).collect();
+    let shown = rows.iter().map(|row| row.iter().map(|cell| screen.show(cell)).collect::<Vec<_>>());
+    let lines: Vec<Vec<String>> = [head.clone()].into_iter().chain(shown).collect();
     let width = |column: usize| {
         lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let ends = widths.iter().scan(0_usize, |end, width| {
+        let here = *end + width;
+        *end = here + 2;
+        Some(here)
+    });
+    let fitting = ends.take_while(|end| *end <= screen.width).count().max(1);
     let mut text = String::new();
-    for line in &lines {
+    for (at, line) in lines.iter().enumerate() {
         let mut out = String::new();
-        for (cell, width) in line.iter().zip(&widths) {
+        for (cell, width) in line.iter().zip(&widths).take(fitting) {
             let _ = write!(out, "{cell:<width$}  ");
         }
-        let _ = writeln!(text, "{}", out.trim_end());
+        let out = out.trim_end();
+        match out.chars().count() > screen.width {
+            true => text.push_str(&screen.wrap(out, 0, INDENT)),
+            false => text.push_str(out),
+        }
+        text.push('\n');
+        let rest = head.iter().zip(line).skip(fitting).filter(|(_, cell)| at > 0 && is_told(cell));
+        let rest: Vec<String> = rest.map(|(name, cell)| format!("{name} {cell}")).collect();
+        if !rest.is_empty() {
+            let _ = writeln!(text, "{:INDENT$}{}", "", screen.wrap(&rest.join(", "), INDENT, INDENT));
+        }
     }
     text
 }
 
+fn is_told(cell: &str) -> bool {
+    !cell.is_empty() && cell != UNKNOWN
+}
+
 /// A table of counters with their meanings; a counter that the daemon does not have is `-`.
-pub fn counts(head: &str, counts: &BTreeMap<String, u64>, meanings: &[(&str, &str)]) -> String {
+pub fn counts(
+    screen: Screen,
+    head: &str,
+    counts: &BTreeMap<String, u64>,
+    meanings: &[(&str, &str)],
+) -> String {
     let rows = meanings
         .iter()
         .map(|(name, means)| vec![(*name).to_owned(), plain(counts.get(*name)), (*means).to_owned()]);
-    table(&[head, "SINCE START", "MEANING"], &rows.collect::<Vec<_>>())
+    table(screen, &[head, "SINCE START", "MEANING"], &rows.collect::<Vec<_>>())
 }
 
-/// Lines of `name: value`, all escaped.
-pub fn list(rows: &[(&str, String)]) -> String {
+/// Lines of `name: value`, all escaped; a value that is too long goes on below its beginning.
+pub fn list(screen: Screen, rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, value) in rows {
-        let _ = writeln!(text, "{name:<width$}  {}", escape(value));
+        let value = screen.wrap(&screen.show(value), width + 2, width + 2);
+        let line = match value.starts_with('\n') {
+            true => format!("{name}{value}"),
+            false => format!("{name:<width$}  {value}"),
+        };
+        let _ = writeln!(text, "{}", line.trim_end());
     }
     text
 }
@@ -85,6 +123,15 @@ pub fn seconds(value: Option<f64>, signed: bool) -> String {
     match signed {
         true => format!("{scaled:+.3} {unit}"),
         false => format!("{scaled:.3} {unit}"),
+    }
+}
+
+/// A frequency, with a sign if `signed`; `-` if unknown.
+pub fn ppm(value: Option<f64>, signed: bool) -> String {
+    match value {
+        None => UNKNOWN.to_owned(),
+        Some(ppm) if signed => format!("{ppm:+.3} ppm"),
+        Some(ppm) => format!("{ppm:.3} ppm"),
     }
 }
 
@@ -116,14 +163,6 @@ pub fn known<T: Words>(word: Option<&Word<T>>) -> Option<T> {
     word.and_then(Word::known)
 }
 
-/// For the command line: 0 or more.
-pub fn parse_seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(seconds),
-        _ => Err("expected a number of seconds, 0 or more".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,9 +171,9 @@ mod tests {
     #[test]
     fn a141_nothing_that_a_terminal_obeys_is_printed() {
         let hostile = "\u{1b}[2J\u{1b}]0;x\u{7}\r\n\u{9b}1m\u{202e}\u{200b}\0";
-        let table = table(&["A"], &[vec![hostile.to_owned()]]);
+        let table = table(Screen::WIDE, &["A"], &[vec![hostile.to_owned()]]);
         assert!(table.chars().all(|character| character.is_ascii_graphic() || "\n ".contains(character)));
-        let list = list(&[("a", hostile.to_owned())]);
+        let list = list(Screen::WIDE, &[("a", hostile.to_owned())]);
         assert_eq!(list.lines().count(), 1);
         let text = json(&json!({ "a": hostile, "ü\u{7f}": "😀" }));
         assert!(text.chars().all(|character| character == '\n' || (' '..='~').contains(&character)));
@@ -143,9 +182,33 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_have_no_trailing_blanks() {
-        let table =
-            table(&["NAME", "N"], &[vec!["a".into(), "1".into()], vec!["longer".into(), String::new()]]);
+        let rows = [vec!["a".into(), "1".into()], vec!["longer".into(), String::new()]];
+        let table = table(Screen::WIDE, &["NAME", "N"], &rows);
         assert_eq!(table, "NAME    N\na       1\nlonger\n");
+    }
+
+    #[test]
+    fn what_is_too_wide_for_a_table_stands_below_its_row_with_the_name_of_its_column() {
+        let row = |name: &str, delay: &str, why: &str| vec![name.into(), delay.into(), why.into()];
+        let rows = [
+            row("a.example", "1.000 ms", ""),
+            row("b.example", "-", "it has never answered: there is no route to it"),
+        ];
+        let narrow = Screen { width: 30, is_utf8: true };
+        let expected = "NAME       DELAY\n\
+            a.example  1.000 ms\n\
+            b.example  -\n\
+            \u{20}   WHY it has never answered:\n\
+            \u{20}   there is no route to it\n";
+        assert_eq!(table(narrow, &["NAME", "DELAY", "WHY"], &rows), expected);
+        let value = "it has never answered: there is no route to it".to_owned();
+        assert_eq!(
+            list(narrow, &[("why", value)]),
+            "why  it has never answered:\n     there is no route to it\n"
+        );
+        let long = vec!["n".repeat(253), "x".to_owned()];
+        let page = table(narrow, &["NAME", "A"], &[long]);
+        assert!(page.lines().all(|line| line.chars().count() <= 30) && page.contains("A x"), "{page}");
     }
 
     #[test]
@@ -181,14 +244,6 @@ mod tests {
             (i64::MIN, "-"),
         ] {
             assert_eq!(day(seconds), text, "{seconds}");
-        }
-    }
-
-    #[test]
-    fn seconds_on_the_command_line_are_checked() {
-        assert_eq!(parse_seconds("0.5"), Ok(0.5));
-        for bad in ["-1", "nan", "inf", "x", ""] {
-            assert!(parse_seconds(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,10 +1,11 @@
 //! `chimerctl wait-sync`.
 
-use crate::Failure;
+use crate::screen::Form;
 use crate::text::{json, seconds};
+use crate::{Failure, exit};
 use control_socket::{AskError, DEADLINE, ask_within, read};
-use report::Word;
 use report::read::{StatusReply, SystemReport};
+use report::{FORMAT, Word};
 use serde_json::json;
 use std::path::Path;
 use std::thread::sleep;
@@ -18,7 +19,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Asks until the clock is synchronised.
-pub fn wait(socket: &Path, timeout: f64, max_error: Option<f64>, as_json: bool) -> Result<String, Failure> {
+pub fn wait(socket: &Path, timeout: f64, max_error: Option<f64>, form: Form) -> Result<String, Failure> {
     let start = Instant::now();
     let limit = (timeout > 0.0).then(|| Duration::from_secs_f64(timeout));
     let mut answered = start;
@@ -27,7 +28,7 @@ pub fn wait(socket: &Path, timeout: f64, max_error: Option<f64>, as_json: bool) 
         let left = limit.map_or(DEADLINE, |limit| limit.saturating_sub(start.elapsed()).min(DEADLINE));
         match ask_status(socket, left.max(INTERVAL)) {
             Ok(reply) if is_reached(&reply, max_error) => {
-                return Ok(success(&reply, start.elapsed(), as_json));
+                return Ok(success(&reply, start.elapsed(), form));
             }
             Ok(reply) => {
                 answered = Instant::now();
@@ -42,14 +43,14 @@ pub fn wait(socket: &Path, timeout: f64, max_error: Option<f64>, as_json: bool) 
             Err(error) => {
                 let grace = limit.map_or(GRACE, |limit| limit.min(GRACE));
                 if answered.elapsed() >= grace {
-                    return Err(Failure { text: error.to_string(), code: 2 });
+                    return Err(Failure { text: error.to_string(), code: exit::UNABLE });
                 }
                 last = error.to_string();
             }
         }
         if limit.is_some_and(|limit| start.elapsed() >= limit) {
             let text = format!("not synchronised within {timeout} s: {last}");
-            return Err(Failure { text, code: 1 });
+            return Err(Failure { text, code: exit::NO });
         }
         sleep(INTERVAL);
     }
@@ -72,13 +73,19 @@ fn reason(report: &SystemReport) -> String {
     format!("{state}, {reason} (error bound {bound})")
 }
 
-fn success(report: &SystemReport, waited: Duration, as_json: bool) -> String {
+fn success(report: &SystemReport, waited: Duration, form: Form) -> String {
     let bound = report.error_bound_s;
-    match as_json {
-        true => {
-            json(&json!({ "synchronised": true, "error_bound_s": bound, "waited_s": waited.as_secs_f64() }))
+    match form {
+        Form::Json => {
+            let waited = waited.as_secs_f64();
+            json(
+                &json!({ "format": FORMAT, "synchronised": true, "error_bound_s": bound, "waited_s": waited }),
+            )
         }
-        false => format!("synchronised, error bound {}\n", seconds(bound, false)),
+        Form::Text(screen) => {
+            let text = screen.show(&format!("synchronised, error bound {}", seconds(bound, false)));
+            screen.wrap(&text, 0, 0) + "\n"
+        }
     }
 }
 
@@ -102,7 +109,7 @@ mod tests {
 
     #[test]
     fn no_daemon_is_code_two() {
-        let failure = wait(Path::new("/nonexistent/socket"), 0.3, None, false).err().unwrap();
+        let failure = wait(Path::new("/nonexistent/socket"), 0.3, None, Form::Json).err().unwrap();
         assert_eq!(failure.code, 2);
         assert!(failure.text.contains("--socket"));
     }
@@ -123,7 +130,7 @@ mod tests {
                 let _ = writeln!(stream, "{}", json!({ "report": report }));
             }
         });
-        let failure = wait(&path, 0.5, None, false).err().unwrap();
+        let failure = wait(&path, 0.5, None, Form::Json).err().unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(failure.code, 1);
         assert!(failure.text.contains("starting, no reply (error bound 16.000 s)"), "{}", failure.text);

@@ -15,8 +15,8 @@ use ipc::process::{PerProcess, Process};
 use ipc::served_at::{ServedAt, Service};
 use ipc::units::WallTime;
 use report::{
-    Counts, Done, ProcessReply, RefusedReply, ReloadedReply, Report, ServerReply, SourcesReply, StatusReply,
-    UnservedReply,
+    Counts, Done, FORMAT, MeasurementsReply, ProcessReply, RefusedReply, ReloadedReply, Report, ServerReply,
+    SourceMeasurements, SourcesReply, StatusReply, UnservedReply,
 };
 use serde::Serialize;
 
@@ -54,6 +54,7 @@ pub fn status(
         server: surroundings.counters.map(counts),
         key_exchange: surroundings.key_exchange.map(|known| keys::service(&known, now)),
         unserved: unserved.iter().filter_map(unserved_reply).collect(),
+        format: FORMAT,
     })
 }
 
@@ -64,18 +65,23 @@ fn unserved_reply((service, entry): &(Service, ServedAt)) -> Option<UnservedRepl
 
 /// Reply to `sources`.
 pub fn sources(report: Report) -> String {
-    write(&SourcesReply { sources: report.sources })
+    write(&SourcesReply { sources: report.sources, format: FORMAT })
+}
+
+/// Reply to `measurements`.
+pub fn measurements(sources: Vec<SourceMeasurements>) -> String {
+    write(&MeasurementsReply { sources, format: FORMAT })
 }
 
 /// Reply to `server`.
 pub fn server(surroundings: &Surroundings) -> String {
     let configured = surroundings.processes[Process::Server] != 0;
-    write(&ServerReply { configured, server: surroundings.counters.map(counts) })
+    write(&ServerReply { configured, server: surroundings.counters.map(counts), format: FORMAT })
 }
 
 /// Reply to a command that was accepted.
 pub fn done() -> String {
-    write(&Done { done: true })
+    write(&Done { done: true, format: FORMAT })
 }
 
 /// Reply to a reload. `readings`: how often the certificate was read before.
@@ -89,6 +95,7 @@ pub fn reloaded(reloaded: &Reloaded, readings: u32) -> String {
         changed_clock: clock.iter().map(|key| (*key).to_owned()).collect(),
         changed_sources: sources.changed.clone(),
         done: true,
+        format: FORMAT,
         key_file: reads.map(|(_, key)| file(key)),
         needs_restart: !waiting.is_empty(),
         other_files: *other_files,
@@ -102,7 +109,7 @@ pub fn reloaded(reloaded: &Reloaded, readings: u32) -> String {
 
 /// Reply to a request that cannot be carried out.
 pub fn refused(why: &impl std::fmt::Display) -> String {
-    write(&RefusedReply { error: why.to_string() })
+    write(&RefusedReply { error: why.to_string(), format: FORMAT })
 }
 
 fn counts(counters: Counters) -> Counts {

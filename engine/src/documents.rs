@@ -2,11 +2,17 @@
 
 use engine_core::recording::RecordingEnd;
 use engine_core::recording::replay::{Comparison, Replayed};
-use engine_core::status::{AssociationStatus, SourceStatus, Status, SystemStatus};
+use engine_core::status::{
+    AssociationStatus, MeasurementStatus, SourceMeasurements, SourceStatus, Status, SystemStatus,
+};
 use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::Leap;
-use report::{ClockName, EndName, LeapName, NtsReport, Replay, Report, SourceReport, SystemReport, Verdict};
-use sentence::Sentence;
+use report::{
+    ClockName, EndName, FORMAT, LeapName, MeasurementReport, NtsReport, Replay, Report, SourceReport,
+    SystemReport, Verdict,
+};
+use sentence::{Sentence, change};
+use std::net::SocketAddr;
 
 /// The state of the clock and of the sources.
 pub fn report(status: Status) -> Report {
@@ -32,6 +38,9 @@ const fn leap_name(leap: Leap) -> LeapName {
 }
 
 fn system(status: SystemStatus) -> SystemReport {
+    // Before the first correction, and after a suspend until the next one, none of these is known.
+    let measured = |value: f64| status.last_update_s.map(|_| value);
+    let steered = |value: f64| (status.clock != ClockKind::None).then_some(value);
     SystemReport {
         clock: clock_name(status.clock),
         synchronised: status.synchronised,
@@ -39,17 +48,17 @@ fn system(status: SystemStatus) -> SystemReport {
         reason: status.reason.sentence().into_owned(),
         leap: leap_name(status.leap),
         stratum: status.stratum,
-        reference_id: reference_id(status.reference_id),
+        reference_id: Some(status.reference_id).filter(|id| *id != 0).map(reference_id),
         reference: status.reference.unwrap_or_default(),
-        offset_s: status.offset_s,
-        estimated_error_s: status.estimated_error_s,
-        error_bound_s: status.error_bound_s,
-        likely_error_s: status.likely_error_s,
-        slew_left_s: status.slew_left_s,
-        frequency_ppm: status.frequency_ppm,
-        frequency_error_ppm: status.frequency_error_ppm,
-        root_delay_s: status.root_delay_s,
-        root_dispersion_s: status.root_dispersion_s,
+        offset_s: measured(status.offset_s),
+        estimated_error_s: measured(status.estimated_error_s),
+        error_bound_s: measured(status.error_bound_s),
+        likely_error_s: measured(status.likely_error_s),
+        slew_left_s: steered(status.slew_left_s),
+        frequency_ppm: steered(status.frequency_ppm),
+        frequency_error_ppm: measured(status.frequency_error_ppm),
+        root_delay_s: measured(status.root_delay_s),
+        root_dispersion_s: measured(status.root_dispersion_s),
         last_update_s: status.last_update_s,
         first_update_s: status.first_update_s,
         epoch: status.epoch,
@@ -69,12 +78,12 @@ fn source(status: SourceStatus) -> SourceReport {
     SourceReport {
         state: status.state(),
         name: status.name,
-        address: status.address.map_or_else(String::new, |address| address.to_string()),
+        address: address(status.address),
         reason: status.reason.sentence().into_owned(),
         authenticated: status.authenticated,
         nts: status.nts.map(association),
         stratum: status.stratum,
-        reference_id: reference_id(status.reference_id),
+        reference_id: status.reference_id.map(reference_id),
         reach: status.reach,
         poll: status.poll,
         next_poll_s: status.next_poll_s,
@@ -87,7 +96,37 @@ fn source(status: SourceStatus) -> SourceReport {
         valid: status.valid,
         last_valid_s: status.last_valid_s,
         rejected: status.rejected,
+        change: change(&status.reason).into_owned(),
+        activity: status.activity,
+        samples: status.samples,
+        span_s: status.span_s,
+        deviation_s: status.deviation_s,
+        frequency_ppm: status.frequency_ppm.map(|(frequency, _)| frequency),
+        frequency_error_ppm: status.frequency_ppm.map(|(_, error)| error),
     }
+}
+
+/// The last measurements of a source.
+pub fn measurements(status: SourceMeasurements) -> report::SourceMeasurements {
+    let measurement = |status: MeasurementStatus| MeasurementReport {
+        ago_s: status.ago_s,
+        offset_s: status.offset_s,
+        delay_s: status.delay_s,
+        root_distance_s: status.root_distance_s,
+        outcome: status.outcome,
+        test: status.test,
+        stamps: status.stamps,
+    };
+    report::SourceMeasurements {
+        name: status.name,
+        address: address(status.address),
+        measurements: status.measurements.into_iter().map(measurement).collect(),
+    }
+}
+
+/// Address and port; empty: none.
+fn address(address: Option<SocketAddr>) -> String {
+    address.map_or_else(String::new, |address| address.to_string())
 }
 
 fn association(status: AssociationStatus) -> NtsReport {
@@ -145,9 +184,10 @@ pub fn replay(replayed: Replayed) -> Replay {
         inputs: replayed.inputs,
         outputs: replayed.outputs,
         state: system.as_ref().map(|system| system.state),
-        offset_s: system.as_ref().map_or(0.0, |system| system.offset_s),
-        frequency_ppm: system.as_ref().map_or(0.0, |system| system.frequency_ppm),
+        offset_s: system.as_ref().and_then(|system| system.offset_s),
+        frequency_ppm: system.as_ref().and_then(|system| system.frequency_ppm),
         reason: system.map_or_else(String::new, |system| system.reason),
         digest: replayed.digest.iter().map(|octet| format!("{octet:02x}")).collect(),
+        format: FORMAT,
     }
 }

@@ -3,7 +3,7 @@
 use crate::answers::{self, Surroundings};
 use crate::clock::Clock;
 use crate::control::{Control, Verb};
-use crate::documents::report;
+use crate::documents::{self, report};
 use crate::ending::Ending;
 use crate::home::{Return, Watch};
 use crate::keeping::Keeping;
@@ -275,6 +275,10 @@ impl Running {
                 answers::keys(report(engine.status(now)), keeping.cookies(), known, now.wall)
             }
             Verb::Sources => answers::sources(report(engine.status(now))),
+            Verb::Measurements => {
+                let all = engine.measurements(now).into_iter().map(documents::measurements);
+                answers::measurements(all.collect())
+            }
             Verb::Server => answers::server(surroundings),
             Verb::Change(command) => {
                 engine.handle_input(now, Input::Command(command));

@@ -11,10 +11,12 @@
 //!   packet_test   a reply is not used
 //!   system        the state of the clock
 //!   source        the state of a source
+//!   change        what would change it
 //!   recording     a recording ended early; a replay
 //!   violation     the client violated the protocol of its link
 //! ```
 
+mod change;
 mod key_exchange;
 mod notice;
 mod packet_test;
@@ -24,6 +26,8 @@ mod selection;
 mod source;
 mod system;
 mod violation;
+
+pub use change::change;
 
 use ipc::served_at::{Missing, Service};
 use std::borrow::Cow;

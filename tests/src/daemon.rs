@@ -362,12 +362,13 @@ impl Daemon {
         self.setup.place.join("run/control.sock")
     }
 
-    /// chimerctl for this daemon.
+    /// chimerctl for this daemon, with as much on a line as belongs together.
     pub fn chimerctl(&self, arguments: &[&str]) -> std::process::Output {
         Command::new(program("chimerctl"))
             .arg("--socket")
             .arg(self.socket())
             .args(arguments)
+            .env("COLUMNS", "10000")
             .stdin(Stdio::null())
             .output()
             .expect("chimerctl can be executed")

@@ -31,14 +31,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("network/process", &["ipc", "ipc-clock", "ipc-link", "policies"]),
     ("network/tls", &["ipc"]),
     ("network/threads", &["ipc", "network"]),
-    ("control", &["control-socket", "ipc", "report"]),
+    ("control", &["command-line", "control-socket", "ipc", "report"]),
+    ("control/command_line", &[]),
     ("control/metrics", &["control-socket", "ipc", "report"]),
     ("control/chronyc_bridge", &["control-socket", "ipc", "report"]),
     ("control/socket", &[]),
     ("tests", &["ipc", "ipc-link", "protocol", "policies", "filters", "keeper", "report", "network"]),
     ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),
     ("tests/simulation", &["ipc", "protocol", "engine-core", "keeper", "report", "sentence"]),
-    ("xtask", &["bench", "ipc", "rig", "simulation"]),
+    ("xtask", &["bench", "command-line", "ipc", "rig", "simulation"]),
 ];
 
 /// The same for every program in `network`. What it has of these beyond the first five is named in its own manifest

@@ -16,10 +16,8 @@ use std::path::Path;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Longer than the bridge repeats what it knows.
 const REPEATED: Duration = Duration::from_millis(1_100);
-
 /// What servers, those of chronyd too, are ahead of the host's clock, in nanoseconds.
 const AHEAD: i64 = 40_000_000;
 
@@ -158,8 +156,10 @@ fn chronyc_reads_what_chimerctl_reads() {
         assert_eq!(reach | 1, 0o377, "{row:?}");
         between(&row[7], &before["offset_s"], &after["offset_s"], -1.0, jitter);
         between(&row[9], &before["root_distance_s"], &after["root_distance_s"], 1.0, jitter);
-        between(&statistics[at][1], &before["valid"], &after["valid"], 1.0, 0.0);
-        between(&statistics[at][7], &before["jitter_s"], &after["jitter_s"], 1.0, jitter);
+        for (column, key, slack) in [(1, "samples", 0.0), (3, "span_s", 1.0), (7, "deviation_s", jitter)] {
+            between(&statistics[at][column], &before[key], &after[key], 1.0, slack);
+        }
+        between(&statistics[at][4], &before["frequency_ppm"], &after["frequency_ppm"], -1.0, 0.01);
         assert_eq!((&selection[at][0], &selection[at][2][..]), (&row[1], "N"));
         let (low, high) = (number(&selection[at][15]), number(&selection[at][16]));
         assert!(low < number(&row[7]) && number(&row[7]) < high, "{:?}", selection[at]);

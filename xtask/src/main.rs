@@ -7,6 +7,7 @@
 //!              accuracy: both follow one server over paths of known delays
 //!   fuzz       hostile requests, for a long time
 //!   package    a Debian package; --try runs it in fresh Debian systems
+//!   completions  of chimerctl's command line for bash, zsh and fish (the package has them)
 //!   peers      chronyd and ntpd for the tests, unpacked under target/, never installed (missing libraries are
 //!              installed, as root)
 //!   rig        real machines: guests with a kernel, a service manager and a clock of their own; days: whole days of
@@ -22,6 +23,7 @@ mod bench_footprint;
 mod bench_nts;
 mod bench_server;
 mod cargo;
+mod completions;
 mod demo;
 mod fuzz;
 mod governor_search;
@@ -49,6 +51,7 @@ usage: cargo xtask WORD
   fuzz server [--seconds N] hostile requests against the server's parser (60 s)
   package [--version V]     build target/package/*.deb, under another version
   package --try             and install, start, upgrade and purge it in fresh Debians (root)
+  completions               write chimerctl's completions for bash, zsh and fish to target/completions
   rig [CASE..]              boots, kills, pauses and upgrades on real machines (--list, --short, --jobs N)
   peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: ntpd-rs, and the
                             newest at the first fetch; remove target/peers/*-newest for newer ones
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         ["package"] => package::build().map(drop),
         ["package", "--version", version] => package::build_as(version).map(drop),
         ["package", "--try"] => package::build_and_try(),
+        ["completions"] => completions::write(),
         ["peers"] => peers::fetch(),
         ["peers", "--more"] => peers::fetch_more(),
         ["simulate", rest @ ..] => simulate::run(rest),

@@ -10,6 +10,7 @@
 mod trial;
 
 use crate::cargo::{self, build_release_of, read, run, target, workspace};
+use crate::completions;
 use rig::recipe::image::Packages;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
@@ -25,6 +26,7 @@ const FILES: &[(&str, &str)] = &[
     ("monitoring/truechimer.rules.yml", "usr/share/doc/truechimer/monitoring/truechimer.rules.yml"),
     ("monitoring/truechimer.dashboard.json", "usr/share/doc/truechimer/monitoring/truechimer.dashboard.json"),
     ("systemd/truechimer-chronyc-bridge.service", "usr/lib/systemd/system/truechimer-chronyc-bridge.service"),
+    ("schema/chimerctl.schema.json", "usr/share/truechimer/chimerctl.schema.json"),
     ("ntp-units.d/50-truechimer.list", "usr/lib/systemd/ntp-units.d/50-truechimer.list"),
     ("tmpfiles.d/truechimer.conf", "usr/lib/tmpfiles.d/truechimer.conf"),
     ("truechimer.toml", "etc/truechimer/truechimer.toml"),
@@ -157,6 +159,11 @@ fn epoch() -> Result<u64, String> {
 fn fill(root: &Path, programs: &Path) -> Result<(), String> {
     for (from, to) in FILES {
         put(&workspace().join("packaging").join(from), &root.join(to), 0o644)?;
+    }
+    for (shell, place) in completions::SHELLS {
+        let file = root.join(place);
+        folder(file.parent().expect("a file is in a folder"))?;
+        write(&file, &completions::of(shell))?;
     }
     let users = root.join("usr/lib/sysusers.d/truechimer.conf");
     folder(&root.join("usr/lib/sysusers.d"))?;

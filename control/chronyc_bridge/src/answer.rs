@@ -8,7 +8,7 @@ use crate::reply::{Address, NEVER, Reply};
 use crate::request::{Head, Question, Refusal};
 use crate::snapshot::{Snapshot, Source};
 use crate::source_fields;
-use report::{LeapName, SystemState, Word};
+use report::{LeapName, SourceActivity, SystemState, Word};
 use std::collections::BTreeMap;
 
 /// The reference id of a host that serves its own time, in chrony.
@@ -123,15 +123,16 @@ fn tracking(head: &Head, known: &Snapshot, now: i64) -> Reply {
 }
 
 fn activity(head: &Head, known: &Snapshot) -> Reply {
-    let count = |counts: fn(&Source) -> bool| {
-        saturated(known.sources.iter().filter(|source| counts(source)).count() as u64)
+    let count = |activity: SourceActivity| {
+        let is_it =
+            |source: &&Source| source.report.activity.as_ref().and_then(Word::known) == Some(activity);
+        saturated(known.sources.iter().filter(is_it).count() as u64)
     };
     let mut reply = Reply::new(head, 12);
-    reply.word(count(|source| source.place.is_some() && source.report.next_poll_s.is_some()));
-    reply.word(count(|source| source.place.is_some() && source.report.next_poll_s.is_none()));
-    // Bursts are not told apart.
-    reply.word(0).word(0);
-    reply.word(count(|source| source.place.is_none()));
+    reply.word(count(SourceActivity::Online)).word(count(SourceActivity::Offline));
+    // After a burst they are online again; while sources are offline there is none.
+    reply.word(count(SourceActivity::Bursting)).word(0);
+    reply.word(count(SourceActivity::Unresolved));
     reply
 }
 

@@ -86,11 +86,12 @@ fn most_frequent(source: &Source) -> Option<RejectReason> {
 pub fn statistics(source: &Source, reply: &mut Reply) {
     let report = &source.report;
     reply.word(source.reference_id()).address(source.address());
-    // Runs of residuals and a span are not kept.
-    reply.word(saturated(report.valid.unwrap_or(0))).word(0).word(0);
-    reply.number(report.jitter_s.unwrap_or(ANY_DEVIATION));
-    // The frequency of a source is not in the daemon's documents.
-    reply.number(0.0).number(ANY_FREQUENCY);
+    // Runs of residuals belong to chrony's regression.
+    reply.word(report.samples.unwrap_or(0)).word(0).word(saturated(report.span_s.unwrap_or(0.0) as u64));
+    reply.number(report.deviation_s.unwrap_or(ANY_DEVIATION));
+    // chrony's is that of the local clock beside the source.
+    reply.number(-report.frequency_ppm.unwrap_or(0.0));
+    reply.number(report.frequency_error_ppm.unwrap_or(ANY_FREQUENCY));
     reply.number(-report.offset_s.unwrap_or(0.0));
     reply.number(report.root_distance_s.unwrap_or(0.0) + report.offset_error_s.unwrap_or(0.0));
 }

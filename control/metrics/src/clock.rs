@@ -109,6 +109,6 @@ const fn indicator(leap: LeapName) -> u64 {
 }
 
 /// From parts per million. A division: its result is the nearest number, which is written in the fewest digits.
-fn ratio(ppm: f64) -> f64 {
+pub fn ratio(ppm: f64) -> f64 {
     ppm / 1e6
 }

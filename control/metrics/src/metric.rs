@@ -99,6 +99,11 @@ metrics! {
     SourceOffsetError = "truechimer_source_offset_error_seconds", Gauge, "Standard deviation of that offset";
     SourceDelay = "truechimer_source_delay_seconds", Gauge, "Delay of the best recent sample";
     SourceJitter = "truechimer_source_jitter_seconds", Gauge, "Jitter of the samples";
+    SourceDeviation = "truechimer_source_deviation_seconds", Gauge, "Standard deviation of a single measurement";
+    SourceFrequency = "truechimer_source_frequency_ratio", Gauge, "How much faster the time of the source runs than the estimate that the clock follows; absent before the second measurement";
+    SourceFrequencyError = "truechimer_source_frequency_error_ratio", Gauge, "Standard deviation of that frequency; before ten measurements an upper estimate";
+    SourceSamples = "truechimer_source_samples", Gauge, "Measurements on which the estimate rests";
+    SourceSpan = "truechimer_source_span_seconds", Gauge, "From the first measurement by which the frequency is known to the last one";
     SourceDistance = "truechimer_source_root_distance_seconds", Gauge, "Root distance";
     SourceAge = "truechimer_source_last_reply_age_seconds", Gauge, "Time since the last valid reply";
     SourceQueries = "truechimer_source_queries_total", Counter, "Queries sent to the source";

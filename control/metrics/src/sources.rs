@@ -1,6 +1,6 @@
 //! Samples of the reply to `sources`.
 
-use crate::clock::{OTHER, known};
+use crate::clock::{OTHER, known, ratio};
 use crate::metric::Metric;
 use crate::page::Page;
 use report::SourceState;
@@ -29,8 +29,7 @@ pub fn add(page: &mut Page, reply: &SourcesReply) {
 }
 
 fn is_used(source: &SourceReport) -> bool {
-    let state = source.state.as_ref().and_then(|state| state.known());
-    matches!(state, Some(SourceState::Selected | SourceState::Combined))
+    source.state.as_ref().and_then(|state| state.known()).is_some_and(SourceState::is_used)
 }
 
 fn add_source(page: &mut Page, source: &SourceReport) {
@@ -52,6 +51,11 @@ fn add_source(page: &mut Page, source: &SourceReport) {
     page.number(Metric::SourceOffsetError, &own, source.offset_error_s);
     page.number(Metric::SourceDelay, &own, source.delay_s);
     page.number(Metric::SourceJitter, &own, source.jitter_s);
+    page.number(Metric::SourceDeviation, &own, source.deviation_s);
+    page.number(Metric::SourceFrequency, &own, source.frequency_ppm.map(ratio));
+    page.number(Metric::SourceFrequencyError, &own, source.frequency_error_ppm.map(ratio));
+    page.count(Metric::SourceSamples, &own, source.samples.map(u64::from));
+    page.number(Metric::SourceSpan, &own, source.span_s);
     page.number(Metric::SourceDistance, &own, source.root_distance_s);
     page.number(Metric::SourceAge, &own, source.last_valid_s);
     page.count(Metric::SourceQueries, &own, source.sent);

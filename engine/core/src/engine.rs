@@ -470,10 +470,7 @@ impl Engine {
 impl Engine {
     /// For tests that compare engines: what was counted does not count.
     pub(crate) fn forget_counts(&mut self) {
-        for source in self.entries.sources_mut() {
-            source.counters.valid = 0;
-            source.counters.rejected = [0; report::RejectReason::COUNT];
-        }
+        self.entries.sources_mut().for_each(crate::source::Source::forget_counts);
     }
 
     /// All filters go wrong at once, the guards do not.

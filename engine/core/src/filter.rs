@@ -421,6 +421,11 @@ impl Filter {
         self.begun.map_or(0.0, |begun| at.since(begun).nanos().max(0) as f64 * 1e-9)
     }
 
+    /// Standard deviation of a single measurement, seconds.
+    pub(crate) fn deviation(&self) -> f64 {
+        libm::sqrt(self.delays.typical_variance())
+    }
+
     /// Whether it is so young that a measurement that contradicts the others does not show as such.
     pub(crate) fn is_young(&self) -> bool {
         self.samples < JUDGED

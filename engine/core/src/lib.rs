@@ -18,6 +18,7 @@
 //!   measurement   four timestamps -> offset, delay, hard bounds; limits what a malicious network process can gain
 //!   sample        the input of a track, the same for samples of any origin
 //!   filter        the estimator of each source: a bank of filters (offset, frequency, minimum delay of each direction)
+//!   history       the last measurements, for reports
 //!   selective_loss  whether the replies that arrive were chosen by their offset
 //!   independence  which sources share one vote
 //!   select        the intersection of the correctness intervals; truechimers and falsetickers
@@ -53,6 +54,7 @@ mod entries;
 mod exchanges;
 mod filter;
 mod guard;
+mod history;
 mod independence;
 pub mod io;
 mod leap;

@@ -102,6 +102,11 @@ impl PollProcess {
         self.heard
     }
 
+    /// Whether further queries follow in quick succession.
+    pub(crate) fn is_bursting(&self) -> bool {
+        self.quick > 0
+    }
+
     /// Two queries in quick succession at the start will do.
     pub(crate) fn shorten_burst(&mut self) {
         self.quick = self.quick.min(1);

@@ -1,6 +1,7 @@
 //! One source: an address that is queried (the poll process), its estimate of the time (the track), and its other state.
 
 use crate::filter::Outcome;
+use crate::history::History;
 use crate::io::Now;
 use crate::measurement::{Measurement, Times};
 use crate::need::Need;
@@ -14,7 +15,7 @@ use crate::settings::SourceSettings;
 use crate::source_id::SourceId;
 use crate::track::{Opinion, Track};
 use ipc::address::Address;
-use ipc::message::client::{Rejected, ReplyHeader, Silence};
+use ipc::message::client::{Rejected, ReplyHeader, Silence, Stamp};
 use ipc::units::RawInstant;
 use protocol::kiss::KissCode;
 use report::{Effect, RejectReason};
@@ -94,6 +95,8 @@ pub(crate) struct Source {
     pub(crate) silence_told: bool,
     pub(crate) last_valid: Option<RawInstant>,
     pub(crate) counters: Counters,
+    /// The last measurements, for reports.
+    pub(crate) history: History,
     /// Its replies are authenticated.
     pub(crate) authenticated: bool,
     /// Its keys were exchanged with a certificate that could not be judged: it has no vote.
@@ -131,6 +134,7 @@ impl Source {
             silence_told: false,
             last_valid: None,
             counters: Counters { sent: 0, valid: 0, rejected: [0; RejectReason::COUNT] },
+            history: History::default(),
             authenticated: settings.nts.is_some(),
             provisional: false,
             is_asked: false,
@@ -141,6 +145,14 @@ impl Source {
             fault: None,
             resolved_since: None,
         }
+    }
+
+    /// For tests that compare engines.
+    #[cfg(test)]
+    pub(crate) fn forget_counts(&mut self) {
+        self.counters.valid = 0;
+        self.counters.rejected = [0; RejectReason::COUNT];
+        self.history = History::default();
     }
 
     /// The address that is queried.
@@ -298,8 +310,20 @@ impl Source {
     /// It answers, but its time is not used, for a reason that is not in the header.
     pub(crate) fn refuse(&mut self, reason: RejectReason, header: &ReplyHeader, now: RawInstant) {
         self.counters.reject(reason);
+        self.history.failed(reason, None, now);
         self.heard(Facts::of(header), now);
         self.unused = Some(reason);
+    }
+
+    /// What passed for a reply is of no use.
+    fn discard(&mut self, reason: RejectReason, stamp: Option<Stamp>, now: RawInstant) {
+        self.counters.reject(reason);
+        self.history.failed(reason, stamp, now);
+    }
+
+    /// A reply came, but its time stamps are of no use.
+    pub(crate) fn discard_stamps(&mut self, reason: RejectReason, now: RawInstant) {
+        self.discard(reason, None, now);
     }
 
     /// Tests a reply and learns from it. `prior`: the prior frequency and its standard deviation.
@@ -312,32 +336,40 @@ impl Source {
         prior: (f64, f64),
         now: Now,
     ) -> Answer {
+        let mut stamp = None;
+        let times = |t2, t3| {
+            let times = times(t2, t3);
+            stamp = Some(times.stamp);
+            times
+        };
         let verdict = match examine(header, times, expected) {
             Ok(verdict) => verdict,
             Err(reason) => {
-                self.counters.reject(reason);
+                self.discard(reason, stamp, now.raw);
                 return Answer::Silent(reason);
             }
         };
         match verdict {
             Verdict::Kiss(code) => {
-                self.counters.reject(RejectReason::Kiss);
+                self.discard(RejectReason::Kiss, stamp, now.raw);
                 self.kissed(code, Facts::of(header), now.raw);
                 Answer::Kiss(code)
             }
             Verdict::Unusable(reason, facts) => {
-                self.counters.reject(reason);
+                self.discard(reason, stamp, now.raw);
                 self.heard(facts, now.raw);
                 self.unused = Some(reason);
                 Answer::Unusable(reason)
             }
             Verdict::Usable(measurement, facts) => {
                 if is_near_leap(measurement.offset.saturating_add(measurement.at.nanos())) {
-                    self.counters.reject(RejectReason::Discontinuity);
+                    self.discard(RejectReason::Discontinuity, stamp, now.raw);
                     return Answer::Silent(RejectReason::Discontinuity);
                 }
                 self.heard(facts, now.raw);
-                Answer::Sample(self.learn(measurement, facts, prior, now))
+                let outcome = self.learn(measurement, facts, prior, now);
+                self.history.measured(&measurement, &facts, outcome, stamp, now);
+                Answer::Sample(outcome)
             }
         }
     }

@@ -12,7 +12,9 @@ use ipc::message::exchange::{LookupFailure, Organisation};
 use ipc::message::privileged::{ClockKind, ForwardSteps, Pauses, Refusal};
 use ipc::units::{Leap, Span};
 use protocol::kiss::KissCode;
-use report::{AssociationState, RejectReason, SourceState, SystemState};
+use report::{
+    AssociationState, MeasurementOutcome, RejectReason, SourceActivity, SourceState, StampOrigin, SystemState,
+};
 
 /// The clock, and the sources in the order of the configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,10 +186,10 @@ pub struct SourceStatus {
     pub authenticated: bool,
     /// The association; none for a plain source.
     pub nts: Option<AssociationStatus>,
-    /// Stratum of the last valid reply; 16: none yet.
-    pub stratum: u8,
-    /// Reference id of the last valid reply; 0: none yet.
-    pub reference_id: u32,
+    /// Stratum of the last valid reply; none: none yet.
+    pub stratum: Option<u8>,
+    /// Reference id of the last valid reply; none: none yet.
+    pub reference_id: Option<u32>,
     /// The reach register: the last eight polls, the newest in the lowest bit.
     pub reach: u8,
     /// Poll exponent, log2 s.
@@ -213,6 +215,48 @@ pub struct SourceStatus {
     pub last_valid_s: Option<f64>,
     /// Number of replies that were discarded or not used; only reasons that occurred.
     pub rejected: BTreeMap<RejectReason, u64>,
+    /// Whether it is asked.
+    pub activity: SourceActivity,
+    /// Measurements on which the estimate rests.
+    pub samples: u32,
+    /// Seconds from the first measurement by which its frequency is known to the last one; none, like the next field, if the
+    /// source has never replied.
+    pub span_s: Option<f64>,
+    /// Standard deviation of a single measurement, in seconds.
+    pub deviation_s: Option<f64>,
+    /// Frequency of its time relative to the estimate that the clock follows, and the standard deviation of that, in ppm; none
+    /// before the second measurement, or while no estimate is followed.
+    pub frequency_ppm: Option<(f64, f64)>,
+}
+
+/// The last measurements of a source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceMeasurements {
+    /// The name as configured.
+    pub name: String,
+    /// The address that is queried; none: it is not known yet.
+    pub address: Option<SocketAddr>,
+    /// The newest first.
+    pub measurements: Vec<MeasurementStatus>,
+}
+
+/// One measurement. The units and signs are those of [`report::MeasurementReport`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeasurementStatus {
+    /// Seconds since the reply came.
+    pub ago_s: f64,
+    /// Offset of the clock then, in seconds.
+    pub offset_s: Option<f64>,
+    /// Round trip, in seconds.
+    pub delay_s: Option<f64>,
+    /// Root distance, in seconds.
+    pub root_distance_s: Option<f64>,
+    /// What became of it.
+    pub outcome: MeasurementOutcome,
+    /// The test that it failed.
+    pub test: Option<RejectReason>,
+    /// Who took its times.
+    pub stamps: Option<StampOrigin>,
 }
 
 impl SourceStatus {

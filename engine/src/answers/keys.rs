@@ -6,7 +6,7 @@ use crate::key_exchange::KeyExchange;
 use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::units::WallTime;
 use report::{
-    CertificateReply, CertificateState, CookieKeyOrigin, CookieKeysReply, Counts, KeyExchangeReply,
+    CertificateReply, CertificateState, CookieKeyOrigin, CookieKeysReply, Counts, FORMAT, KeyExchangeReply,
     KeysReply, Report, SourceKeys,
 };
 
@@ -57,5 +57,6 @@ pub fn keys(
         sources: sources.collect(),
         cookie_keys,
         key_exchange: known.map(|known| service(known, now)),
+        format: FORMAT,
     })
 }

@@ -5,8 +5,8 @@ use engine_core::io::Now;
 use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::units::RawInstant;
 use report::{
-    AssociationState, ClockName, LeapName, NtsReport, RejectReason, SourceReport, SourceState, SystemReport,
-    SystemState,
+    AssociationState, ClockName, LeapName, MeasurementOutcome, MeasurementReport, NtsReport, RejectReason,
+    SourceActivity, SourceReport, SourceState, StampOrigin, SystemReport, SystemState,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -21,17 +21,17 @@ fn report() -> Report {
             reason: "no reply \u{1b}[31m so far".to_owned(),
             leap: LeapName::Unknown,
             stratum: 16,
-            reference_id: "00000000".to_owned(),
+            reference_id: None,
             reference: String::new(),
-            offset_s: f64::NAN,
-            estimated_error_s: 0.0,
-            error_bound_s: f64::INFINITY,
-            likely_error_s: f64::INFINITY,
-            slew_left_s: 0.0,
-            frequency_ppm: 0.0,
-            frequency_error_ppm: 0.0,
-            root_delay_s: 0.0,
-            root_dispersion_s: 0.0,
+            offset_s: Some(f64::NAN),
+            estimated_error_s: Some(0.0),
+            error_bound_s: Some(f64::INFINITY),
+            likely_error_s: Some(f64::INFINITY),
+            slew_left_s: Some(0.0),
+            frequency_ppm: Some(0.0),
+            frequency_error_ppm: Some(0.0),
+            root_delay_s: Some(0.0),
+            root_dispersion_s: Some(0.0),
             last_update_s: None,
             first_update_s: None,
             epoch: 1,
@@ -119,8 +119,8 @@ fn full() -> Report {
         reason: "its name is not resolved yet; it is being looked up".to_owned(),
         authenticated: false,
         nts: None,
-        stratum: 16,
-        reference_id: "00000000".to_owned(),
+        stratum: None,
+        reference_id: None,
         reach: 0,
         poll: 6,
         next_poll_s: None,
@@ -133,6 +133,13 @@ fn full() -> Report {
         valid: 0,
         last_valid_s: None,
         rejected: BTreeMap::new(),
+        change: "it is asked as soon as its name is resolved".to_owned(),
+        activity: SourceActivity::Unresolved,
+        samples: 0,
+        span_s: None,
+        deviation_s: None,
+        frequency_ppm: None,
+        frequency_error_ppm: None,
     };
     let selected = SourceReport {
         name: "a.example".to_owned(),
@@ -141,8 +148,8 @@ fn full() -> Report {
         reason: "it agrees with the majority and is the nearest to true time".to_owned(),
         authenticated: true,
         nts: Some(nts),
-        stratum: 2,
-        reference_id: "c0000201".to_owned(),
+        stratum: Some(2),
+        reference_id: Some("c0000201".to_owned()),
         reach: 255,
         poll: -2,
         next_poll_s: Some(12.5),
@@ -155,6 +162,13 @@ fn full() -> Report {
         valid: 19,
         last_valid_s: Some(51.5),
         rejected: BTreeMap::from([(RejectReason::NtsNak, 4), (RejectReason::Origin, 3)]),
+        change: "it is used no longer if it falls silent".to_owned(),
+        activity: SourceActivity::Bursting,
+        samples: 18,
+        span_s: Some(4_096.5),
+        deviation_s: Some(3.5e-5),
+        frequency_ppm: Some(-0.125),
+        frequency_error_ppm: Some(0.0625),
     };
     let system = SystemReport {
         clock: ClockName::Kernel,
@@ -163,17 +177,17 @@ fn full() -> Report {
         reason: "the clock follows 1 of 2 sources".to_owned(),
         leap: LeapName::None,
         stratum: 3,
-        reference_id: "c0000201".to_owned(),
+        reference_id: Some("c0000201".to_owned()),
         reference: "a.example".to_owned(),
-        offset_s: 1.5e-5,
-        estimated_error_s: 2e-6,
-        error_bound_s: 0.0061,
-        likely_error_s: 0.0037,
-        slew_left_s: -1e-5,
-        frequency_ppm: -12.5,
-        frequency_error_ppm: 0.03,
-        root_delay_s: 0.011,
-        root_dispersion_s: f64::INFINITY,
+        offset_s: Some(1.5e-5),
+        estimated_error_s: Some(2e-6),
+        error_bound_s: Some(0.0061),
+        likely_error_s: Some(0.0037),
+        slew_left_s: Some(-1e-5),
+        frequency_ppm: Some(-12.5),
+        frequency_error_ppm: Some(0.03),
+        root_delay_s: Some(0.011),
+        root_dispersion_s: Some(f64::INFINITY),
         last_update_s: Some(4.5),
         first_update_s: Some(0.5),
         epoch: 7,
@@ -185,6 +199,33 @@ fn full() -> Report {
         pauses: Some("shown by the hardware clock (RTC) and vmclock".to_owned()),
     };
     Report { system, sources: vec![selected, unheard] }
+}
+
+fn some_measurements() -> Vec<SourceMeasurements> {
+    let used = MeasurementReport {
+        ago_s: 1.5,
+        offset_s: Some(-2e-6),
+        delay_s: Some(0.01),
+        root_distance_s: Some(0.006),
+        outcome: MeasurementOutcome::Used,
+        test: None,
+        stamps: Some(StampOrigin::Kernel),
+    };
+    let failed = MeasurementReport {
+        ago_s: 3.5,
+        offset_s: None,
+        delay_s: None,
+        root_distance_s: None,
+        outcome: MeasurementOutcome::Failed,
+        test: Some(RejectReason::LeapUnknown),
+        stamps: None,
+    };
+    let of = |name: &str, address: &str, measurements| SourceMeasurements {
+        name: name.to_owned(),
+        address: address.to_owned(),
+        measurements,
+    };
+    vec![of("a.example", "[2001:db8::1]:123", vec![used, failed]), of("b.example", "", Vec::new())]
 }
 
 fn full_surroundings() -> Surroundings {
@@ -241,6 +282,7 @@ fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
                 .replace(&version, "\"version\":\"0.1.0\""),
         ),
         ("sources", sources(report.clone())),
+        ("measurements", measurements(some_measurements())),
         ("server", server(&surroundings)),
         ("keys", keys(report, Some(&cookies), known.as_ref(), now.wall)),
         ("reload", reloaded(&reload, 6)),

@@ -115,7 +115,7 @@ impl Connection {
 fn finish(reply: String) -> Vec<u8> {
     let mut octets = reply.into_bytes();
     if octets.len() >= MAX_REPLY {
-        octets = serde_json::json!({ "error": "the reply would be too long" }).to_string().into_bytes();
+        octets = crate::answers::refused(&"the reply would be too long").into_bytes();
     }
     octets.push(b'\n');
     octets

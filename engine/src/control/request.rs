@@ -12,6 +12,8 @@ pub enum Verb {
     Status,
     /// Each source.
     Sources,
+    /// The last measurements of each source.
+    Measurements,
     /// Counts of the server.
     Server,
     /// What is known of keys, without the keys.
@@ -47,8 +49,8 @@ impl fmt::Display for RequestError {
         match self {
             Self::TooLong => write!(f, "a request is one line of at most {MAX_REQUEST} octets"),
             Self::NotUnderstood => f.write_str(
-                "not understood; send {\"verb\":\"status\"}, sources, server, keys, burst, offline, online, add, \
-                 remove or reload",
+                "not understood; send {\"verb\":\"status\"}, sources, measurements, server, keys, burst, offline, online, \
+                 add, remove or reload",
             ),
             Self::Forbidden => {
                 f.write_str("only root, or the user who started the daemon, may change things; try with sudo")
@@ -89,6 +91,7 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         "reload" => Verb::Reload { text: document.file.unwrap_or_default(), is_private: document.private },
         "status" => Verb::Status,
         "sources" => Verb::Sources,
+        "measurements" => Verb::Measurements,
         "server" => Verb::Server,
         "keys" => Verb::Keys,
         "burst" => Verb::Change(Command::Burst),
@@ -106,5 +109,5 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
 
 /// The reply to a request that is not followed.
 pub fn refusal(error: RequestError) -> String {
-    serde_json::json!({ "error": error.to_string() }).to_string()
+    crate::answers::refused(&error)
 }

@@ -64,6 +64,7 @@ fn one_request_gets_one_reply_with_a_line_end_and_the_connection_ends() {
     for (request, verb) in [
         (&b"{\"verb\":\"status\"}\n"[..], Verb::Status),
         (b"{\"verb\":\"sources\"}\n", Verb::Sources),
+        (b"{\"verb\":\"measurements\"}\n", Verb::Measurements),
         (b" { \"verb\" : \"server\" } \r\n{\"verb\":\"status\"}\n", Verb::Server),
     ] {
         assert_eq!(bench.ask(request), (vec![verb], "{\"fine\":true}\n".to_owned()));

@@ -16,6 +16,8 @@ documents! {
         cookie_keys: Option<CookieKeysReply>,
         /// The key exchange service; none: none is configured.
         key_exchange: Option<KeyExchangeReply>,
+        /// The version of the form of this document ([`FORMAT`](crate::FORMAT)).
+        format: u32,
     }
 
     /// The keys that encrypt and decrypt cookies.

@@ -7,6 +7,7 @@
 //!   rejection  the packet tests
 //!   system     the clock
 //!   source     a source, and the association with it
+//!   measurements  the last measurements of each source
 //!   keys       reply to `keys`, the key exchange service
 //!   status     replies to `status`, `sources`, `server`, a reload, a command, and to an invalid request
 //!   replay     the result of a replay
@@ -20,11 +21,16 @@
 
 extern crate alloc;
 
+/// The version of the form of the documents, and of those that chimerctl makes from them. It changes when a field goes or comes to
+/// mean something else, and not when one is added. packaging/schema/chimerctl.schema.json describes the form.
+pub const FORMAT: u32 = 1;
+
 #[macro_use]
 mod schema;
 #[macro_use]
 mod words;
 mod keys;
+mod measurements;
 mod reason;
 mod rejection;
 mod replay;
@@ -33,9 +39,10 @@ mod status;
 mod system;
 
 pub use keys::{CertificateReply, CookieKeysReply, KeyExchangeReply, KeysReply, SourceKeys};
+pub use measurements::{MeasurementReport, MeasurementsReply, SourceMeasurements};
 pub use reason::{
-    AssociationState, CertificateState, ClockName, CookieKeyOrigin, EndName, LeapName, SourceState,
-    SystemState, Verdict,
+    AssociationState, CertificateState, ClockName, CookieKeyOrigin, EndName, LeapName, MeasurementOutcome,
+    SourceActivity, SourceState, StampOrigin, SystemState, Verdict,
 };
 pub use rejection::{Effect, RejectReason};
 pub use replay::Replay;
@@ -51,6 +58,7 @@ pub use words::{Word, Words};
 pub mod read {
     pub use crate::keys::ReadSourceKeys as SourceKeys;
     pub use crate::keys::read::*;
+    pub use crate::measurements::read::*;
     pub use crate::replay::read::*;
     pub use crate::source::read::*;
     pub use crate::status::read::*;

@@ -54,6 +54,40 @@ words! {
         Provisional = "provisional",
     }
 
+    /// Whether a source is asked.
+    SourceActivity {
+        /// It is asked at intervals.
+        Online = "online",
+        /// It is asked in quick succession.
+        Bursting = "bursting",
+        /// It is not asked, as the administrator has ordered.
+        Offline = "offline",
+        /// It has no address yet, or none of its own, and cannot be asked.
+        Unresolved = "unresolved",
+    }
+
+    /// What became of a measurement.
+    MeasurementOutcome {
+        /// It was used.
+        Used = "used",
+        /// It contradicts the earlier ones: the next ones decide.
+        Doubtful = "doubtful",
+        /// It contradicts the earlier ones, and was accepted: what was measured before it no longer counts.
+        Restarted = "restarted",
+        /// The reply failed a packet test.
+        Failed = "failed",
+    }
+
+    /// Who took the times of departure and arrival; of two kinds the worse.
+    StampOrigin {
+        /// The network interface.
+        Hardware = "hardware",
+        /// The kernel.
+        Kernel = "kernel",
+        /// The process.
+        User = "user",
+    }
+
     /// The state of the association with an NTS source.
     AssociationState {
         /// No keys yet.
@@ -130,5 +164,25 @@ words! {
         Fleet = "fleet",
         /// This server's own secret.
         Own = "own",
+    }
+}
+
+impl SourceState {
+    /// Whether the time of such a source is used.
+    pub const fn is_used(self) -> bool {
+        match self {
+            Self::Selected | Self::Combined => true,
+            Self::Spare
+            | Self::Waiting
+            | Self::Probation
+            | Self::Falseticker
+            | Self::Outvoted
+            | Self::NoMajority
+            | Self::Unreachable
+            | Self::Unusable
+            | Self::Denied
+            | Self::UnderAttack
+            | Self::Provisional => false,
+        }
     }
 }

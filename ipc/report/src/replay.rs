@@ -29,11 +29,14 @@ documents! {
         state: Option<SystemState>,
         /// The reason for the state, in one sentence.
         reason: String,
-        /// Estimated offset of the clock after the last call, in seconds; positive: the clock is behind.
-        offset_s: f64,
-        /// Base frequency in force after the last call, in ppm.
-        frequency_ppm: f64,
+        /// Estimated offset of the clock after the last call, in seconds; positive: the clock is behind. None: it
+        /// was never measured.
+        offset_s: Option<f64>,
+        /// Base frequency in force after the last call, in ppm; none: no clock was steered.
+        frequency_ppm: Option<f64>,
         /// Digest of all effects, 64 hexadecimal digits: the same on every machine.
         digest: String,
+        /// The version of the form of this document ([`FORMAT`](crate::FORMAT)).
+        format: u32,
     }
 }

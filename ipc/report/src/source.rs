@@ -1,6 +1,6 @@
 //! A source, and the association with it.
 
-use crate::reason::{AssociationState, SourceState};
+use crate::reason::{AssociationState, SourceActivity, SourceState};
 use crate::rejection::RejectReason;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -21,10 +21,10 @@ documents! {
         authenticated: bool,
         /// The key exchange; none for a plain source.
         nts: Option<NtsReport>,
-        /// Stratum of the last valid reply; 16: none yet.
-        stratum: u8,
-        /// Reference id of the last valid reply, eight hexadecimal digits.
-        reference_id: String,
+        /// Stratum of the last valid reply; none: none yet.
+        stratum: Option<u8>,
+        /// Reference id of the last valid reply, eight hexadecimal digits; none: none yet.
+        reference_id: Option<String>,
         /// Last eight polls, newest in the lowest bit.
         reach: u8,
         /// Poll exponent, log2 s.
@@ -50,6 +50,21 @@ documents! {
         last_valid_s: Option<f64>,
         /// Number of replies that were discarded or not used, by reason. Only reasons that occurred.
         rejected: BTreeMap<RejectReason, u64>,
+        /// What would change whether it is used, in one sentence.
+        change: String,
+        /// Whether it is asked.
+        activity: SourceActivity,
+        /// Measurements on which the estimate rests: since the first one, or since they contradicted earlier ones. 0: none.
+        samples: u32,
+        /// From the first measurement by which the frequency is known to the last one, in seconds; none: never measured.
+        span_s: Option<f64>,
+        /// Standard deviation of a single measurement, in seconds; none: never measured.
+        deviation_s: Option<f64>,
+        /// How much faster the time of this source runs than the estimate that the clock follows, in ppm. None: before the
+        /// second measurement, or while no estimate is followed.
+        frequency_ppm: Option<f64>,
+        /// Standard deviation of that frequency, in ppm: before ten measurements an upper estimate. None: as there.
+        frequency_error_ppm: Option<f64>,
     }
 
     /// The association with an NTS source. It contains no secrets.

@@ -31,6 +31,8 @@ documents! {
         key_exchange: Option<KeyExchangeReply>,
         /// Entries of `listen` under [server] that name an interface which is not there.
         unserved: Vec<UnservedReply>,
+        /// The version of the form of this document ([`FORMAT`](crate::FORMAT)).
+        format: u32,
     }
 
     /// An entry of `listen` that is not served now.
@@ -53,6 +55,8 @@ documents! {
     SourcesReply {
         /// In the order of the configuration.
         sources: Vec<SourceReport>,
+        /// The version of the form of this document ([`FORMAT`](crate::FORMAT)).
+        format: u32,
     }
 
     /// Reply to `server`.
@@ -61,12 +65,16 @@ documents! {
         configured: bool,
         /// Counters by name; none: there is no server, or nothing has been counted yet.
         server: Option<Counts>,
+        /// The version of the form of this document ([`FORMAT`](crate::FORMAT)).
+        format: u32,
     }
 
     /// Reply to a command that was accepted.
     Done {
         /// Always true.
         done: bool,
+        /// The version of the form of this document ([`FORMAT`](crate::FORMAT)).
+        format: u32,
     }
 
     /// Reply to a reload. The fields are in alphabetical order.
@@ -83,6 +91,8 @@ documents! {
         changed_sources: Vec<String>,
         /// Always true.
         done: bool,
+        /// The version of the form of this document ([`FORMAT`](crate::FORMAT)).
+        format: u32,
         /// The key that belongs to it.
         key_file: Option<String>,
         /// Whether another part of the file has changed that requires a restart: `waiting` is not empty.
@@ -105,5 +115,7 @@ documents! {
     RefusedReply {
         /// The reason, in one sentence.
         error: String,
+        /// The version of the form of this document ([`FORMAT`](crate::FORMAT)).
+        format: u32,
     }
 }

@@ -28,29 +28,31 @@ documents! {
         leap: LeapName,
         /// Stratum of this host; 16: unsynchronised.
         stratum: u8,
-        /// Reference id, eight hexadecimal digits.
-        reference_id: String,
+        /// Reference id, eight hexadecimal digits; none: no source was followed yet.
+        reference_id: Option<String>,
         /// Name of the source that the reference id denotes; empty: none.
         reference: String,
-        /// Estimated offset of the clock now, in seconds; positive: the clock is behind.
-        offset_s: f64,
+        /// Estimated offset of the clock now, in seconds; positive: the clock is behind. None, like the next three fields,
+        /// `frequency_error_ppm`, `root_delay_s` and `root_dispersion_s`, before the first correction, and after a suspend until
+        /// the next one.
+        offset_s: Option<f64>,
         /// Standard deviation of the offset, in seconds.
-        estimated_error_s: f64,
+        estimated_error_s: Option<f64>,
         /// Bound of the offset's error, in seconds, provided that the selected sources are truechimers.
-        error_bound_s: f64,
+        error_bound_s: Option<f64>,
         /// By the model, the offset's error is above this with a probability of 1e-6, in seconds. It is no bound, and below
         /// the bound; null where nothing is likely yet.
-        likely_error_s: f64,
-        /// Remaining slew, in seconds.
-        slew_left_s: f64,
+        likely_error_s: Option<f64>,
+        /// Remaining slew, in seconds; none, like the next field: no clock is steered.
+        slew_left_s: Option<f64>,
         /// Base frequency in force, in ppm; positive: the clock is made faster.
-        frequency_ppm: f64,
+        frequency_ppm: Option<f64>,
         /// Standard deviation of the frequency, in ppm.
-        frequency_error_ppm: f64,
+        frequency_error_ppm: Option<f64>,
         /// Root delay, in seconds.
-        root_delay_s: f64,
+        root_delay_s: Option<f64>,
         /// Root dispersion, in seconds.
-        root_dispersion_s: f64,
+        root_dispersion_s: Option<f64>,
         /// Seconds since the last correction; none: never.
         last_update_s: Option<f64>,
         /// Seconds from the start of the engine to the first correction; none: not yet.

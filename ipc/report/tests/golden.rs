@@ -2,7 +2,9 @@
 //! exactly, and the tests of chimerctl check how it shows them. This test checks that nothing is lost in reading.
 
 use report::Word;
-use report::read::{Done, KeysReply, RefusedReply, ReloadedReply, ServerReply, SourcesReply, StatusReply};
+use report::read::{
+    Done, KeysReply, MeasurementsReply, RefusedReply, ReloadedReply, ServerReply, SourcesReply, StatusReply,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,6 +20,7 @@ fn what_is_written_is_read_to_the_last_field() {
     for (document, read) in [
         read_and_write::<StatusReply>(include_str!("status.json")),
         read_and_write::<SourcesReply>(include_str!("sources.json")),
+        read_and_write::<MeasurementsReply>(include_str!("measurements.json")),
         read_and_write::<ServerReply>(include_str!("server.json")),
         read_and_write::<KeysReply>(include_str!("keys.json")),
         read_and_write::<ReloadedReply>(include_str!("reload.json")),

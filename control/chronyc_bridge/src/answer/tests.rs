@@ -2,7 +2,7 @@ use super::*;
 use crate::number::decode;
 use crate::request::Which;
 use report::read::{NtsReport, SourceReport, StatusReply, SystemReport};
-use report::{AssociationState, RejectReason, SourceState};
+use report::{AssociationState, RejectReason, SourceActivity, SourceState};
 
 /// A minute and a bit after 2023-11-14 22:13:20 UTC.
 const NOW: i64 = 1_700_000_064_250_000_000;
@@ -18,7 +18,7 @@ fn source(name: &str, address: &str, state: SourceState) -> SourceReport {
         poll: Some(6),
         sent: Some(0),
         valid: Some(0),
-        next_poll_s: Some(1.0),
+        activity: Some(SourceActivity::Online.into()),
         ..SourceReport::default()
     }
 }
@@ -34,6 +34,11 @@ fn followed() -> Snapshot {
         offset_error_s: Some(0.0005),
         delay_s: Some(0.010),
         jitter_s: Some(0.0002),
+        deviation_s: Some(0.0003),
+        samples: Some(21),
+        span_s: Some(1_200.7),
+        frequency_ppm: Some(0.125),
+        frequency_error_ppm: Some(0.5),
         root_distance_s: Some(0.020),
         sent: Some(30),
         valid: Some(25),
@@ -59,9 +64,11 @@ fn followed() -> Snapshot {
         ..source("six", "[2001:db8::9]:1123", SourceState::Combined)
     };
     let never = source("never", "192.0.2.10:123", SourceState::Unreachable);
-    let offline =
-        SourceReport { next_poll_s: None, ..source("offline", "192.0.2.11:123", SourceState::Falseticker) };
+    let doing = |activity: SourceActivity, source| SourceReport { activity: Some(activity.into()), ..source };
+    let offline = source("offline", "192.0.2.11:123", SourceState::Falseticker);
+    let offline = doing(SourceActivity::Offline, offline);
     let nameless = source("pool.example.net", "", SourceState::Waiting);
+    let nameless = doing(SourceActivity::Unresolved, nameless);
     let system = SystemReport {
         synchronised: Some(true),
         state: Some(SystemState::Synchronised.into()),
@@ -191,8 +198,8 @@ fn statistics_of_a_source_are_those_that_are_known() {
     let known = followed();
     let fields = asked(&known, Question::Statistics(0), 6, 84);
     assert_eq!(fields.word(0), 0xc000_0209);
-    assert_eq!((fields.word(24), fields.word(28), fields.word(32)), (25, 0, 0), "samples, runs, span");
-    for (at, expected) in (36..).step_by(4).zip([0.0002, 0.0, 2000.0, -0.004, 0.0205]) {
+    assert_eq!((fields.word(24), fields.word(28), fields.word(32)), (21, 0, 1_200), "samples, runs, span");
+    for (at, expected) in (36..).step_by(4).zip([0.0003, -0.125, 0.5, -0.004, 0.0205]) {
         fields.number(at, expected);
     }
     let never = asked(&known, Question::Statistics(2), 6, 84);
@@ -310,9 +317,14 @@ fn a_source_is_found_by_its_address_or_the_number_that_stands_for_it() {
 
 #[test]
 fn activity_counts_sources_by_whether_they_are_asked() {
-    let fields = asked(&followed(), Question::Activity, 12, 48);
-    let counts: Vec<u32> = (0..20).step_by(4).map(|at| fields.word(at)).collect();
-    assert_eq!(counts, [3, 1, 0, 0, 1]);
+    let counts = |known: &Snapshot| -> Vec<u32> {
+        let fields = asked(known, Question::Activity, 12, 48);
+        (0..20).step_by(4).map(|at| fields.word(at)).collect()
+    };
+    let mut known = followed();
+    assert_eq!(counts(&known), [3, 1, 0, 0, 1]);
+    known.sources[1].report.activity = Some(SourceActivity::Bursting.into());
+    assert_eq!(counts(&known), [2, 1, 1, 0, 1]);
 }
 
 fn counts<const N: usize>(counts: [(&str, u64); N]) -> BTreeMap<String, u64> {

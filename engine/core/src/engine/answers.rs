@@ -49,11 +49,11 @@ impl Engine {
         let times = match readings {
             Readings::Inside(times) => times,
             Readings::Useless => {
-                source.counters.reject(if exchange.cut {
-                    RejectReason::Discontinuity
-                } else {
-                    RejectReason::Readings
-                });
+                let reason = match exchange.cut {
+                    true => RejectReason::Discontinuity,
+                    false => RejectReason::Readings,
+                };
+                source.discard_stamps(reason, now.raw);
                 return;
             }
         };

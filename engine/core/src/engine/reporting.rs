@@ -8,13 +8,14 @@ use crate::select::{Impasse, Standing};
 use crate::settings::Place;
 use crate::source::Source;
 use crate::status::{
-    AssociationStatus, KeyStatus, PathDoubt, SourceReason, SourceStatus, Status, SystemReason, SystemStatus,
+    AssociationStatus, KeyStatus, PathDoubt, SourceMeasurements, SourceReason, SourceStatus, Status,
+    SystemReason, SystemStatus,
 };
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use ipc::message::privileged::{ClockKind, ForwardSteps, Refusal};
 use ipc::units::{Leap, RawInstant};
-use report::{RejectReason, SourceState};
+use report::{RejectReason, SourceActivity};
 
 /// Frequencies of a smeared leap second in ppm: spread over 24 hours, and over 20 hours.
 const SMEARS: [f64; 2] = [11.574, 13.889];
@@ -33,6 +34,26 @@ impl Engine {
             }
         }
         Status { system: self.describe_system(now), sources }
+    }
+
+    /// The last measurements of each source, in the order of [`Self::status`].
+    pub fn measurements(&self, now: Now) -> Vec<SourceMeasurements> {
+        let of_entry = |entry: &Entry| {
+            let of = |address, measurements| SourceMeasurements {
+                name: entry.settings.name.clone(),
+                address,
+                measurements,
+            };
+            let members = entry.members.iter();
+            let mut all: Vec<SourceMeasurements> = members
+                .map(|source| of(Some(source.address().socket_address()), source.history.report(now)))
+                .collect();
+            if all.is_empty() {
+                all.push(of(None, Vec::new()));
+            }
+            all
+        };
+        self.entries.iter().flat_map(of_entry).collect()
     }
 
     fn describe_system(&self, now: Now) -> SystemStatus {
@@ -112,12 +133,8 @@ impl Engine {
             Some(impasse) => SystemReason::Holdover(self.no_selection(impasse, now)),
             None if !self.is_synchronised(now) => self.unsynchronised(now),
             None => {
-                let is_used = |(entry, source): &(&Entry, &Source)| {
-                    matches!(
-                        self.judge(entry, source, now).state(),
-                        SourceState::Selected | SourceState::Combined
-                    )
-                };
+                let is_used =
+                    |(entry, source): &(&Entry, &Source)| self.judge(entry, source, now).state().is_used();
                 SystemReason::Following {
                     used: self.entries.members().filter(is_used).count(),
                     of: self.entries.sources().count().max(self.entries.len()),
@@ -186,8 +203,8 @@ impl Engine {
             reason,
             authenticated: settings.nts.is_some(),
             nts: self.describe_association(entry, now),
-            stratum: 16,
-            reference_id: 0,
+            stratum: None,
+            reference_id: None,
             reach: 0,
             poll: settings.min_poll,
             next_poll_s: None,
@@ -200,6 +217,11 @@ impl Engine {
             valid: 0,
             last_valid_s: None,
             rejected: BTreeMap::new(),
+            activity: SourceActivity::Unresolved,
+            samples: 0,
+            span_s: None,
+            deviation_s: None,
+            frequency_ppm: None,
         }
     }
 
@@ -217,8 +239,8 @@ impl Engine {
             reason: self.judge(entry, source, now),
             authenticated: source.authenticated,
             nts: self.describe_association(entry, now),
-            stratum: source.facts.map_or(16, |facts| facts.stratum),
-            reference_id: source.facts.map_or(0, |facts| facts.reference_id),
+            stratum: source.facts.map(|facts| facts.stratum),
+            reference_id: source.facts.map(|facts| facts.reference_id),
             reach: source.poll_process.reach,
             poll: source.poll_process.poll.exponent(),
             next_poll_s: (!self.offline).then(|| -seconds_since(now, source.poll_process.next)),
@@ -235,6 +257,19 @@ impl Engine {
                 .map(|reason| (reason, count(reason)))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
+            activity: match source.poll_process.is_bursting() {
+                _ if self.offline => SourceActivity::Offline,
+                true => SourceActivity::Bursting,
+                false => SourceActivity::Online,
+            },
+            samples: source.track.filter.samples(),
+            span_s: opinion.map(|opinion| source.track.filter.tested(opinion.heard)),
+            deviation_s: opinion.map(|_| source.track.filter.deviation()),
+            frequency_ppm: opinion
+                .filter(|opinion| opinion.samples > 1 && self.system.line.is_some())
+                .map(|opinion| opinion.estimate)
+                .map(|estimate| (estimate.frequency, estimate.frequency_deviation(0.0)))
+                .map(|(frequency, error)| (self.relative_frequency(frequency) * 1e6, error * 1e6)),
         }
     }
 

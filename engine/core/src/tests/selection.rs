@@ -6,7 +6,8 @@ use crate::status::{SourceReason, SystemReason};
 use ipc::message::client::ReplyHeader;
 use ipc::message::exchange::*;
 use ipc::message::privileged::Refusal;
-use report::RejectReason;
+use ipc::units::Leap;
+use report::{MeasurementOutcome, RejectReason, StampOrigin};
 
 fn synchronised(servers: std::vec::Vec<Server>) -> World {
     let mut world = Setup::of(servers).start();
@@ -109,6 +110,57 @@ fn a029_a_minority_that_drifts_is_found_by_its_rate_long_before_its_offset_tells
         reason(&world, 3)
     );
     assert!(world.worst(4.0 * 3600.0) < 0.004, "{}", world.worst(4.0 * 3600.0));
+}
+
+#[test]
+fn the_frequency_of_a_source_is_shown_beside_the_estimate_that_is_followed_and_not_before_it_is_measured() {
+    let mut world = Setup::of(wan(4)).start();
+    let before = world.status().sources[3].clone();
+    assert_eq!((before.samples, before.span_s, before.frequency_ppm), (0, None, None));
+    world.servers[3].drift = 1e-6;
+    world.run(4.0 * 3600.0);
+    let status = world.status();
+    let frequency = |source: usize| status.sources[source].frequency_ppm.expect("it was measured");
+    let (fast, error) = frequency(3);
+    assert!((fast - 1.0).abs() < 0.2 && (1e-6..0.5).contains(&error), "{:?}", status.sources[3]);
+    for source in 0..3 {
+        let (frequency, error) = frequency(source);
+        assert!(frequency.abs() < 0.2 && error < 0.5, "{frequency} ± {error}");
+        let source = &status.sources[source];
+        assert!(
+            source.samples > 8
+                && source.deviation_s.is_some_and(|deviation| (1e-6..0.01).contains(&deviation))
+        );
+        assert!(
+            source.span_s.is_some_and(|span| (3.0 * 3600.0..4.0 * 3600.0).contains(&span)),
+            "{:?}",
+            source.span_s
+        );
+    }
+}
+
+#[test]
+fn the_last_measurements_of_a_source_have_its_offset_and_its_delay_and_the_test_that_a_reply_failed() {
+    let mut world = Setup::of(wan(3)).start();
+    world.run(1800.0);
+    let all = world.engine.measurements(world.now());
+    assert_eq!(all.len(), 3);
+    for kept in &all {
+        let kept = &kept.measurements;
+        assert!((8..=16).contains(&kept.len()) && kept.is_sorted_by_key(|kept| kept.ago_s), "{kept:?}");
+        for kept in kept.iter().take(8) {
+            assert_eq!((kept.outcome, kept.test), (MeasurementOutcome::Used, None), "{kept:?}");
+            let (offset, delay) = kept.offset_s.zip(kept.delay_s).expect("it was measured");
+            assert!(offset.abs() < 0.05 && (0.001..0.5).contains(&delay), "{kept:?}");
+            assert!(kept.root_distance_s.is_some_and(|distance| distance > delay / 2.0), "{kept:?}");
+            assert_eq!(kept.stamps, Some(StampOrigin::Kernel));
+        }
+    }
+    world.servers[2].edit = Some(std::boxed::Box::new(|header| header.leap = Leap::Unknown));
+    world.run(3600.0);
+    let failed = world.engine.measurements(world.now())[2].measurements[0].clone();
+    assert_eq!((failed.outcome, failed.test), (MeasurementOutcome::Failed, Some(RejectReason::LeapUnknown)));
+    assert_eq!((failed.offset_s, failed.stamps), (None, None), "its times were not looked at");
 }
 
 #[test]

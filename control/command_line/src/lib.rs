@@ -1,0 +1,162 @@
+//! The command line of chimerctl: [`parse`] for chimerctl itself, [`definition`] for what is made from it when the package is
+//! built (the completions of shells, `xtask/src/completions.rs`).
+#![forbid(unsafe_code)]
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// The control socket as the package is delivered.
+pub const SOCKET: &str = "/run/truechimer/control.sock";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "chimerctl",
+    version,
+    about = "Shows and controls the truechimer time daemon",
+    max_term_width = 80
+)]
+pub struct Cli {
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The daemon's control socket
+    #[arg(long, global = true, value_name = "PATH", default_value = SOCKET)]
+    pub socket: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What chimerctl can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The clock, the processes, and what the kernel says each of them may do
+    Status,
+    /// One line for each source
+    Sources {
+        /// Everything that is measured, and the whole reason
+        #[arg(long, short)]
+        verbose: bool,
+    },
+    /// Everything about one source, and its last measurements
+    Source {
+        /// Its name or address, as `sources` shows it
+        name: String,
+    },
+    /// Why each source is used or not, and what would change that
+    Why {
+        /// Only this source: its name or address, as `sources` shows it
+        name: Option<String>,
+    },
+    /// How many sources are asked, and how many are not
+    Activity,
+    /// What the server answered
+    Server,
+    /// NTS: keys and cookies of the sources; cookie keys, certificate and key exchanges of the server
+    Keys,
+    /// Wait until the clock is synchronised: exit 0; 1: not in time; 2: no daemon
+    WaitSync(WaitArguments),
+    /// Show the governor's audit log: each change of the clock and each refusal
+    Audit(AuditArguments),
+    /// Replay a recording of `truechimerd --record`; exit 0: equal, 1: different or damaged, 2: it cannot be replayed
+    Replay {
+        /// The recording
+        #[arg(value_hint = clap::ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Put the configuration file's sources, clock settings, access rules and limits in force, and read certificate and
+    /// key anew, without a restart (root)
+    Reload {
+        /// The file; otherwise the one that the daemon was started with
+        #[arg(long, value_name = "F", value_hint = clap::ValueHint::FilePath)]
+        config: Option<PathBuf>,
+    },
+    /// Ask one more source, until a restart or a reload of a file without it (root)
+    Add {
+        /// Its name or address
+        name: String,
+        /// Keys of [[source]] with their values, as in truechimer.toml(5): mode=nts min-poll=4
+        #[arg(value_name = "KEY=VALUE")]
+        keys: Vec<String>,
+    },
+    /// Ask a source no longer, until a restart or a reload of a file that has it (root)
+    Remove {
+        /// Its name, as `sources` shows it
+        name: String,
+    },
+    /// Poll all sources now, a few times (root)
+    Burst,
+    /// Poll again after `offline` (root)
+    Online,
+    /// Stop polling, for instance before the link goes down (root)
+    Offline,
+}
+
+/// The options of `wait-sync`.
+#[derive(Args, Debug)]
+pub struct WaitArguments {
+    /// Give up after this many seconds; 0: never
+    #[arg(long, value_name = "S", default_value_t = 0.0, value_parser = parse_seconds)]
+    pub timeout: f64,
+    /// The clock's error bound must be below this many seconds too
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub max_error: Option<f64>,
+}
+
+/// The options of `audit`.
+#[derive(Args, Debug)]
+pub struct AuditArguments {
+    /// Check that no record was changed, moved or taken out; exit 1 if one was. Records cut off at the end
+    /// are seen by the daemon at its next start
+    #[arg(long)]
+    pub verify: bool,
+    /// Only the steps, which are kept apart: the last 2048, however many other records came after them
+    #[arg(long, conflicts_with = "verify")]
+    pub steps: bool,
+    /// The audit log; otherwise the one that the daemon writes
+    #[arg(long, value_name = "F", value_hint = clap::ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// Only the last N records
+    #[arg(long, value_name = "N")]
+    pub last: Option<usize>,
+}
+
+/// The command line of this process.
+///
+/// # Errors
+/// It is wrong, or asks for help or the version: `Display` is what is to be shown.
+pub fn parse() -> Result<Cli, clap::Error> {
+    Cli::try_parse()
+}
+
+/// Its definition.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+/// 0 or more.
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(seconds),
+        _ => Err("expected a number of seconds, 0 or more".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_one_that_can_be_parsed_by() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn seconds_on_the_command_line_are_checked() {
+        assert_eq!(parse_seconds("0.5"), Ok(0.5));
+        for bad in ["-1", "nan", "inf", "x", ""] {
+            assert!(parse_seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What `chimerctl --json` prints is what packaging/schema/chimerctl.schema.json says, and that says nothing else: documents of
+//! real daemons, and the golden ones, judged by the jsonschema package of Python (`schema/judge.py`).
+
+use bench::daemon::{Daemon, Setup, source};
+use bench::forger::Forger;
+use bench::nts::NtsServer;
+use bench::programs::{Place, free_port, program, workspace};
+use bench::tree::read;
+use ipc::audit_line::{LENGTH, LINE, ORDERS, TEXT, finish};
+use report::{RejectReason, Words};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+fn schema() -> Value {
+    serde_json::from_str(&read("packaging/schema/chimerctl.schema.json")).expect("the schema is JSON")
+}
+
+/// What the judge says; none: there is no Python with jsonschema here.
+fn judge(documents: &[(&str, Value)]) -> Option<String> {
+    let script = workspace().join("tests/tests/schema/judge.py");
+    let mut command = Command::new("python3");
+    command
+        .arg("-W")
+        .arg("ignore")
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let has_package =
+        Command::new("python3").args(["-c", "import jsonschema"]).stderr(Stdio::null()).status();
+    if !has_package.is_ok_and(|status| status.success()) {
+        return None;
+    }
+    let mut child = command.spawn().expect("python3 was there");
+    let given = json!({ "schema": schema(), "documents": documents });
+    child.stdin.take().expect("piped").write_all(given.to_string().as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).expect("text"))
+}
+
+const NO_JUDGE: &str = "python3 with jsonschema is missing: apt-get install python3-jsonschema";
+
+fn json_of(daemon: &Daemon, words: &[&str]) -> Value {
+    let output = daemon.chimerctl(&[words, &["--json"]].concat());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{words:?}: {error}: {output:?}"))
+}
+
+/// A document of each command that only reads, from this daemon.
+fn read_from(daemon: &Daemon) -> Vec<(&'static str, Value)> {
+    let mut documents = vec![
+        ("status", json_of(daemon, &["status"])),
+        ("sources", json_of(daemon, &["sources"])),
+        ("why", json_of(daemon, &["why"])),
+        ("activity", json_of(daemon, &["activity"])),
+        ("server", json_of(daemon, &["server"])),
+        ("keys", json_of(daemon, &["keys"])),
+    ];
+    // The keeper makes it when it has something to say.
+    if daemon.setup().place().join("state/audit.log").exists() {
+        documents.push(("audit", json_of(daemon, &["audit"])));
+        documents.push(("auditVerified", json_of(daemon, &["audit", "--verify"])));
+    }
+    for source in daemon.sources() {
+        let name = source["name"].as_str().expect("a text");
+        documents.push(("source", json_of(daemon, &["source", name])));
+    }
+    documents
+}
+
+/// An audit log with a line of each kind that a daemon does not write without trouble, in the forms of the keeper.
+fn rare_records(place: &Place) -> String {
+    let cut = format!("event=applied asked=adjust was=35 is={}", "1".repeat(300));
+    let lines = [
+        "event=unwritten kind=adjust unwritten=3 charged_ns=3000000 frequency_least=-7 frequency_greatest=9 slew_net_ns=-5 \
+         slew_sum_ns=15",
+        "event=refused asked=step why=Run delta_ns=-5 code=Budget limit=100 found=5 unwritten=0",
+        "event=refused asked=status leap=None synchronised=true code=Range limit=0 found=0 unwritten=2",
+        "event=foreign-step moved_ns=-500000000 epoch=4",
+        "event=panic beside_ns=700000 undone=true",
+        "event=stop code=79 released=false",
+        &cut,
+    ];
+    let mut octets = vec![0; usize::try_from(LENGTH).expect("it fits")];
+    let mut before = [0; 32];
+    for (sequence, words) in lines.into_iter().enumerate() {
+        let mut line = [b' '; LINE];
+        let text = format!("sequence={sequence} at=2026-11-24T19:30:01.123456789Z raw={sequence} {words}");
+        let length = text.len().min(TEXT);
+        line[..length].copy_from_slice(&text.as_bytes()[..length]);
+        before = finish(&mut line, &before);
+        let at = usize::try_from(ORDERS.place(sequence as u64)).expect("it fits");
+        octets[at..at + LINE].copy_from_slice(&line);
+    }
+    let file = place.join("rare.log");
+    std::fs::write(&file, octets).expect("a new folder can be written");
+    file.display().to_string()
+}
+
+/// The replies on the socket that chimerctl passes on as they are, with everything that there can be.
+fn golden() -> Vec<(&'static str, Value)> {
+    let names = [("sources", "sources"), ("server", "server"), ("keys", "keys"), ("done", "done")];
+    let read = |name: &str| -> Value {
+        serde_json::from_str(&read(format!("ipc/report/tests/{name}.json")))
+            .expect("a golden document is JSON")
+    };
+    names.into_iter().map(|(definition, name)| (definition, read(name))).collect()
+}
+
+#[test]
+fn each_document_is_of_the_schema_and_each_key_of_the_schema_is_in_a_document() {
+    let mut documents = golden();
+
+    // Nothing measured, and nothing served on an interface that is not there; a clock that nobody steers.
+    let nowhere = format!(
+        "[server]\nlisten = [\"0.0.0.0%nowhere0:{}\"]\nallow = [\"127.0.0.0/8\"]\nlocal-stratum = 10\n",
+        free_port()
+    );
+    let idle = Setup::new("schema-idle", &nowhere).start();
+    idle.wait_until("told what is not served", TIMEOUT, |daemon| {
+        let unserved = json_of(daemon, &["status"])["unserved"].clone();
+        unserved.as_array().is_some_and(|entries| !entries.is_empty())
+    });
+    documents.extend(read_from(&idle));
+
+    // Plain sources: one that is used, one whose replies fail a test, one that is silent, one without an address.
+    let forgers = [
+        Forger::honest(HERE, 0),
+        Forger::start([127, 0, 0, 2].into(), 0, |request| vec![request.with(|header| header.leap = 3)]),
+        Forger::start([127, 0, 0, 3].into(), 0, |_| Vec::new()),
+    ];
+    let sources: String = forgers.iter().map(|forger| source(forger.address())).collect();
+    let sources = sources + "[[source]]\naddress = \"nobody.invalid\"\n";
+    let setup = Setup::new("schema-plain", &sources).with_virtual_clock(-700_000_000, 25.0);
+    let recording = setup.place().join("state/record").display().to_string();
+    let plain = setup.with_argument("--record").with_argument(&recording).start();
+    documents.extend(read_from(&plain));
+    documents.push(("waitSync", json_of(&plain, &["wait-sync", "--timeout", "30"])));
+    plain.wait_until("with replies that failed", TIMEOUT, |daemon| {
+        daemon.sources()[1]["rejected"]["leap_unknown"].is_u64()
+            && daemon.sources()[0]["samples"].as_u64() > Some(3)
+    });
+    for words in [&["burst"][..], &["online"], &["add", "127.0.0.9"], &["remove", "127.0.0.9"]] {
+        documents.push(("done", json_of(&plain, words)));
+    }
+    documents.extend(read_from(&plain));
+    documents.push(("reload", json_of(&plain, &["reload"])));
+    documents.push(("audit", json_of(&plain, &["audit", "--file", &rare_records(plain.setup().place())])));
+    documents.push(("audit", json_of(&plain, &["audit", "--steps"])));
+    // Its folder stays as long as this.
+    let stopped = plain.setup().clone();
+    let place = stopped.place().join("state/audit.log").display().to_string();
+    assert_eq!(plain.stop().code, Some(0));
+
+    // NTS on both sides.
+    let server = NtsServer::new("schema-nts", &["127.0.0.1"], "");
+    let serving = server.setup.start();
+    let client = Setup::new("schema-client", &server.source("127.0.0.1", ""))
+        .with_virtual_clock(5_000_000, 0.0)
+        .start();
+    client.wait_until_synchronised(TIMEOUT);
+    serving.wait_until("told of the exchange", TIMEOUT, |daemon| {
+        let counts = json_of(daemon, &["status"]);
+        counts["server"].is_object() && counts["key_exchange"]["counters"].is_object()
+    });
+    documents.extend(read_from(&client));
+    documents.extend(read_from(&serving));
+    let file = server.setup.place().join("truechimer.toml").display().to_string();
+    documents.push(("reload", json_of(&serving, &["reload", "--config", &file])));
+    documents.push(("audit", json_of(&serving, &["audit", "--file", &place])));
+
+    let replayed = Command::new(program("chimerctl")).args(["replay", "--json", &recording]).output();
+    let replayed = replayed.expect("chimerctl can be executed");
+    documents.push(("replay", serde_json::from_slice(&replayed.stdout).expect("one JSON document")));
+    assert!(Path::new(&recording).exists());
+
+    let Some(faults) = judge(&documents) else { return bench::skip(NO_JUDGE) };
+    assert!(faults.is_empty(), "{faults}");
+    // A key more would be found, and a number that is a text.
+    let mut wrong = documents.iter().find(|(name, _)| *name == "status").expect("it is there").1.clone();
+    wrong["clock"]["colour"] = "blue".into();
+    wrong["clock"]["steps"] = "1".into();
+    let faults = judge(&[("status", wrong)]).expect("it was there before");
+    assert!(
+        faults.contains("'colour' was unexpected") && faults.contains("'1' is not of type 'integer'"),
+        "{faults}"
+    );
+}
+
+/// The words of an enumeration in the schema and in the code.
+fn has_words<T: Words>(schema: &Value, name: &str) {
+    let listed: Vec<&str> =
+        schema["$defs"][name]["enum"].as_array().expect(name).iter().filter_map(Value::as_str).collect();
+    assert_eq!(listed, T::ALL.iter().map(|word| word.name()).collect::<Vec<_>>(), "{name}");
+}
+
+#[test]
+fn the_schema_has_the_words_of_the_documents_and_their_version() {
+    let schema = schema();
+    has_words::<RejectReason>(&schema, "rejectReason");
+    has_words::<report::SystemState>(&schema, "systemState");
+    has_words::<report::SourceState>(&schema, "sourceState");
+    has_words::<report::SourceActivity>(&schema, "sourceActivity");
+    has_words::<report::MeasurementOutcome>(&schema, "measurementOutcome");
+    has_words::<report::StampOrigin>(&schema, "stampOrigin");
+    has_words::<report::AssociationState>(&schema, "associationState");
+    has_words::<report::ClockName>(&schema, "clockName");
+    has_words::<report::LeapName>(&schema, "leapName");
+    has_words::<report::Verdict>(&schema, "verdict");
+    has_words::<report::EndName>(&schema, "endName");
+    has_words::<report::CertificateState>(&schema, "certificateState");
+    has_words::<report::CookieKeyOrigin>(&schema, "cookieKeyOrigin");
+    let processes: Vec<&str> = ipc::process::Process::ALL.map(|process| process.name()).to_vec();
+    assert_eq!(schema["$defs"]["process"]["properties"]["name"]["enum"], json!(processes));
+    for (name, definition) in schema["$defs"].as_object().expect("definitions") {
+        if let Some(format) = definition["properties"].get("format") {
+            assert_eq!(format["const"], report::FORMAT, "{name}");
+        }
+    }
+}
