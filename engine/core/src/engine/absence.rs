@@ -19,11 +19,11 @@ use crate::source::Source;
 use ipc::message::exchange::LookupFailure;
 use ipc::units::{RawInstant, Span};
 
-/// Silence without a reason: after this time it no longer counts against authenticated ones or two that agree. A slow
+/// Silence without a reason: after this time it no longer counts against two plain ones that agree. A slow
 /// name server has answered by then, and a network that came up in parts is whole.
 const SILENT: Span = Span::from_secs(16);
 
-/// After this time not against a single plain one either, where it is silent without a reason.
+/// After this time not against a single plain one either, where it is silent without a reason, nor against authenticated ones.
 const ALONE: Span = Span::from_secs(60);
 
 /// In the strict profile: after this time it no longer counts against authenticated ones.
@@ -61,7 +61,8 @@ impl Engine {
                 (true, false, _) => return None,
                 (true, true, _) => (STRICT, STRICT),
                 (false, _, true) => (UNHEARD_TIMEOUT, UNHEARD_TIMEOUT),
-                (false, true, false) => (SILENT, SILENT),
+                // Its key exchange may have to be repeated first, after 15 s at the earliest.
+                (false, true, false) => (ALONE, ALONE),
                 (false, false, false) => (SILENT, ALONE),
             };
         let is_forgotten = source.map_or(entry.forgotten, |source| source.forgotten);

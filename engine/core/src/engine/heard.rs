@@ -48,8 +48,12 @@ impl Heard {
 }
 
 impl Engine {
+    /// Who has a vote, as things are.
     pub(super) fn electorate(&self) -> Electorate {
-        Electorate::of(self.entries.iter().map(|entry| {
+        let takes_part = |entry: &&crate::entries::Entry| {
+            entry.is_nameless() || entry.members.iter().any(|source| source.takes_part())
+        };
+        Electorate::of(self.entries.iter().filter(takes_part).map(|entry| {
             let is_authenticated =
                 entry.settings.nts.is_some() || entry.members.iter().any(|source| source.authenticated);
             (is_authenticated, entry.settings.trust)
@@ -81,7 +85,9 @@ impl Engine {
             |source: &&mut crate::source::Source| source.poll_process.is_silent() && !source.wants_fewer();
         for source in self.entries.sources_mut().filter(is_silent) {
             source.poll_process.settle(now);
-            source.poll_process.start_burst(now);
+            if source.poll_process.burst {
+                source.poll_process.start_burst(now);
+            }
         }
     }
 

@@ -13,6 +13,10 @@ const LOOKED: Span = Span::from_secs(16);
 /// What is set right is more than so many standard deviations.
 const EVIDENT: f64 = 4.0;
 
+/// And no more than this, seconds: what packets on a busy machine are late by, and not what a source says all at once that
+/// has changed its mind.
+const MOST: f64 = 0.1;
+
 /// The start steps of this boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Start {
@@ -40,6 +44,7 @@ impl Engine {
     /// seconds.
     pub(super) fn looks_again(&self, offset: f64, deviation: f64, now: RawInstant) -> bool {
         let is_open = self.system.start.look_until.is_some_and(|until| now < until);
-        is_open && self.system.standstill.is_none() && offset.abs() > EVIDENT * deviation
+        let size = offset.abs();
+        is_open && self.system.standstill.is_none() && size > EVIDENT * deviation && size <= MOST
     }
 }

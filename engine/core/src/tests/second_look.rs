@@ -59,3 +59,17 @@ fn noise_is_not_stepped_after() {
         }
     }
 }
+
+#[test]
+fn what_the_sources_say_all_at_once_after_an_honest_start_is_not_stepped_after() {
+    for lie in [0.2, 3.0, 500.0] {
+        let mut world = Setup { error: 3.7, ..Setup::of(wan(3)) }.start();
+        world.run(1.0);
+        world.servers.iter_mut().for_each(|server| server.error = lie);
+        world.run(3.0);
+        world.servers.iter_mut().for_each(|server| server.error = 0.0);
+        world.run(120.0);
+        assert_eq!(world.steps.len(), 1, "{lie}: {:?}", world.steps);
+        assert!(world.error().abs() < 20e-3, "{lie}: {}", world.error());
+    }
+}
