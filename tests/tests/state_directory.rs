@@ -6,7 +6,7 @@ use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
 use bench::manager::Manager;
 use bench::nts::{NtsServer, counts};
-use bench::programs::{Place, scripts};
+use bench::programs::{Place, scripts, wait_for};
 use ipc::governor_record::{PLACES, Record, SLOT};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sched::{CloneFlags, unshare};
@@ -176,7 +176,9 @@ fn moves(word: &str, mounts: impl FnOnce(&Path), spoil: impl FnOnce(&Path), erro
     let status = daemon.status();
     let reason = status["reason"].as_str().expect("a sentence");
     assert!(reason.contains("(no-persist): the state directory cannot be written"), "{reason}");
-    assert!(manager.heard().contains("STATUS=held by the governor (no-persist)"), "{}", manager.heard());
+    // It hears of the same state, a little later.
+    let heard = || manager.heard().contains("STATUS=held by the governor (no-persist)").then_some(());
+    assert!(wait_for(TIMEOUT, heard).is_some(), "{}", manager.heard());
     let exit = daemon.wait_for_end(Duration::from_secs(150));
     assert_eq!(exit.code, Some(75), "{exit:?}");
     assert!(exit.log.contains(&format!("cannot be written ({error}): the daemon ends")), "{exit:?}");
