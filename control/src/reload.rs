@@ -1,7 +1,7 @@
 //! `chimerctl reload`: the configuration file is read here, with the rights of whoever asks, and its text given to the engine.
 
 use crate::screen::Form;
-use crate::{Failure, exit, file, keys, text};
+use crate::{Failure, done, exit, file, keys};
 use ipc::permissions::{Changeable, Permissions};
 use report::read::ReloadedReply;
 use std::fs::Metadata;
@@ -64,16 +64,13 @@ pub fn reload(socket: &Path, config: &Path, form: Form) -> Result<String, Failur
     if certificate.as_ref().is_some_and(|(_, is_done)| !is_done) {
         return Err(Failure { text: report, code: exit::NO });
     }
-    if form == Form::Json {
-        if let Some(object) = answer.as_object_mut() {
-            object.insert("file".to_owned(), name.into());
-            if let Some((text, _)) = certificate {
-                object.insert("certificate".to_owned(), text.into());
-            }
+    if let Some(object) = answer.as_object_mut() {
+        object.insert("file".to_owned(), name.into());
+        if let Some((text, _)) = certificate {
+            object.insert("certificate".to_owned(), text.into());
         }
-        return Ok(text::json(&answer));
     }
-    Ok(text::said(&report, form))
+    Ok(done(&answer, &report, form))
 }
 
 /// What a reload of this file did, in one line.

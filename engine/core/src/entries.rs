@@ -168,6 +168,11 @@ impl Entry {
         awaits && self.members.is_empty()
     }
 
+    /// Whether the vote of one of its sources, or its own where it has none yet, is an authenticated one.
+    pub(crate) fn is_authenticated(&self, source: Option<&Source>) -> bool {
+        self.settings.nts.is_some() || source.is_some_and(|source| source.authenticated)
+    }
+
     /// What is known of one of its sources, or of itself where it has none yet.
     pub(crate) fn identify(&self, source: Option<&Source>) -> Identity<'_> {
         let facts = source.and_then(|source| source.track.facts);

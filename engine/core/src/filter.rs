@@ -423,7 +423,7 @@ impl Filter {
 
     /// Standard deviation of a single measurement, seconds.
     pub(crate) fn deviation(&self) -> f64 {
-        libm::sqrt(self.delays.typical_variance())
+        libm::sqrt(self.typical_variance())
     }
 
     /// Whether it is so young that a measurement that contradicts the others does not show as such.

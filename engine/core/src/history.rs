@@ -52,7 +52,7 @@ impl History {
     ) {
         let offset =
             i128::from(measurement.offset) + i128::from(now.raw.nanos()) - i128::from(now.wall.nanos());
-        let distance = (facts.root_delay + measurement.delay) / 2.0 + facts.root_dispersion;
+        let distance = facts.root_distance() + measurement.delay / 2.0;
         let outcome = match outcome {
             Outcome::Used => MeasurementOutcome::Used,
             Outcome::Doubtful => MeasurementOutcome::Doubtful,

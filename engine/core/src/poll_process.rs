@@ -219,9 +219,14 @@ impl PollProcess {
 
     /// A reply came that ends a time without usable ones: it is measured as at the start.
     pub(crate) fn begin_again(&mut self, now: RawInstant) {
+        self.ask_as_at_the_start(now, now.after(span(QUICK)));
+    }
+
+    /// The intervals begin anew, with a burst from `first` on where bursts are on.
+    pub(crate) fn ask_as_at_the_start(&mut self, now: RawInstant, first: RawInstant) {
         self.settle(now);
         if self.burst {
-            self.start_burst(now.after(span(QUICK)));
+            self.start_burst(first);
         }
     }
 

@@ -35,6 +35,11 @@ impl Facts {
                 + log2_seconds(header.precision),
         }
     }
+
+    /// How far the server may be from true time by what it says, seconds.
+    pub(crate) fn root_distance(&self) -> f64 {
+        self.root_delay / 2.0 + self.root_dispersion
+    }
 }
 
 /// 2^`exponent` seconds, for exponents of −32 to 0; outside, the nearer end.
@@ -158,7 +163,7 @@ fn unusable(header: &ReplyHeader, facts: &Facts, expected: &Expectations<'_>) ->
         Some(RejectReason::Unsynchronised)
     } else if header.stratum > expected.max_stratum {
         Some(RejectReason::StratumLimit)
-    } else if facts.root_delay / 2.0 + facts.root_dispersion >= 16.0 {
+    } else if facts.root_distance() >= 16.0 {
         Some(RejectReason::RootDistance)
     } else if expected.served == Some(served) {
         Some(RejectReason::Itself)

@@ -309,21 +309,15 @@ impl Source {
 
     /// It answers, but its time is not used, for a reason that is not in the header.
     pub(crate) fn refuse(&mut self, reason: RejectReason, header: &ReplyHeader, now: RawInstant) {
-        self.counters.reject(reason);
-        self.history.failed(reason, None, now);
+        self.discard(reason, None, now);
         self.heard(Facts::of(header), now);
         self.unused = Some(reason);
     }
 
-    /// What passed for a reply is of no use.
-    fn discard(&mut self, reason: RejectReason, stamp: Option<Stamp>, now: RawInstant) {
+    /// What passed for a reply is of no use. `stamp`: none where the time stamps are not, or were not looked at.
+    pub(crate) fn discard(&mut self, reason: RejectReason, stamp: Option<Stamp>, now: RawInstant) {
         self.counters.reject(reason);
         self.history.failed(reason, stamp, now);
-    }
-
-    /// A reply came, but its time stamps are of no use.
-    pub(crate) fn discard_stamps(&mut self, reason: RejectReason, now: RawInstant) {
-        self.discard(reason, None, now);
     }
 
     /// Tests a reply and learns from it. `prior`: the prior frequency and its standard deviation.

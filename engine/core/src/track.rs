@@ -122,7 +122,7 @@ impl Track {
     /// Takes a sample. `prior`: what is known of the frequency beforehand, with its standard deviation, s/s.
     pub(crate) fn take(&mut self, sample: &Sample, prior: (f64, f64), now: Now) -> Outcome {
         let Sample { measurement, facts } = sample;
-        let root = facts.root_delay / 2.0 + facts.root_dispersion;
+        let root = facts.root_distance();
         self.filter.expect(prior.0, prior.1);
         let before = self.filter.estimate(now.raw);
         let newest = Guard::of(measurement, root);

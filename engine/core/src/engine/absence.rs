@@ -38,8 +38,14 @@ struct Moments {
 
 impl Engine {
     /// How much the vote counts of an entry, or of one of its sources, that has no opinion.
-    pub(super) fn absence(&self, entry: &Entry, source: Option<&Source>, now: RawInstant) -> Absence {
-        match self.moments(entry, source) {
+    pub(super) fn absence(
+        &self,
+        entry: &Entry,
+        source: Option<&Source>,
+        electorate: Electorate,
+        now: RawInstant,
+    ) -> Absence {
+        match self.moments(entry, source, electorate) {
             Some(moments) if was_tried(entry, source) => match now {
                 now if now >= moments.excused => Absence::Excused,
                 now if now >= moments.doubted => Absence::Doubted,
@@ -50,8 +56,8 @@ impl Engine {
     }
 
     /// None: it counts for ever.
-    fn moments(&self, entry: &Entry, source: Option<&Source>) -> Option<Moments> {
-        let is_authenticated = is_authenticated(entry, source);
+    fn moments(&self, entry: &Entry, source: Option<&Source>, electorate: Electorate) -> Option<Moments> {
+        let is_authenticated = entry.is_authenticated(source);
         // That it is this host is what the client says, which must not excuse the votes against it.
         if is_authenticated && source.is_some_and(|it| it.oneself) {
             return None;
@@ -66,7 +72,7 @@ impl Engine {
                 (false, false, false) => (SILENT, ALONE),
             };
         let is_forgotten = source.map_or(entry.forgotten, |source| source.forgotten);
-        let heard = self.system.heard.among(self.electorate(), is_forgotten)?;
+        let heard = self.system.heard.among(electorate, is_forgotten)?;
         let since = [entry.begun, entry.asked].into_iter().flatten().fold(heard, Ord::max);
         Some(Moments { doubted: since.after(doubted), excused: since.after(excused) })
     }
@@ -82,8 +88,9 @@ impl Engine {
 
     /// How many missing votes are doubted, and excused.
     pub(super) fn absences(&self, now: Now) -> (usize, usize) {
+        let electorate = self.electorate();
         self.absent(now).fold((0, 0), |(doubted, excused), (entry, source)| {
-            match self.absence(entry, source, now.raw) {
+            match self.absence(entry, source, electorate, now.raw) {
                 Absence::Counted => (doubted, excused),
                 Absence::Doubted => (doubted + 1, excused),
                 Absence::Excused => (doubted, excused + 1),
@@ -93,9 +100,10 @@ impl Engine {
 
     /// When the next missing vote will count for less, if nothing else happens.
     pub(super) fn absences_change(&self, now: Now) -> Option<RawInstant> {
+        let electorate = self.electorate();
         self.absent(now)
             .filter(|(entry, source)| was_tried(entry, *source))
-            .filter_map(|(entry, source)| self.moments(entry, source))
+            .filter_map(|(entry, source)| self.moments(entry, source, electorate))
             .flat_map(|moments| [moments.doubted, moments.excused])
             .filter(|moment| *moment > now.raw)
             .min()
@@ -109,21 +117,18 @@ impl Engine {
         let heard = votes.clone().filter(|voter| voter.opinion.is_some()).count();
         let absent = votes.count() - heard;
         let moments = self.absent(now).filter(|(entry, source)| {
-            electorate.includes(is_authenticated(entry, *source), entry.settings.trust)
+            electorate.includes(entry.is_authenticated(*source), entry.settings.trust)
         });
+        let all = self.electorate();
         // None is the least: one that counts for ever decides.
         let ends: Option<alloc::vec::Vec<Moments>> =
-            moments.map(|(entry, source)| self.moments(entry, source)).collect();
+            moments.map(|(entry, source)| self.moments(entry, source, all)).collect();
         let end = ends
             .filter(|_| heard > 0)
             .and_then(|ends| ends.iter().map(|it| if heard > 1 { it.doubted } else { it.excused }).max());
         let left = end.map(|end| Span::saturating(end.since(now.raw).nanos().max(0)));
         Missing { heard, absent, left, strict: self.settings.strict_quorum }
     }
-}
-
-fn is_authenticated(entry: &Entry, source: Option<&Source>) -> bool {
-    entry.settings.nts.is_some() || source.is_some_and(|source| source.authenticated)
 }
 
 /// Whether its answer was asked for often enough that its silence says something.

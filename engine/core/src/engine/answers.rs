@@ -53,7 +53,7 @@ impl Engine {
                     true => RejectReason::Discontinuity,
                     false => RejectReason::Readings,
                 };
-                source.discard_stamps(reason, now.raw);
+                source.discard(reason, None, now.raw);
                 return;
             }
         };

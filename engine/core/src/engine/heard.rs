@@ -4,7 +4,9 @@
 //! as at a start, and time in which nobody was heard says nothing about any of them.
 
 use super::{Engine, UNHEARD_TIMEOUT};
+use crate::entries::Entry;
 use crate::select::Electorate;
+use crate::source::Source;
 use crate::source_id::SourceId;
 use ipc::units::RawInstant;
 
@@ -26,7 +28,9 @@ impl Heard {
     fn note(&mut self, authenticated: bool, trust: bool, now: RawInstant) -> bool {
         let class = 2 * usize::from(authenticated) + usize::from(trust);
         self.ever[class].get_or_insert(now);
-        self.again[class].is_none() && self.again[class].replace(now).is_none()
+        let is_first = self.again[class].is_none();
+        self.again[class].get_or_insert(now);
+        is_first
     }
 
     /// All that was heard is void.
@@ -50,30 +54,22 @@ impl Heard {
 impl Engine {
     /// Who has a vote, as things are.
     pub(super) fn electorate(&self) -> Electorate {
-        let takes_part = |entry: &&crate::entries::Entry| {
-            entry.is_nameless() || entry.members.iter().any(|source| source.takes_part())
-        };
+        let takes_part = |entry: &&Entry| entry.is_nameless() || entry.members.iter().any(Source::takes_part);
         Electorate::of(self.entries.iter().filter(takes_part).map(|entry| {
             let is_authenticated =
-                entry.settings.nts.is_some() || entry.members.iter().any(|source| source.authenticated);
+                entry.is_authenticated(None) || entry.members.iter().any(|source| source.authenticated);
             (is_authenticated, entry.settings.trust)
         }))
     }
 
     /// A source has brought a usable answer.
     pub(super) fn note_heard(&mut self, id: SourceId, now: RawInstant) {
-        let mut found = None;
-        for entry in self.entries.iter_mut() {
-            let Some(source) = entry.members.iter_mut().find(|source| source.id == id) else { continue };
-            if source.is_on_probation() || source.provisional || source.oneself {
-                return;
-            }
+        let found = self.entries.iter_mut().find_map(|entry| {
+            let source = entry.members.iter_mut().find(|source| source.id == id && source.has_vote())?;
             (source.forgotten, entry.forgotten) = (false, false);
-            found = Some((source.authenticated, entry.settings.trust));
-        }
-        if let Some((authenticated, trust)) = found
-            && self.system.heard.note(authenticated, trust, now)
-        {
+            Some((source.authenticated, entry.settings.trust))
+        });
+        if found.is_some_and(|(authenticated, trust)| self.system.heard.note(authenticated, trust, now)) {
             self.ask_the_silent(now);
         }
     }
@@ -81,13 +77,9 @@ impl Engine {
     /// The votes that are missing are asked for, so that they are not given up while nobody asks.
     fn ask_the_silent(&mut self, now: RawInstant) {
         self.try_again(now);
-        let is_silent =
-            |source: &&mut crate::source::Source| source.poll_process.is_silent() && !source.wants_fewer();
+        let is_silent = |source: &&mut Source| source.poll_process.is_silent() && !source.wants_fewer();
         for source in self.entries.sources_mut().filter(is_silent) {
-            source.poll_process.settle(now);
-            if source.poll_process.burst {
-                source.poll_process.start_burst(now);
-            }
+            source.poll_process.ask_as_at_the_start(now, now);
         }
     }
 
@@ -123,11 +115,10 @@ impl Engine {
         if !never && !again {
             return 0;
         }
-        let is_awaited = |source: &&crate::source::Source| {
+        let is_awaited = |source: &&Source| {
             !source.is_left_out() && (never && !source.is_heard() || again && source.forgotten)
         };
-        let is_nameless =
-            |entry: &&crate::entries::Entry| entry.is_nameless() && (never || again && entry.forgotten);
+        let is_nameless = |entry: &&Entry| entry.is_nameless() && (never || again && entry.forgotten);
         self.entries.sources().filter(is_awaited).count() + self.entries.iter().filter(is_nameless).count()
     }
 }

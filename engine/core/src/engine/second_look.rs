@@ -5,6 +5,8 @@
 //! need minutes for it.
 
 use super::Engine;
+use crate::io::Now;
+use crate::system::Line;
 use ipc::units::{RawInstant, Span};
 
 /// So long after the first correction: three of the queries that follow the first ones, with their replies.
@@ -40,11 +42,13 @@ impl Start {
 }
 
 impl Engine {
-    /// Whether a start step may make up for what the first correction left over. `offset` and its standard `deviation`:
-    /// seconds.
-    pub(super) fn looks_again(&self, offset: f64, deviation: f64, now: RawInstant) -> bool {
-        let is_open = self.system.start.look_until.is_some_and(|until| now < until);
-        let size = offset.abs();
-        is_open && self.system.standstill.is_none() && size > EVIDENT * deviation && size <= MOST
+    /// Whether a start step may make up for what the first correction has left over, by this line.
+    pub(super) fn looks_again(&self, line: &Line, now: Now) -> bool {
+        let is_open = self.system.start.look_until.is_some_and(|until| now.raw < until);
+        if !is_open || self.system.standstill.is_some() {
+            return false;
+        }
+        let size = line.offset(now).abs();
+        size > EVIDENT * line.deviation(now.raw) && size <= MOST
     }
 }

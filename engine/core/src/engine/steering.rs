@@ -161,6 +161,7 @@ impl Engine {
 
     /// All sources with a vote, and the entries whose vote is missing.
     pub(super) fn voters<'a>(&'a self, now: Now) -> Vec<Voter<'a>> {
+        let electorate = self.electorate();
         let voter = |entry: &'a Entry, source: Option<&'a Source>| Voter {
             source: source.map(|source| source.id),
             identity: entry.identify(source),
@@ -170,8 +171,8 @@ impl Engine {
                 leaving: source.is_some_and(|source| entry.is_leaving(source)),
             },
             opinion: source.filter(|source| source.has_vote()).and_then(|source| source.opinion(now)),
-            absence: self.absence(entry, source, now.raw),
-            authenticated: source.is_some_and(|source| source.authenticated) || entry.settings.nts.is_some(),
+            absence: self.absence(entry, source, electorate, now.raw),
+            authenticated: entry.is_authenticated(source),
             prefer: entry.settings.prefer,
             trust: entry.settings.trust,
             require: entry.settings.require,
@@ -226,7 +227,7 @@ impl Engine {
         let start_threshold = seconds(self.settings.clock.start_step_threshold);
         let size = offset.abs();
         let foreign = self.system.foreign;
-        let is_start = !kept || self.looks_again(offset, line.deviation(now.raw), now.raw);
+        let is_start = !kept || self.looks_again(line, now);
         let reason = if foreign.is_some_and(|it| it.is_undone()) && size > WORTH_A_STEP {
             Some(StepReason::Restore)
         } else if is_evident && size > WORTH_A_STEP.max(start_threshold) {
