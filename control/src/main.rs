@@ -4,6 +4,7 @@
 //!   main     the command line
 //!   process  what the kernel reports of each process, read from /proc
 //!   status   status, as a table or as JSON
+//!   reload   reload, of all or of the programs' sources
 //!   keys     keys, and the certificate's part of reload
 //!   sources  sources, source NAME, server
 //!   wait     wait-sync
@@ -27,20 +28,17 @@ mod daemon_paths;
 mod file;
 mod keys;
 mod process;
+mod reload;
 mod replay;
 mod sources;
 mod status;
 mod text;
 mod wait;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use daemon_paths::Wanted;
 use ipc::audit_line;
-use ipc::permissions::{Changeable, Permissions};
 use ipc::text::escape;
-use report::read::ReloadedReply;
-use std::fs::Metadata;
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -82,9 +80,12 @@ enum Command {
         /// The recording
         file: PathBuf,
     },
-    /// Put the configuration file's sources, clock settings, access rules and limits in force, and read certificate and
+    /// Put the configuration's sources, clock settings, access rules and limits in force, and read certificate and
     /// key anew, without a restart (root)
     Reload {
+        /// Only these; all else stays as it was read last
+        #[arg(conflicts_with = "config")]
+        what: Option<Part>,
         /// The file; otherwise the one that the daemon was started with
         #[arg(long, value_name = "F")]
         config: Option<PathBuf>,
@@ -108,6 +109,13 @@ enum Command {
     Online,
     /// Stop polling, for instance before the link goes down (root)
     Offline,
+}
+
+/// A part of the configuration.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Part {
+    /// The sources that programs have left in sources.d of the run directory
+    Sources,
 }
 
 #[derive(Args)]
@@ -166,8 +174,9 @@ fn main() -> ExitCode {
             })
         }
         Command::Replay { file } => replay::show(file, cli.json),
-        Command::Reload { config } => named(config.as_ref(), Wanted::Configuration, &cli.socket)
-            .and_then(|config| reload(&cli, &config)),
+        Command::Reload { what: Some(Part::Sources), .. } => reload::sources(&cli.socket, cli.json),
+        Command::Reload { what: None, config } => named(config.as_ref(), Wanted::Configuration, &cli.socket)
+            .and_then(|config| reload::all(&cli.socket, &config, cli.json)),
         Command::Add { name, keys } => add(&cli, name, keys),
         Command::Remove { name } => {
             let done = control_socket::remove(&cli.socket, name).map_err(Failure::from);
@@ -230,95 +239,7 @@ fn source_table(name: &str, keys: &[String]) -> Result<String, String> {
     Ok(table)
 }
 
-/// More octets than a configuration may have. What lies behind them would be missing.
-const MAX_FILE: u64 = 300 * 1024;
-
 /// The user who runs this process, to whom `/proc/self` belongs.
 fn own_uid() -> u32 {
     std::fs::metadata("/proc/self").map_or(0, |own| own.uid())
-}
-
-/// Whether only its owner may read or change the file. A start would refuse it too: a user who can change the file
-/// controls the time.
-fn judge(facts: &Metadata, config: &Path) -> Result<bool, Failure> {
-    let permissions = Permissions { owner: facts.uid(), mode: facts.mode() };
-    let ours = own_uid();
-    let path = config.display().to_string();
-    let why = if !facts.is_file() {
-        format!("{path}: is no regular file and was not read; name the file itself")
-    } else if permissions.is_changeable(ours) {
-        Changeable(&path, permissions).to_string()
-    } else {
-        return Ok(permissions.is_private());
-    };
-    Err(Failure { text: format!("{why}; what is in force stays in force"), code: 1 })
-}
-
-fn reload(cli: &Cli, config: &Path) -> Result<String, Failure> {
-    let name = config.display().to_string();
-    let unreadable = |error: std::io::Error| Failure { text: format!("{name}: {error}"), code: 1 };
-    let mut octets = Vec::new();
-    let file = file::open(config).map_err(unreadable)?;
-    let facts = file.metadata().map_err(unreadable)?;
-    let is_private = judge(&facts, config)?;
-    file.take(MAX_FILE).read_to_end(&mut octets).map_err(unreadable)?;
-    if octets.len() as u64 == MAX_FILE {
-        return Err(Failure {
-            text: format!("{name}: longer than a configuration may be; is it the right file?"),
-            code: 1,
-        });
-    }
-    let text = String::from_utf8(octets).map_err(|error| unreadable(std::io::Error::other(error)))?;
-    let mut answer = control_socket::reload(&cli.socket, &text, is_private).map_err(|error| match error {
-        control_socket::AskError::Refused(_) => {
-            Failure { text: format!("read {name}: {error}"), code: error.exit_code() }
-        }
-        _ => error.into(),
-    })?;
-    let reply: ReloadedReply = control_socket::read(&answer)?;
-    let certificate = match reply.reads_certificate {
-        Some(true) => Some(keys::await_certificate(&cli.socket, &reply)?),
-        _ => None,
-    };
-    let report = report_of(&name, &reply, certificate.as_ref().map(|(text, _)| text.as_str()));
-    if certificate.as_ref().is_some_and(|(_, is_done)| !is_done) {
-        return Err(Failure { text: report, code: 1 });
-    }
-    if cli.json {
-        if let Some(object) = answer.as_object_mut() {
-            object.insert("file".to_owned(), name.into());
-            if let Some((text, _)) = certificate {
-                object.insert("certificate".to_owned(), text.into());
-            }
-        }
-        return Ok(text::json(&answer));
-    }
-    Ok(escape(&report) + "\n")
-}
-
-/// What a reload of this file did, in one line.
-fn report_of(name: &str, reply: &ReloadedReply, certificate: Option<&str>) -> String {
-    let list = |names: &Option<Vec<String>>| names.as_deref().unwrap_or_default().join(", ");
-    let parts = [
-        ("sources added: ", list(&reply.added_sources)),
-        ("sources changed: ", list(&reply.changed_sources)),
-        ("sources removed: ", list(&reply.removed_sources)),
-        ("[clock]: ", list(&reply.changed_clock)),
-    ];
-    let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
-    let mut parts: Vec<String> = parts.map(|(what, names)| format!("{what}{names}")).collect();
-    if reply.changed == Some(true) {
-        parts.push("access rules and limits".to_owned());
-    }
-    let done = match parts.as_slice() {
-        [] => "nothing new".to_owned(),
-        parts => format!("in force now: {}", parts.join("; ")),
-    };
-    let rest = match reply.waiting.as_deref().unwrap_or_default() {
-        [] if reply.needs_restart == Some(true) => "; other changes in the file take a restart".to_owned(),
-        [] => String::new(),
-        waiting => format!("; not in force before a restart: {}", waiting.join("; ")),
-    };
-    let certificate = certificate.map_or(String::new(), |text| format!("; certificate: {text}"));
-    format!("reload: read {name}: {done}{rest}{certificate}")
 }

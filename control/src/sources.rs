@@ -22,7 +22,17 @@ fn list_page(reply: &SourcesReply) -> String {
         "STATE", "NAME", "ADDRESS", "AUTH", "STRATUM", "REACH", "POLL", "OFFSET", "± ERROR", "DELAY", "LAST",
         "WHY",
     ];
-    table(&head, &rows) + &one_operator(reply.sources.as_deref().unwrap_or_default())
+    let sources = reply.sources.as_deref().unwrap_or_default();
+    table(&head, &rows) + &one_operator(sources) + &offered(sources)
+}
+
+/// A line for each source that a program has left.
+fn offered(sources: &[SourceReport]) -> String {
+    let shown = sources.iter().filter_map(|source| {
+        let file = source.offered_by.as_ref()?;
+        Some(("from a program:", format!("{} (sources.d/{file})", plain(source.name.as_ref()))))
+    });
+    crate::text::list(&shown.collect::<Vec<_>>())
 }
 
 /// A line for each source whose certificate shows the operator of others.
@@ -160,6 +170,9 @@ fn detail(source: &SourceReport) -> String {
         ("valid replies", plain(source.valid.as_ref())),
         ("last valid", seconds(source.last_valid_s, false)),
     ];
+    if let Some(file) = &source.offered_by {
+        rows.push(("offered by", format!("sources.d/{file}")));
+    }
     rows.extend(keys::detail(source));
     if let Some(rejected) = &source.rejected {
         let reasons = rejected.iter().map(|(reason, count)| format!("{reason} {count}"));
@@ -318,6 +331,9 @@ mod tests {
             unheard.contains("authenticated  no\n") && unheard.contains("offset         -\n"),
             "{unheard}"
         );
+        assert!(unheard.contains("offered by     sources.d/dhcp-eth0.toml\n"), "{unheard}");
+        let page = list_page(&read(&answer).unwrap());
+        assert!(page.ends_with("from a program:  b.example (sources.d/dhcp-eth0.toml)\n"), "{page}");
 
         let answer: Value = serde_json::from_str(include_str!("../../ipc/report/tests/server.json")).unwrap();
         let page = server_page(&read(&answer).unwrap());

@@ -87,6 +87,8 @@ fn source(status: SourceStatus) -> SourceReport {
         valid: status.valid,
         last_valid_s: status.last_valid_s,
         rejected: status.rejected,
+        // The engine does not know of files.
+        offered_by: None,
     }
 }
 

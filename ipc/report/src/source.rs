@@ -50,6 +50,8 @@ documents! {
         last_valid_s: Option<f64>,
         /// Number of replies that were discarded or not used, by reason. Only reasons that occurred.
         rejected: BTreeMap<RejectReason, u64>,
+        /// The file in `sources.d` that a program has left and that names this source; none: the administrator did.
+        offered_by: Option<String>,
     }
 
     /// The association with an NTS source. It contains no secrets.
