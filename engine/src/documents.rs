@@ -103,6 +103,8 @@ fn source(status: SourceStatus) -> SourceReport {
         deviation_s: status.deviation_s,
         frequency_ppm: status.frequency_ppm.map(|(frequency, _)| frequency),
         frequency_error_ppm: status.frequency_ppm.map(|(_, error)| error),
+        // The engine does not know of files.
+        offered_by: None,
     }
 }
 

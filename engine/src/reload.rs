@@ -7,18 +7,25 @@ mod waiting;
 
 pub use sources::Sources;
 
-use crate::configuration::{Configuration, ConfigurationError, KeySettings, judge, read_text, read_whole};
+use crate::configuration::{
+    self, Configuration, ConfigurationError, FileText, KeySettings, Offered, Texts, judge, read_text,
+    read_whole,
+};
+use crate::control::Reload;
 use crate::links::{Breach, Links};
+use crate::log::Severity;
 use engine_core::io::Now;
 use engine_core::recording::Recorder;
-use engine_core::settings::{ClockSettings, Settings};
+use engine_core::settings::{ClockSettings, Settings, SourceSettings};
 use ipc::file_path::FilePath;
 use ipc::message::key_service::KeyPolicy;
 use ipc::message::launch::LaunchPlan;
 use ipc::message::server::{Rule, ServerPolicy};
 use ipc::process::Process;
 use std::fs::File;
-use zeroize::Zeroizing;
+
+/// Lines of one reload about what programs have left.
+const MOST_LINES: usize = 8;
 
 /// The parts of the configuration that are in force.
 #[derive(Clone, Debug)]
@@ -28,6 +35,24 @@ pub struct InForce {
     access: Vec<Rule>,
     policy: ServerPolicy,
     keys: Option<KeySettings>,
+    /// Of the administrator's files.
+    configured: Vec<SourceSettings>,
+    uses_dhcp: bool,
+    /// What programs have left, as far as it is asked.
+    offered: Vec<(SourceSettings, String)>,
+    /// What all of it was made from.
+    texts: Texts,
+}
+
+/// What is read again; all else stays as it was read last.
+#[derive(Clone, Debug)]
+pub enum Again {
+    /// The administrator's files and those of programs.
+    All(Texts),
+    /// The configuration alone.
+    Main(FileText),
+    /// What programs have left.
+    Programs(Vec<FileText>),
 }
 
 /// The file that was opened at the start.
@@ -46,13 +71,13 @@ impl Opened {
     ///
     /// # Errors
     /// A start would refuse it too.
-    pub fn read(&self) -> Result<(Zeroizing<String>, bool), ConfigurationError> {
+    pub fn read(&self) -> Result<FileText, ConfigurationError> {
         // What is in force may be from its successor: it must not be undone by what is no file any more.
         if policies::is_nameless(&self.file) == Ok(true) {
             return Err(ConfigurationError::Replaced(ipc::text::escape(&self.name)));
         }
         let is_private = judge(&self.file, &self.name, self.starter)?;
-        Ok((read_text(&self.file, &self.name)?, is_private))
+        Ok(FileText { name: self.name.clone(), text: read_text(&self.file, &self.name)?, is_private })
     }
 }
 
@@ -73,6 +98,10 @@ pub struct Reloaded {
     pub other_files: bool,
     /// What of the file is not in force before a restart.
     pub waiting: Vec<String>,
+    /// What programs have left and is not used, though they want it: a line each.
+    pub left_out: Vec<String>,
+    /// What is not used, as configured.
+    pub notes: Vec<String>,
 }
 
 /// Why nothing was changed.
@@ -88,6 +117,18 @@ impl Reloaded {
     /// Whether anything but a certificate has changed at once.
     pub fn is_news(&self) -> bool {
         self.changed || self.sources.is_news() || !self.clock.is_empty()
+    }
+
+    /// For the log, beside its sentence.
+    pub fn tell_programs(&self, mut tell: impl FnMut(Severity, &str)) {
+        let most = |lines: &[String], severity: Severity, tell: &mut dyn FnMut(Severity, &str)| {
+            lines.iter().take(MOST_LINES).for_each(|line| tell(severity, line));
+            if let Some(more @ 1..) = lines.len().checked_sub(MOST_LINES) {
+                tell(severity, &format!("and {more} more of programs' files and sources"));
+            }
+        };
+        most(&self.left_out, Severity::WARNING, &mut tell);
+        most(&self.notes, Severity::INFO, &mut tell);
     }
 
     /// For the log.
@@ -120,25 +161,98 @@ impl Reloaded {
 
 impl InForce {
     /// What the daemon was started with.
-    pub fn of(configuration: &Configuration) -> Self {
-        let Configuration { settings, plan, access, policy, keys, .. } = configuration.clone();
-        Self { settings, plan, access, policy, keys }
+    pub fn of(configuration: &Configuration, texts: Texts) -> Self {
+        let configured = configuration.configured().to_vec();
+        let Configuration { settings, plan, access, policy, keys, offered, uses_dhcp, .. } =
+            configuration.clone();
+        let offered = offered.sources;
+        Self { settings, plan, access, policy, keys, configured, uses_dhcp, offered, texts }
     }
 
-    /// Checks the text of a file as at a start, and puts in force what a reload can change; `name` is only used in
-    /// messages, `is_private` says that only its owner may read or change it.
+    /// The file of the program that a source of this name comes from.
+    pub fn offered_by(&self, name: &str) -> Option<&str> {
+        let (_, file) = self.offered.iter().find(|(source, _)| source.name == name)?;
+        Some(file)
+    }
+
+    /// Whether anything but the configuration itself was read.
+    pub fn has_others(&self) -> bool {
+        !(self.texts.drop_ins.is_empty() && self.texts.programs.is_empty())
+    }
+
+    /// What a request has read again, with what it has not.
+    pub fn with_others(&self, Reload { main, drop_ins, programs }: Reload) -> Again {
+        let known = &self.texts;
+        match main {
+            None => Again::Programs(programs.unwrap_or_else(|| known.programs.clone())),
+            Some(main) => Again::All(Texts {
+                main,
+                drop_ins: drop_ins.unwrap_or_else(|| known.drop_ins.clone()),
+                programs: programs.unwrap_or_else(|| known.programs.clone()),
+            }),
+        }
+    }
+
+    /// Checks texts as at a start, and puts in force what a reload can change.
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed then.
     pub fn reload(
         &mut self,
         now: Now,
-        (text, name): (&str, &str),
-        is_private: bool,
+        again: Again,
+        parts: (&mut Links, &mut Recorder),
+    ) -> Result<Reloaded, ReloadError> {
+        match again {
+            Again::Programs(files) => {
+                let (links, engine) = parts;
+                Ok(self.reload_programs(now, files, links, engine))
+            }
+            Again::All(texts) => self.reload_all(now, texts, parts),
+            Again::Main(main) => self.reload_all(now, Texts { main, ..self.texts.clone() }, parts),
+        }
+    }
+
+    /// Only the sources of programs: what an administrator may be writing at this moment is none of their business.
+    fn reload_programs(
+        &mut self,
+        now: Now,
+        files: Vec<FileText>,
+        links: &Links,
+        engine: &mut Recorder,
+    ) -> Reloaded {
+        let mut texts = Texts { programs: files, ..Texts::only(FileText::private("", "")) };
+        // Of these texts nothing but the files of programs can be too long.
+        let _ = texts.bound();
+        let offered = Offered::read(&texts.programs, &self.configured, self.uses_dhcp);
+        let exchanges = links.expects(Process::Exchange);
+        let Offered { sources: mut offered, warnings: mut left_out, notes } = offered;
+        let mut sources = sources::take_up_offered(engine, now, &mut offered, &self.offered, exchanges);
+        (self.offered, self.texts.programs) = (offered, texts.programs);
+        left_out.append(&mut sources.left_out);
+        let (rules, waiting) = (self.access.len(), Vec::new());
+        Reloaded {
+            rules,
+            changed: false,
+            sources,
+            clock: Vec::new(),
+            reads: None,
+            other_files: false,
+            waiting,
+            left_out,
+            notes,
+        }
+    }
+
+    fn reload_all(
+        &mut self,
+        now: Now,
+        mut texts: Texts,
         (links, engine): (&mut Links, &mut Recorder),
     ) -> Result<Reloaded, ReloadError> {
-        let Configuration { settings, plan, access, policy, keys, .. } =
-            read_whole(text, name, is_private).map_err(ReloadError::Configuration)?;
+        let found = configuration::read(&mut texts).map_err(ReloadError::Configuration)?;
+        let configured = found.configured().to_vec();
+        let Configuration { settings, plan, access, policy, keys, offered, uses_dhcp, .. } = found;
         let mut waiting = waiting::list(self, &settings, &plan, keys.as_ref());
         // A file without [server] has no rules to put in force: they would lock out the clients that are still served.
         let serves = links.expects(Process::Server) && settings.server.is_some();
@@ -168,7 +282,8 @@ impl InForce {
         }
         // What can fail comes first: from here on all of it is done.
         let exchanges = links.expects(Process::Exchange);
-        let sources = sources::take_up(engine, now, &settings.sources, (&self.plan, &plan), exchanges);
+        let wanted = (configured.as_slice(), offered.sources.as_slice());
+        let mut sources = sources::take_up(engine, now, wanted, (&self.plan, &plan), exchanges);
         let waits = !sources.waiting.is_empty();
         let (clock, held) = self.take_up_clock(engine, now, (&settings, &plan), waits);
         if !held.is_empty() {
@@ -183,7 +298,11 @@ impl InForce {
         let reads = service.map(|service| (service.certificate, service.key));
         let named = plan.key_service.map(|service| (service.certificate, service.key));
         let other_files = reads.is_some() && named.is_some() && reads != named;
-        Ok(Reloaded { rules: self.access.len(), changed, sources, clock, reads, other_files, waiting })
+        let Offered { sources: offered, warnings: mut left_out, notes } = offered;
+        left_out.append(&mut sources.left_out);
+        (self.configured, self.uses_dhcp, self.offered, self.texts) = (configured, uses_dhcp, offered, texts);
+        let rules = self.access.len();
+        Ok(Reloaded { rules, changed, sources, clock, reads, other_files, waiting, left_out, notes })
     }
 
     /// Asks one more source, until a restart or a reload of a file without it. `text` is its `[[source]]`. Returns the line for
@@ -202,7 +321,7 @@ impl InForce {
         let [source] = new.settings.sources.as_slice() else {
             return Err("one [[source]] is expected, and nothing else".to_owned());
         };
-        if new.settings.server.is_some() || new.plan.profile != LaunchPlan::CLIENT.profile {
+        if new.settings.server.is_some() || new.uses_dhcp || new.plan.profile != LaunchPlan::CLIENT.profile {
             return Err("one [[source]] is expected, and nothing else".to_owned());
         }
         let exchanges = links.expects(Process::Exchange);

@@ -15,38 +15,54 @@ const MIN_POLL: i64 = 6;
 const MAX_POLL: i64 = 10;
 const MEMBERS: i64 = 4;
 
-/// All sources in the order of the file; those with a fault are left out. The files of root certificates that
-/// they name get their numbers.
+/// All sources in the order of the files; those with a fault are left out. What two files say of one server, the later one
+/// decides. The files of root certificates that they name get their numbers.
 pub fn read(root: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>) -> Vec<SourceSettings> {
-    let mut sources: Vec<SourceSettings> = Vec::new();
-    let mut total = 0;
+    let mut sources: Vec<(usize, SourceSettings)> = Vec::new();
     for section in root.tables("source", "[[source]]", faults) {
         let Some(source) = read_source(&section, roots, faults) else { continue };
-        let twin = sources.iter().find_map(|other| Some((other, likeness(&other.place, &source.place)?)));
-        if let Some((twin, likeness)) = twin {
-            let text = match likeness {
-                Likeness::Same => {
-                    format!("address: the source \"{}\" is there already; leave one of them out", twin.name)
-                }
-                Likeness::Possible => format!(
-                    "address: \"{}\" may be the source \"{}\", which is there already; leave one of them out, or write the \
-                     names of both interfaces",
-                    source.name, twin.name
-                ),
-            };
-            faults.add(section.place_of("address"), text);
+        let twin = sources.iter().position(|(_, other)| likeness(&other.place, &source.place).is_some());
+        let Some(twin) = twin else {
+            sources.push((section.at, source));
             continue;
-        }
+        };
+        let Some((at, other)) = sources.get_mut(twin) else { continue };
+        let is_same = matches!(likeness(&other.place, &source.place), Some(Likeness::Same));
+        let text = if is_same && faults.file_of(*at) != faults.file_of(section.at) {
+            let text =
+                format!("address: \"{}\" is in {} too; this one counts", source.name, faults.place(*at));
+            faults.warn(section.place_of("address"), text);
+            (*at, *other) = (section.at, source);
+            continue;
+        } else if is_same {
+            format!("address: the source \"{}\" is there already; leave one of them out", other.name)
+        } else {
+            format!(
+                "address: \"{}\" may be the source \"{}\", which is there already; leave one of them out, or write the \
+                 names of both interfaces",
+                source.name, other.name
+            )
+        };
+        faults.add(section.place_of("address"), text);
+    }
+    let mut total = 0;
+    for (at, source) in &sources {
         let before = total;
         total += usize::from(source.members);
         if before <= MAX_SOURCES && total > MAX_SOURCES {
             let text =
                 format!("[[source]]: more than {MAX_SOURCES} sources, pool members counted; leave some out");
-            faults.add(section.at, text);
+            faults.add(*at, text);
         }
-        sources.push(source);
     }
+    let mut sources: Vec<SourceSettings> = sources.into_iter().map(|(_, source)| source).collect();
+    roots.keep_used(sources.iter_mut().filter_map(|source| source.nts.as_mut()));
     sources
+}
+
+/// Whether both are written for one server, or may be.
+pub fn are_alike(one: &SourceSettings, other: &SourceSettings) -> bool {
+    likeness(&one.place, &other.place).is_some()
 }
 
 /// How two ways to write a place go together.
@@ -86,7 +102,8 @@ fn is_address(place: &Place) -> bool {
     matches!(place, Place::Address(_)) || place.is_scoped()
 }
 
-fn read_source(
+/// One `[[source]]`; none: it has a fault.
+pub fn read_source(
     section: &Section<'_>,
     roots: &mut RootSets,
     faults: &mut Faults<'_>,

@@ -23,6 +23,8 @@ pub struct Sources {
     pub removed: Vec<String>,
     /// Each with what it needs a restart for.
     pub waiting: Vec<String>,
+    /// The same of those that programs want.
+    pub left_out: Vec<String>,
 }
 
 impl Sources {
@@ -52,18 +54,58 @@ struct Plan {
     waiting: Vec<String>,
 }
 
-/// Puts the sources of a file in force, as far as that can be done. `plan`: of the start, and of the file; `exchanges`: names
-/// are looked up and keys exchanged.
+/// Puts the configured sources and those of programs in force, as far as that can be done. `plan`: of the start, and of the
+/// file; `exchanges`: names are looked up and keys exchanged.
 pub fn take_up(
     engine: &mut Recorder,
     now: Now,
-    new: &[SourceSettings],
+    (configured, offered): (&[SourceSettings], &[(SourceSettings, String)]),
     plans: (&LaunchPlan, &LaunchPlan),
     exchanges: bool,
 ) -> Sources {
     let old: Vec<(EntryId, SourceSettings)> =
         engine.entries().map(|(id, settings)| (id, settings.clone())).collect();
-    let Plan { add, change, mut remove, waiting } = compare(&old, new, plans, exchanges);
+    let (offered, left_out) = within_reach(offered, exchanges);
+    let plan = compare(&old, (configured, &offered), plans, exchanges);
+    Sources { left_out, ..carry_out(engine, now, plan) }
+}
+
+/// The same for those of programs alone, of which these were in force `before`: all others stay as they are, those that were
+/// added or removed by hand among them. What others ask already is taken out of the `offered`.
+pub fn take_up_offered(
+    engine: &mut Recorder,
+    now: Now,
+    offered: &mut Vec<(SourceSettings, String)>,
+    before: &[(SourceSettings, String)],
+    exchanges: bool,
+) -> Sources {
+    let of_programs =
+        |settings: &SourceSettings| before.iter().any(|(source, _)| source.is_same_server(settings));
+    let all = engine.entries().map(|(id, settings)| (id, settings.clone()));
+    let (old, others): (Vec<_>, Vec<_>) = all.partition(|(_, settings)| of_programs(settings));
+    offered.retain(|(source, _)| !others.iter().any(|(_, other)| other.is_same_server(source)));
+    let (offered, left_out) = within_reach(offered, exchanges);
+    // They are plain, so that no file of the start matters.
+    let plan = compare(&old, (&[], &offered), (&LaunchPlan::CLIENT, &LaunchPlan::CLIENT), exchanges);
+    Sources { left_out, ..carry_out(engine, now, plan) }
+}
+
+/// Those of programs that can be asked, and what the others need.
+fn within_reach(offered: &[(SourceSettings, String)], exchanges: bool) -> (Vec<SourceSettings>, Vec<String>) {
+    let needs = |source: &SourceSettings| {
+        let is_name = matches!(source.place, Place::Name(..)) && !exchanges;
+        is_name.then(|| format!("{} ({LACKS_EXCHANGE}; restart truechimer)", source.name))
+    };
+    let left_out = offered.iter().filter_map(|(source, _)| needs(source)).collect();
+    let reached = offered.iter().map(|(source, _)| source).filter(|source| needs(source).is_none());
+    (reached.cloned().collect(), left_out)
+}
+
+/// What only a start creates.
+const LACKS_EXCHANGE: &str = "the process that looks up names and exchanges keys is not running";
+
+fn carry_out(engine: &mut Recorder, now: Now, plan: Plan) -> Sources {
+    let Plan { add, change, mut remove, waiting } = plan;
     let mut done = Sources { waiting, ..Sources::default() };
     for (id, settings) in change {
         done.changed.push(settings.name.clone());
@@ -136,13 +178,13 @@ pub fn remove(engine: &mut Recorder, now: Now, name: &str) -> Result<String, Str
 
 fn compare(
     old: &[(EntryId, SourceSettings)],
-    new: &[SourceSettings],
+    (configured, offered): (&[SourceSettings], &[SourceSettings]),
     plans: (&LaunchPlan, &LaunchPlan),
     exchanges: bool,
 ) -> Plan {
     let mut left: Vec<&(EntryId, SourceSettings)> = old.iter().collect();
     let mut plan = Plan { add: Vec::new(), change: Vec::new(), remove: Vec::new(), waiting: Vec::new() };
-    for wanted in new {
+    for wanted in configured.iter().chain(offered) {
         let place = left.iter().position(|(_, settings)| settings.is_same_server(wanted));
         let known = place.map(|place| left.remove(place));
         match (translate(wanted, plans, exchanges), known) {
@@ -176,7 +218,7 @@ fn translate(
     exchanges: bool,
 ) -> Result<SourceSettings, String> {
     if !exchanges && (source.nts.is_some() || matches!(source.place, Place::Name(..))) {
-        return Err("the process that looks up names and exchanges keys is not running".to_owned());
+        return Err(LACKS_EXCHANGE.to_owned());
     }
     let Some(NtsSettings { roots, offer }) = source.nts else { return Ok(source.clone()) };
     let unseen = |file: &FilePath| format!("no process can see {} yet", file.as_str());
@@ -219,7 +261,8 @@ mod tests {
         };
         let mut engine = Recorder::new(start, None);
         let exchanges = old.plan.exchange;
-        let done = take_up(&mut engine, NOW, &new.settings.sources, (&old.plan, &new.plan), exchanges);
+        let wanted = (new.settings.sources.as_slice(), &[][..]);
+        let done = take_up(&mut engine, NOW, wanted, (&old.plan, &new.plan), exchanges);
         (done, engine.entries().map(|(_, settings)| settings.clone()).collect())
     }
 
