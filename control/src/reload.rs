@@ -64,14 +64,20 @@ pub fn all(socket: &Path, config: &Path, form: Form) -> Result<String, Failure> 
             texts.collect::<Result<_, Failure>>()?
         }
     };
-    let (programs, mut left_out) = of_programs(socket);
-    let (drop_in_count, program_count) = (drop_ins.len(), programs.len());
+    // A folder that cannot be trusted takes nothing away.
+    let (programs, mut left_out) = match of_programs(socket) {
+        Ok((programs, left_out)) => (Some(programs), left_out),
+        Err(refused) => (None, vec![format!("{refused}; what programs had left before stays")]),
+    };
+    let (drop_in_count, program_count) = (drop_ins.len(), programs.as_ref().map_or(0, Vec::len));
     let mut answer =
-        control_socket::reload(socket, Some((&main, &drop_ins)), &programs).map_err(|error| match error {
-            AskError::Refused(_) => {
-                Failure { text: format!("read {name}: {error}"), code: error.exit_code() }
+        control_socket::reload(socket, Some((&main, &drop_ins)), programs.as_deref()).map_err(|error| {
+            match error {
+                AskError::Refused(_) => {
+                    Failure { text: format!("read {name}: {error}"), code: error.exit_code() }
+                }
+                _ => error.into(),
             }
-            _ => error.into(),
         })?;
     let reply: ReloadedReply = control_socket::read(&answer)?;
     let certificate = match reply.reads_certificate {
@@ -100,8 +106,8 @@ pub fn all(socket: &Path, config: &Path, form: Form) -> Result<String, Failure> 
 
 /// Reads the programs' files alone.
 pub fn sources(socket: &Path, form: Form) -> Result<String, Failure> {
-    let (programs, mut left_out) = of_programs(socket);
-    let answer = control_socket::reload(socket, None, &programs)?;
+    let (programs, mut left_out) = of_programs(socket).map_err(unchanged)?;
+    let answer = control_socket::reload(socket, None, Some(&programs))?;
     let reply: ReloadedReply = control_socket::read(&answer)?;
     left_out.extend(reply.left_out.clone().unwrap_or_default());
     let what = match programs.len() {
@@ -121,26 +127,21 @@ fn said(mut answer: Value, report: &str, left_out: &[String], form: Form) -> Str
 }
 
 /// What programs have left in the run directory, and a line for each file that is not read.
-fn of_programs(socket: &Path) -> (Vec<FileText>, Vec<String>) {
+fn of_programs(socket: &Path) -> Result<(Vec<FileText>, Vec<String>), Refused> {
     let folder = socket.parent().unwrap_or(Path::new(".")).join(drop_ins::PROGRAMS);
     let (mut texts, mut left_out) = (Vec::new(), Vec::new());
     let mut leave_out = |why: String| left_out.push(format!("{why}; it is left out"));
-    match drop_ins::open(&folder, Limits::PROGRAMS) {
-        Err(refused) => leave_out(refused.to_string()),
-        Ok(found) => {
-            for found in found {
-                let read = found.map_err(|refused: Refused| refused.to_string()).and_then(|found| {
-                    let path = folder.join(&found.name).display().to_string();
-                    read(found, path.clone(), Limits::PROGRAMS).map_err(|error| format!("{path}: {error}"))
-                });
-                match read {
-                    Ok(text) => texts.push(text),
-                    Err(why) => leave_out(why),
-                }
-            }
+    for found in drop_ins::open(&folder, Limits::PROGRAMS)? {
+        let read = found.map_err(|refused: Refused| refused.to_string()).and_then(|found| {
+            let path = folder.join(&found.name).display().to_string();
+            read(found, path.clone(), Limits::PROGRAMS).map_err(|error| format!("{path}: {error}"))
+        });
+        match read {
+            Ok(text) => texts.push(text),
+            Err(why) => leave_out(why),
         }
     }
-    (texts, left_out)
+    Ok((texts, left_out))
 }
 
 fn read(found: Found, name: String, limits: Limits) -> io::Result<FileText> {

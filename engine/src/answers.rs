@@ -90,8 +90,7 @@ pub fn done() -> String {
 
 /// Reply to a reload. `readings`: how often the certificate was read before.
 pub fn reloaded(reloaded: &Reloaded, readings: u32) -> String {
-    let Reloaded { rules, changed, sources, clock, reads, other_files, waiting, left_out, notes: _ } =
-        reloaded;
+    let Reloaded { rules, changed, sources, clock, reads, other_files, waiting, .. } = reloaded;
     let file = |path: FilePath| path.as_str().to_owned();
     write(&ReloadedReply {
         added_sources: sources.added.clone(),
@@ -102,7 +101,7 @@ pub fn reloaded(reloaded: &Reloaded, readings: u32) -> String {
         done: true,
         format: FORMAT,
         key_file: reads.map(|(_, key)| file(key)),
-        left_out: left_out.clone(),
+        left_out: reloaded.first_left_out(),
         needs_restart: !waiting.is_empty(),
         other_files: *other_files,
         readings,

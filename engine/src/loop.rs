@@ -36,7 +36,7 @@ const TIDY: Span = Span::from_secs(60);
 const REPLACED: &str =
     "; if another file has taken the place of the one that was opened at the start, use chimerctl reload";
 
-/// Added to that where there are drop-ins, or files of programs.
+/// Added after each reload by a signal.
 const OTHERS: &str = "; drop-ins and files of programs are read by chimerctl reload";
 
 /// Where nobody starts the daemon again when it ends.
@@ -176,8 +176,7 @@ impl Running {
         match reloaded {
             Ok(reloaded) => {
                 let hint = if reloaded.is_news() || !reloaded.waiting.is_empty() { "" } else { REPLACED };
-                let folders = if self.in_force.has_others() { OTHERS } else { "" };
-                let text = format!("{}{hint}{folders}", reloaded.sentence());
+                let text = format!("{}{hint}{OTHERS}", reloaded.sentence().unwrap_or_default());
                 self.log.write_change(now.raw, Severity::NOTICE, &text);
             }
             Err(ReloadError::Configuration(error)) => {
@@ -290,7 +289,9 @@ impl Running {
             Verb::Remove(name) => changed(log, now, in_force.remove_source(now, &name, engine)),
             Verb::Reload(asked) => match in_force.reload(now, in_force.with_others(asked), (links, engine)) {
                 Ok(reloaded) => {
-                    log.write_change(now.raw, Severity::NOTICE, &reloaded.sentence());
+                    if let Some(sentence) = reloaded.sentence() {
+                        log.write_change(now.raw, Severity::NOTICE, &sentence);
+                    }
                     reloaded.tell_programs(|severity, line| log.write_limited(now.raw, severity, line));
                     let readings = surroundings.key_exchange.map_or(0, |known| known.readings);
                     answers::reloaded(&reloaded, readings)

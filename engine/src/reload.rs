@@ -35,11 +35,11 @@ pub struct InForce {
     access: Vec<Rule>,
     policy: ServerPolicy,
     keys: Option<KeySettings>,
-    /// Of the administrator's files.
-    configured: Vec<SourceSettings>,
     uses_dhcp: bool,
     /// What programs have left, as far as it is asked.
     offered: Vec<(SourceSettings, String)>,
+    /// Those of them that were removed by hand, until all is read again.
+    unwanted: Vec<SourceSettings>,
     /// What all of it was made from.
     texts: Texts,
 }
@@ -102,6 +102,8 @@ pub struct Reloaded {
     pub left_out: Vec<String>,
     /// What is not used, as configured.
     pub notes: Vec<String>,
+    /// Nothing but the files of programs was read.
+    pub is_of_programs: bool,
 }
 
 /// Why nothing was changed.
@@ -121,18 +123,26 @@ impl Reloaded {
 
     /// For the log, beside its sentence.
     pub fn tell_programs(&self, mut tell: impl FnMut(Severity, &str)) {
-        let most = |lines: &[String], severity: Severity, tell: &mut dyn FnMut(Severity, &str)| {
-            lines.iter().take(MOST_LINES).for_each(|line| tell(severity, line));
-            if let Some(more @ 1..) = lines.len().checked_sub(MOST_LINES) {
-                tell(severity, &format!("and {more} more of programs' files and sources"));
-            }
-        };
-        most(&self.left_out, Severity::WARNING, &mut tell);
-        most(&self.notes, Severity::INFO, &mut tell);
+        first(&self.left_out).iter().for_each(|line| tell(Severity::WARNING, line));
+        first(&self.notes).iter().for_each(|line| tell(Severity::INFO, line));
     }
 
-    /// For the log.
-    pub fn sentence(&self) -> String {
+    /// What programs have left and is not used, so many lines that they have room in a reply.
+    pub fn first_left_out(&self) -> Vec<String> {
+        first(&self.left_out)
+    }
+
+    /// For the log; none: a program has said again what is in force.
+    pub fn sentence(&self) -> Option<String> {
+        if self.is_of_programs {
+            let sources = self.sources.sentence();
+            return (!sources.is_empty())
+                .then(|| format!("files of programs read again; sources: {sources}"));
+        }
+        Some(self.sentence_of_all())
+    }
+
+    fn sentence_of_all(&self) -> String {
         let clock = match self.clock.as_slice() {
             [] => String::new(),
             keys => format!("; [clock]: {}", keys.join(", ")),
@@ -159,25 +169,26 @@ impl Reloaded {
     }
 }
 
+/// The first lines, and how many more there are.
+fn first(lines: &[String]) -> Vec<String> {
+    let more = lines.len().saturating_sub(MOST_LINES);
+    let rest = (more > 0).then(|| format!("and {more} more of programs' files and sources"));
+    lines.iter().take(MOST_LINES).cloned().chain(rest).collect()
+}
+
 impl InForce {
     /// What the daemon was started with.
     pub fn of(configuration: &Configuration, texts: Texts) -> Self {
-        let configured = configuration.configured().to_vec();
         let Configuration { settings, plan, access, policy, keys, offered, uses_dhcp, .. } =
             configuration.clone();
-        let offered = offered.sources;
-        Self { settings, plan, access, policy, keys, configured, uses_dhcp, offered, texts }
+        let (offered, unwanted) = (offered.sources, Vec::new());
+        Self { settings, plan, access, policy, keys, uses_dhcp, offered, unwanted, texts }
     }
 
     /// The file of the program that a source of this name comes from.
     pub fn offered_by(&self, name: &str) -> Option<&str> {
         let (_, file) = self.offered.iter().find(|(source, _)| source.name == name)?;
         Some(file)
-    }
-
-    /// Whether anything but the configuration itself was read.
-    pub fn has_others(&self) -> bool {
-        !(self.texts.drop_ins.is_empty() && self.texts.programs.is_empty())
     }
 
     /// What a request has read again, with what it has not.
@@ -224,24 +235,44 @@ impl InForce {
         let mut texts = Texts { programs: files, ..Texts::only(FileText::private("", "")) };
         // Of these texts nothing but the files of programs can be too long.
         let _ = texts.bound();
-        let offered = Offered::read(&texts.programs, &self.configured, self.uses_dhcp);
-        let exchanges = links.expects(Process::Exchange);
-        let Offered { sources: mut offered, warnings: mut left_out, notes } = offered;
-        let mut sources = sources::take_up_offered(engine, now, &mut offered, &self.offered, exchanges);
-        (self.offered, self.texts.programs) = (offered, texts.programs);
-        left_out.append(&mut sources.left_out);
-        let (rules, waiting) = (self.access.len(), Vec::new());
+        self.texts.programs = texts.programs;
+        let (sources, left_out, notes) = self.take_up_offered(now, links.expects(Process::Exchange), engine);
         Reloaded {
-            rules,
+            rules: self.access.len(),
             changed: false,
             sources,
             clock: Vec::new(),
             reads: None,
             other_files: false,
-            waiting,
+            waiting: Vec::new(),
             left_out,
             notes,
+            is_of_programs: true,
         }
+    }
+
+    /// Puts in force what the files of programs say beside all others that are asked now. Returns what became of it, what was
+    /// left out, and what is not used as configured.
+    fn take_up_offered(
+        &mut self,
+        now: Now,
+        exchanges: bool,
+        engine: &mut Recorder,
+    ) -> (Sources, Vec<String>, Vec<String>) {
+        let others = sources::others(engine);
+        let Offered { sources: mut offered, warnings: mut left_out, mut notes } =
+            Offered::read(&self.texts.programs, &others, self.uses_dhcp);
+        offered.retain(|(source, file)| {
+            let is_unwanted = self.unwanted.iter().any(|other| other.is_same_server(source));
+            if is_unwanted {
+                notes.push(format!("{} ({file}) is not asked: it was removed by hand", source.name));
+            }
+            !is_unwanted
+        });
+        let mut sources = sources::take_up_offered(engine, now, &mut offered, exchanges);
+        self.offered = offered;
+        left_out.append(&mut sources.left_out);
+        (sources, left_out, notes)
     }
 
     fn reload_all(
@@ -252,7 +283,7 @@ impl InForce {
     ) -> Result<Reloaded, ReloadError> {
         let found = configuration::read(&mut texts).map_err(ReloadError::Configuration)?;
         let configured = found.configured().to_vec();
-        let Configuration { settings, plan, access, policy, keys, offered, uses_dhcp, .. } = found;
+        let Configuration { settings, plan, access, policy, keys, uses_dhcp, .. } = found;
         let mut waiting = waiting::list(self, &settings, &plan, keys.as_ref());
         // A file without [server] has no rules to put in force: they would lock out the clients that are still served.
         let serves = links.expects(Process::Server) && settings.server.is_some();
@@ -282,9 +313,12 @@ impl InForce {
         }
         // What can fail comes first: from here on all of it is done.
         let exchanges = links.expects(Process::Exchange);
-        let wanted = (configured.as_slice(), offered.sources.as_slice());
-        let mut sources = sources::take_up(engine, now, wanted, (&self.plan, &plan), exchanges);
+        let sources = sources::take_up(engine, now, &configured, (&self.plan, &plan), exchanges);
         let waits = !sources.waiting.is_empty();
+        (self.uses_dhcp, self.texts) = (uses_dhcp, texts);
+        self.unwanted.clear();
+        let (of_programs, left_out, notes) = self.take_up_offered(now, exchanges, engine);
+        let sources = sources.and(of_programs);
         let (clock, held) = self.take_up_clock(engine, now, (&settings, &plan), waits);
         if !held.is_empty() {
             waiting.insert(
@@ -298,11 +332,20 @@ impl InForce {
         let reads = service.map(|service| (service.certificate, service.key));
         let named = plan.key_service.map(|service| (service.certificate, service.key));
         let other_files = reads.is_some() && named.is_some() && reads != named;
-        let Offered { sources: offered, warnings: mut left_out, notes } = offered;
-        left_out.append(&mut sources.left_out);
-        (self.configured, self.uses_dhcp, self.offered, self.texts) = (configured, uses_dhcp, offered, texts);
         let rules = self.access.len();
-        Ok(Reloaded { rules, changed, sources, clock, reads, other_files, waiting, left_out, notes })
+        let is_of_programs = false;
+        Ok(Reloaded {
+            rules,
+            changed,
+            sources,
+            clock,
+            reads,
+            other_files,
+            waiting,
+            left_out,
+            notes,
+            is_of_programs,
+        })
     }
 
     /// Asks one more source, until a restart or a reload of a file without it. `text` is its `[[source]]`. Returns the line for
@@ -332,8 +375,17 @@ impl InForce {
     ///
     /// # Errors
     /// There is none of that name.
-    pub fn remove_source(&self, now: Now, name: &str, engine: &mut Recorder) -> Result<String, String> {
-        sources::remove(engine, now, name)
+    pub fn remove_source(&mut self, now: Now, name: &str, engine: &mut Recorder) -> Result<String, String> {
+        let gone = sources::remove(engine, now, name)?;
+        let said = format!(
+            "source removed by hand, until a restart or a reload of a file that has it: {}",
+            ipc::text::escape(name)
+        );
+        // A lease that is renewed does not bring it back.
+        if gone.offered {
+            self.unwanted.push(gone);
+        }
+        Ok(said)
     }
 
     /// Puts in force what the engine alone decides by, and names the keys that have another value now, and those that wait: what

@@ -312,6 +312,64 @@ fn a188_sources_of_a_lease_stand_in_where_nothing_is_configured_and_go_when_some
 }
 
 #[test]
+fn what_is_wrong_in_the_programs_folder_takes_nothing_else_away() {
+    let (_server, places) = server(2);
+    let setup = Setup::new("programs", &source(&places[0])).with_virtual_clock(-2_000_000_000, 20.0);
+    program(&setup, "cloud.toml", Some(&plain(&places[1])));
+    let badly_named = program(&setup, "my lease.toml", Some(&plain("127.0.0.9")));
+    let client = setup.clone().start();
+    assert_eq!(names(&client), places, "at the start");
+    let (is_done, said) = says(&client, &["reload", "sources"]);
+    assert!(is_done && said.contains("my lease.toml: its name is not of letters"), "{said}");
+    assert_eq!(names(&client), places);
+    fs::remove_file(badly_named).expect("ours");
+    // A folder that others can write is not read, and what was read before stays.
+    let folder = setup.place().join("run/sources.d");
+    fs::set_permissions(&folder, Permissions::from_mode(0o775)).expect("ours");
+    let (is_done, said) = says(&client, &["reload", "sources"]);
+    assert!(!is_done && said.contains("others than root can change what is in it"), "{said}");
+    let (is_done, said) = says(&client, &["reload"]);
+    assert!(is_done && said.contains("what programs had left before stays"), "{said}");
+    assert_eq!(names(&client), places);
+    fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("ours");
+    // What was removed by hand is not brought back by a program that says the same again, but by the administrator.
+    let before = client.lines("files of programs read again");
+    assert!(says(&client, &["remove", &places[1]]).0);
+    assert!(says(&client, &["reload", "sources"]).0);
+    assert_eq!(names(&client), places[..1]);
+    assert_eq!(client.lines("files of programs read again"), before, "nothing has changed");
+    assert!(says(&client, &["reload"]).0);
+    assert_eq!(names(&client), places);
+    assert_eq!(client.stop().code, Some(0));
+}
+
+#[test]
+fn a188_a_lease_has_no_vote_beside_a_configured_source_while_another_one_waits_for_a_restart() {
+    let (_server, places) = server(2);
+    let setup = Setup::new("lease", "[dhcp]\nuse = true\n").with_virtual_clock(-2_000_000_000, 20.0);
+    program(&setup, "dhcp-eth0.toml", Some(&plain(&places[0])));
+    let client = setup.clone().start();
+    assert_eq!(names(&client), places[..1]);
+    let configuration = setup.place().join("truechimer.toml");
+    let put = |text: &str| fs::write(&configuration, text).expect("ours");
+    // No process of this start sees the root certificates: the lease is all that there is, and is followed as it changes.
+    let nts = "[dhcp]\nuse = true\n[[source]]\naddress = \"nts.example\"\nmode = \"nts\"\n";
+    put(nts);
+    let (is_done, said) = says(&client, &["reload"]);
+    assert!(is_done && said.contains("nts.example (no process can see"), "{said}");
+    assert_eq!(names(&client), places[..1]);
+    program(&setup, "dhcp-eth0.toml", Some(&plain(&places[1])));
+    assert!(says(&client, &["reload", "sources"]).0);
+    assert_eq!(names(&client), places[1..]);
+    // With the first configured source that is asked it goes.
+    put(&format!("{nts}{}", source(&places[0])));
+    let (is_done, said) = says(&client, &["reload"]);
+    assert!(is_done && said.contains(&format!("sources removed: {}", places[1])), "{said}");
+    assert_eq!(names(&client), places[..1]);
+    assert_eq!(client.stop().code, Some(0));
+}
+
+#[test]
 fn a188_without_the_administrators_word_a_lease_is_ignored() {
     let setup = Setup::new("no-dhcp", &source("192.0.2.1"));
     program(&setup, "dhcp-eth0.toml", Some("[[source]]\naddress = \"192.0.2.2\"\n"));

@@ -114,15 +114,15 @@ pub struct FileText {
     pub text: String,
 }
 
-/// Puts texts in force, as far as that is possible without a restart: the configuration with its drop-ins, if they are given, and
-/// what programs have left.
+/// Puts texts in force, as far as that is possible without a restart: the configuration with its drop-ins, and what programs have
+/// left; what is not given stays as it is.
 ///
 /// # Errors
 /// As [`ask`].
 pub fn reload(
     path: &Path,
     configuration: Option<(&FileText, &[FileText])>,
-    programs: &[FileText],
+    programs: Option<&[FileText]>,
 ) -> Result<Value, AskError> {
     let quoted = |text: &str| Value::from(text).to_string();
     let list = |files: &[FileText]| {
@@ -138,7 +138,10 @@ pub fn reload(
         line +=
             &format!(",\"private\":{is_private},\"file\":{},\"drop_ins\":[{}]", quoted(text), list(drop_ins));
     }
-    request(path, format!("{line},\"programs\":[{}]}}\n", list(programs)), DEADLINE)
+    if let Some(programs) = programs {
+        line += &format!(",\"programs\":[{}]", list(programs));
+    }
+    request(path, line + "}\n", DEADLINE)
 }
 
 /// Has one more source asked, whose `[[source]]` this is.

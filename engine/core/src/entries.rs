@@ -188,17 +188,18 @@ impl Entry {
         }
     }
 
-    /// What the configuration gives it over another entry for the same address: authenticated, written out, trusted,
-    /// required, preferred.
-    pub(crate) fn rank(&self) -> (bool, bool, bool, bool, bool) {
+    /// What the configuration gives it over another entry for the same address: authenticated, configured at all, written
+    /// out, trusted, required, preferred.
+    pub(crate) fn rank(&self) -> [bool; 6] {
         let settings = &self.settings;
-        (
+        [
             settings.nts.is_some(),
+            !settings.offered,
             matches!(settings.place, Place::Address(_)),
             settings.trust,
             settings.require,
             settings.prefer,
-        )
+        ]
     }
 }
 

@@ -277,6 +277,7 @@ fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
         waiting: vec!["[server.nts] has changed: certificate".to_owned()],
         left_out: vec!["/run/truechimer/sources.d/x.toml:1: a fault; the file is left out".to_owned()],
         notes: Vec::new(),
+        is_of_programs: false,
     };
     let known = surroundings.key_exchange;
     let version = format!("\"version\":\"{}\"", env!("CARGO_PKG_VERSION"));

@@ -73,6 +73,16 @@ impl<'t> Faults<'t> {
         self.warnings.push(fault);
     }
 
+    /// How many faults were found so far.
+    pub fn count(&self) -> usize {
+        self.faults.len()
+    }
+
+    /// Takes back all but the first of them; the first of those that are taken.
+    pub fn forget_after(&mut self, count: usize) -> Option<Fault> {
+        self.faults.drain(count.min(self.faults.len())..).next().map(|(_, fault)| fault)
+    }
+
     /// Whether no fault was found so far.
     pub fn is_empty(&self) -> bool {
         self.faults.is_empty()

@@ -7,14 +7,12 @@
 
 use super::document::{Faults, Section, parse};
 use super::nts::RootSets;
-use super::source::{are_alike, read_source};
+use super::source::{are_of_one_host, read_source};
 use super::texts::FileText;
 use super::{MAX_SOURCES, keys};
 use engine_core::settings::SourceSettings;
+use ipc::file_path::OF_DHCP;
 use ipc::text::escape;
-
-/// How the name of a file of a DHCP client begins.
-const OF_DHCP: &str = "dhcp-";
 
 /// Sources in a file of a DHCP client: of one interface.
 const MAX_OF_LEASE: usize = 4;
@@ -41,14 +39,14 @@ pub fn read_dhcp(root: &Section<'_>, faults: &mut Faults<'_>) -> bool {
 }
 
 impl Offered {
-    /// Reads these files beside the configured sources.
-    pub fn read(files: &[FileText], configured: &[SourceSettings], uses_dhcp: bool) -> Self {
+    /// Reads these files beside `others`, which are asked whatever a program says. Those of DHCP only where nothing else is.
+    pub fn read(files: &[FileText], others: &[SourceSettings], uses_dhcp: bool) -> Self {
         let mut offered = Self::default();
-        let (of_dhcp, others): (Vec<_>, Vec<_>) =
+        let (of_dhcp, of_programs): (Vec<_>, Vec<_>) =
             files.iter().partition(|file| file.base().starts_with(OF_DHCP));
-        for file in others {
-            let sources = offered.take(file, &keys::OFFERED);
-            sources.into_iter().for_each(|source| offered.offer(source, file, configured));
+        for file in of_programs {
+            let sources = offered.take(file, &keys::OFFERED, false);
+            sources.into_iter().for_each(|source| offered.offer(source, file, others));
         }
         let names = || of_dhcp.iter().map(|file| escape(file.base())).collect::<Vec<_>>().join(", ");
         if of_dhcp.is_empty() {
@@ -59,15 +57,14 @@ impl Offered {
                 "sources of DHCP are ignored ({}); [dhcp] with use = true in the configuration has them asked",
                 names()
             ));
-        } else if !configured.is_empty() {
-            offered.notes.push(format!(
-                "sources of DHCP are not asked ({}), because the configuration has sources of its own",
-                names()
-            ));
+        } else if !(others.is_empty() && offered.sources.is_empty()) {
+            offered
+                .notes
+                .push(format!("sources of DHCP are not asked ({}), because there are others", names()));
         } else {
             let mut count = 0;
             for file in of_dhcp {
-                let sources = offered.take(file, &["address"]);
+                let sources = offered.take(file, &["address"], true);
                 let most = MAX_OF_LEASE.min(MAX_OF_DHCP.saturating_sub(count));
                 if sources.len() > most {
                     offered.warnings.push(format!(
@@ -77,14 +74,15 @@ impl Offered {
                     ));
                 }
                 count += sources.len().min(most);
-                sources.into_iter().take(most).for_each(|source| offered.offer(source, file, configured));
+                sources.into_iter().take(most).for_each(|source| offered.offer(source, file, others));
             }
         }
         offered
     }
 
-    /// The sources of a file, which may have these keys; none if it has a fault.
-    fn take(&mut self, file: &FileText, known: &[&str]) -> Vec<SourceSettings> {
+    /// The sources of a file, which may have these keys; none if it has a fault, or, where each is a neighbour's word
+    /// (`apart`), all but those that have one.
+    fn take(&mut self, file: &FileText, known: &[&str], apart: bool) -> Vec<SourceSettings> {
         let mut faults = Faults::new([(file.name.as_str(), file.text.as_str())]);
         let mut sources = Vec::new();
         if let Some(table) = parse(0, &mut faults) {
@@ -92,13 +90,21 @@ impl Offered {
             root.refuse_unknown(&["source"], &mut faults);
             let mut roots = RootSets::default();
             for section in root.tables("source", "[[source]]", &mut faults) {
+                let before = faults.count();
                 for key in keys::SOURCE.iter().filter(|key| section.has(key) && !known.contains(key)) {
                     let text = format!(
                         "{key}: not in a file of a program; put a [[source]] with it into the configuration or a drop-in of it"
                     );
                     faults.add(section.place_of(key), text);
                 }
-                sources.extend(read_source(&section, &mut roots, &mut faults));
+                let source = read_source(&section, &mut roots, &mut faults);
+                match (apart && faults.count() > before).then(|| faults.forget_after(before)).flatten() {
+                    Some(fault) => self.warnings.push(format!(
+                        "{}:{}: {}; this source is left out",
+                        fault.name, fault.line, fault.text
+                    )),
+                    None => sources.extend(source.map(|source| SourceSettings { offered: true, ..source })),
+                }
             }
         }
         let (list, _) = faults.into_lists();
@@ -113,9 +119,9 @@ impl Offered {
     }
 
     /// One more, unless it is there already or there is no room.
-    fn offer(&mut self, source: SourceSettings, file: &FileText, configured: &[SourceSettings]) {
-        let known = || configured.iter().chain(self.sources.iter().map(|(source, _)| source));
-        if known().any(|other| are_alike(other, &source)) {
+    fn offer(&mut self, source: SourceSettings, file: &FileText, others: &[SourceSettings]) {
+        let known = || others.iter().chain(self.sources.iter().map(|(source, _)| source));
+        if known().any(|other| are_of_one_host(other, &source)) {
             return;
         }
         let seats: usize = known().map(|source| usize::from(source.members.max(1))).sum();

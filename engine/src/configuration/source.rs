@@ -21,13 +21,17 @@ pub fn read(root: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>) -
     let mut sources: Vec<(usize, SourceSettings)> = Vec::new();
     for section in root.tables("source", "[[source]]", faults) {
         let Some(source) = read_source(&section, roots, faults) else { continue };
-        let twin = sources.iter().position(|(_, other)| likeness(&other.place, &source.place).is_some());
-        let Some(twin) = twin else {
+        let alike = sources.iter().position(|(_, other)| likeness(&other.place, &source.place).is_some());
+        // A later file may ask the same server in the other mode.
+        let is_instead = |(at, other): &(usize, SourceSettings)| {
+            faults.file_of(*at) != faults.file_of(section.at) && is_other_mode(other, &source)
+        };
+        let Some(twin) = alike.or_else(|| sources.iter().position(is_instead)) else {
             sources.push((section.at, source));
             continue;
         };
         let Some((at, other)) = sources.get_mut(twin) else { continue };
-        let is_same = matches!(likeness(&other.place, &source.place), Some(Likeness::Same));
+        let is_same = !matches!(likeness(&other.place, &source.place), Some(Likeness::Possible));
         let text = if is_same && faults.file_of(*at) != faults.file_of(section.at) {
             let text =
                 format!("address: \"{}\" is in {} too; this one counts", source.name, faults.place(*at));
@@ -60,9 +64,39 @@ pub fn read(root: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>) -
     sources
 }
 
-/// Whether both are written for one server, or may be.
-pub fn are_alike(one: &SourceSettings, other: &SourceSettings) -> bool {
-    likeness(&one.place, &other.place).is_some()
+/// Whether both are written for one host, or may be, whatever the ports.
+pub fn are_of_one_host(one: &SourceSettings, other: &SourceSettings) -> bool {
+    likeness(&one.place, &at_port_of(&other.place, &one.place)).is_some()
+}
+
+/// Whether one is plain and the other NTS, each at its usual port, of one host.
+fn is_other_mode(one: &SourceSettings, other: &SourceSettings) -> bool {
+    let is_usual = |source: &SourceSettings| {
+        port(&source.place) == if source.nts.is_some() { KEY_EXCHANGE } else { NTP }
+    };
+    one.nts.is_some() != other.nts.is_some()
+        && is_usual(one)
+        && is_usual(other)
+        && matches!(likeness(&one.place, &at_port_of(&other.place, &one.place)), Some(Likeness::Same))
+}
+
+fn port(place: &Place) -> u16 {
+    match place {
+        Place::Name(_, port) => *port,
+        Place::Address(address) => address.port(),
+    }
+}
+
+/// The same host at the port of another place.
+fn at_port_of(place: &Place, other: &Place) -> Place {
+    match place {
+        Place::Name(name, _) => Place::Name(*name, port(other)),
+        Place::Address(address) => {
+            let mut socket = address.socket_address();
+            socket.set_port(port(other));
+            Place::Address(socket.into())
+        }
+    }
 }
 
 /// How two ways to write a place go together.
@@ -171,6 +205,7 @@ pub fn read_source(
         max_delay: span(max_delay),
         max_stratum: u8::try_from(max_stratum).ok()?,
         allow_link_local,
+        offered: false,
     })
 }
 

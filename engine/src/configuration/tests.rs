@@ -93,6 +93,7 @@ fn every_key_reaches_its_place() {
             max_delay: Span::from_secs(1),
             max_stratum: 3,
             allow_link_local: false,
+            offered: false,
             nts: None,
         }
     );

@@ -28,6 +28,17 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// With what became of others.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.added.extend(others.added);
+        self.changed.extend(others.changed);
+        self.removed.extend(others.removed);
+        self.waiting.extend(others.waiting);
+        self.left_out.extend(others.left_out);
+        self
+    }
+
     /// Whether anything has changed at once.
     pub fn is_news(&self) -> bool {
         !(self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty())
@@ -51,43 +62,50 @@ struct Plan {
     add: Vec<SourceSettings>,
     change: Vec<(EntryId, SourceSettings)>,
     remove: Vec<(EntryId, String)>,
+    /// Those of programs, which make room where there is none.
+    yielding: Vec<(EntryId, String)>,
     waiting: Vec<String>,
 }
 
-/// Puts the configured sources and those of programs in force, as far as that can be done. `plan`: of the start, and of the
-/// file; `exchanges`: names are looked up and keys exchanged.
+/// Puts the configured sources in force, as far as that can be done; those of programs stay ([`take_up_offered`]). `plans`: of
+/// the start, and of the file; `exchanges`: names are looked up and keys exchanged.
 pub fn take_up(
     engine: &mut Recorder,
     now: Now,
-    (configured, offered): (&[SourceSettings], &[(SourceSettings, String)]),
+    configured: &[SourceSettings],
     plans: (&LaunchPlan, &LaunchPlan),
     exchanges: bool,
 ) -> Sources {
-    let old: Vec<(EntryId, SourceSettings)> =
-        engine.entries().map(|(id, settings)| (id, settings.clone())).collect();
-    let (offered, left_out) = within_reach(offered, exchanges);
-    let plan = compare(&old, (configured, &offered), plans, exchanges);
-    Sources { left_out, ..carry_out(engine, now, plan) }
+    let all: Vec<_> = engine.entries().map(|(id, settings)| (id, settings.clone())).collect();
+    let is_configured =
+        |settings: &SourceSettings| configured.iter().any(|wanted| wanted.is_same_server(settings));
+    let (offered, old): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|(_, settings)| settings.offered && !is_configured(settings));
+    let plan = compare(&old, configured, plans, exchanges);
+    let yielding = offered.into_iter().map(|(id, settings)| (id, settings.name)).collect();
+    carry_out(engine, now, Plan { yielding, ..plan })
 }
 
-/// The same for those of programs alone, of which these were in force `before`: all others stay as they are, those that were
-/// added or removed by hand among them. What others ask already is taken out of the `offered`.
+/// The same for those of programs alone: all others stay as they are, those that were added or removed by hand among them. What
+/// others ask already is taken out of the `offered`.
 pub fn take_up_offered(
     engine: &mut Recorder,
     now: Now,
     offered: &mut Vec<(SourceSettings, String)>,
-    before: &[(SourceSettings, String)],
     exchanges: bool,
 ) -> Sources {
-    let of_programs =
-        |settings: &SourceSettings| before.iter().any(|(source, _)| source.is_same_server(settings));
     let all = engine.entries().map(|(id, settings)| (id, settings.clone()));
-    let (old, others): (Vec<_>, Vec<_>) = all.partition(|(_, settings)| of_programs(settings));
+    let (old, others): (Vec<_>, Vec<_>) = all.partition(|(_, settings)| settings.offered);
     offered.retain(|(source, _)| !others.iter().any(|(_, other)| other.is_same_server(source)));
     let (offered, left_out) = within_reach(offered, exchanges);
     // They are plain, so that no file of the start matters.
-    let plan = compare(&old, (&[], &offered), (&LaunchPlan::CLIENT, &LaunchPlan::CLIENT), exchanges);
+    let plan = compare(&old, &offered, (&LaunchPlan::CLIENT, &LaunchPlan::CLIENT), exchanges);
     Sources { left_out, ..carry_out(engine, now, plan) }
+}
+
+/// Those that are asked whatever a program says.
+pub fn others(engine: &Recorder) -> Vec<SourceSettings> {
+    engine.entries().map(|(_, settings)| settings).filter(|settings| !settings.offered).cloned().collect()
 }
 
 /// Those of programs that can be asked, and what the others need.
@@ -105,7 +123,7 @@ fn within_reach(offered: &[(SourceSettings, String)], exchanges: bool) -> (Vec<S
 const LACKS_EXCHANGE: &str = "the process that looks up names and exchanges keys is not running";
 
 fn carry_out(engine: &mut Recorder, now: Now, plan: Plan) -> Sources {
-    let Plan { add, change, mut remove, waiting } = plan;
+    let Plan { add, change, mut remove, mut yielding, waiting } = plan;
     let mut done = Sources { waiting, ..Sources::default() };
     for (id, settings) in change {
         done.changed.push(settings.name.clone());
@@ -115,7 +133,7 @@ fn carry_out(engine: &mut Recorder, now: Now, plan: Plan) -> Sources {
     for settings in add {
         let name = settings.name.clone();
         let added = engine.add_entry(now, settings.clone()).or_else(|full| {
-            let (id, gone) = remove.pop().ok_or(full)?;
+            let (id, gone) = remove.pop().or_else(|| yielding.pop()).ok_or(full)?;
             done.removed.push(gone);
             engine.remove_entry(now, id)?;
             engine.add_entry(now, settings)
@@ -161,30 +179,36 @@ pub fn add(
     Ok(format!("source added by hand, until a restart or a reload of a file without it: {name}"))
 }
 
-/// Asks it no longer; says so.
+/// Asks it no longer; returns what it was.
 ///
 /// # Errors
 /// For the administrator.
-pub fn remove(engine: &mut Recorder, now: Now, name: &str) -> Result<String, String> {
+pub fn remove(engine: &mut Recorder, now: Now, name: &str) -> Result<SourceSettings, String> {
     let found = engine.entries().find(|(_, settings)| is_one_name(&settings.name, name));
-    let Some(id) = found.map(|(id, _)| id) else {
+    let Some((id, gone)) = found.map(|(id, settings)| (id, settings.clone())) else {
         let known: Vec<&str> = engine.entries().map(|(_, settings)| settings.name.as_str()).collect();
         let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
         return Err(format!("no source has this name; the sources: {known}"));
     };
     engine.remove_entry(now, id).map_err(|_| "it has gone already".to_owned())?;
-    Ok(format!("source removed by hand, until a restart or a reload of a file that has it: {name}"))
+    Ok(gone)
 }
 
 fn compare(
     old: &[(EntryId, SourceSettings)],
-    (configured, offered): (&[SourceSettings], &[SourceSettings]),
+    wanted: &[SourceSettings],
     plans: (&LaunchPlan, &LaunchPlan),
     exchanges: bool,
 ) -> Plan {
     let mut left: Vec<&(EntryId, SourceSettings)> = old.iter().collect();
-    let mut plan = Plan { add: Vec::new(), change: Vec::new(), remove: Vec::new(), waiting: Vec::new() };
-    for wanted in configured.iter().chain(offered) {
+    let mut plan = Plan {
+        add: Vec::new(),
+        change: Vec::new(),
+        remove: Vec::new(),
+        yielding: Vec::new(),
+        waiting: Vec::new(),
+    };
+    for wanted in wanted {
         let place = left.iter().position(|(_, settings)| settings.is_same_server(wanted));
         let known = place.map(|place| left.remove(place));
         match (translate(wanted, plans, exchanges), known) {
@@ -261,8 +285,7 @@ mod tests {
         };
         let mut engine = Recorder::new(start, None);
         let exchanges = old.plan.exchange;
-        let wanted = (new.settings.sources.as_slice(), &[][..]);
-        let done = take_up(&mut engine, NOW, wanted, (&old.plan, &new.plan), exchanges);
+        let done = take_up(&mut engine, NOW, &new.settings.sources, (&old.plan, &new.plan), exchanges);
         (done, engine.entries().map(|(_, settings)| settings.clone()).collect())
     }
 

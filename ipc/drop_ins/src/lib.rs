@@ -37,13 +37,16 @@ pub struct Limits {
     pub each: u64,
     /// Octets of all of them.
     pub together: u64,
+    /// Files whose names begin so come last, so that they take no room from others.
+    pub last: &'static str,
 }
 
 impl Limits {
     /// Of the administrator's folder: together as long as the configuration may be.
-    pub const DROP_INS: Self = Self { files: 64, each: 256 * 1024, together: 256 * 1024 };
+    pub const DROP_INS: Self = Self { files: 64, each: 256 * 1024, together: 256 * 1024, last: "" };
     /// Of the programs' folder.
-    pub const PROGRAMS: Self = Self { files: 32, each: 4 * 1024, together: 128 * 1024 };
+    pub const PROGRAMS: Self =
+        Self { files: 32, each: 4 * 1024, together: 128 * 1024, last: ipc::file_path::OF_DHCP };
 }
 
 /// A file that may be read.
@@ -106,11 +109,13 @@ pub fn open(folder: &Path, limits: Limits) -> Result<Vec<Result<Found, Refused>>
     if permissions.is_changeable(geteuid().as_raw()) {
         return Err(Refused::new(folder, remedy_of(folder, permissions, "what is in it")));
     }
-    let names = names(&mut directory, folder)?;
+    let mut names = names(&mut directory, folder)?;
+    names.sort_by_key(|name| name.as_ref().is_ok_and(|name| name.starts_with(limits.last)));
     let mut left = limits;
     Ok(names
         .into_iter()
         .map(|name| {
+            let name = name?;
             let path = folder.join(&name);
             left.files = left.files.checked_sub(1).ok_or_else(|| {
                 Refused::new(
@@ -140,8 +145,8 @@ pub fn open(folder: &Path, limits: Limits) -> Result<Vec<Result<Found, Refused>>
 }
 
 /// The names of the files that are meant to be read, in order.
-fn names(directory: &mut Dir, folder: &Path) -> Result<Vec<String>, Refused> {
-    let mut names = Vec::new();
+fn names(directory: &mut Dir, folder: &Path) -> Result<Vec<Result<String, Refused>>, Refused> {
+    let (mut names, mut refused) = (Vec::new(), Vec::new());
     for (count, entry) in directory.iter().enumerate() {
         let entry = entry.map_err(|errno| refused_folder(folder, errno))?;
         if count >= MAX_ENTRIES {
@@ -161,7 +166,7 @@ fn names(directory: &mut Dir, folder: &Path) -> Result<Vec<String>, Refused> {
             }
             _ => {
                 let path = folder.join(String::from_utf8_lossy(name).as_ref());
-                return Err(Refused::new(
+                refused.push(Refused::new(
                     &path,
                     format_args!(
                         "its name is not of letters, digits, \".\", \"-\" and \"_\", or is longer than {MAX_NAME}; rename or remove it"
@@ -171,7 +176,7 @@ fn names(directory: &mut Dir, folder: &Path) -> Result<Vec<String>, Refused> {
         }
     }
     names.sort_unstable();
-    Ok(names)
+    Ok(names.into_iter().map(Ok).chain(refused.into_iter().map(Err)).collect())
 }
 
 /// The file, and its length.

@@ -139,7 +139,7 @@ fn a186_a_folder_that_others_can_write_or_that_is_none_is_refused_whole() {
 #[test]
 fn neither_number_nor_length_is_without_a_bound() {
     let folder = Folder::new("bounds");
-    let limits = Limits { files: 3, each: 10, together: 20 };
+    let limits = Limits { files: 3, each: 10, together: 20, last: "" };
     let read = || -> Vec<Result<String, String>> {
         let all = open(&folder.0, limits).unwrap().into_iter();
         all.map(|found| found.map(|found| found.name).map_err(|refused| refused.to_string())).collect()

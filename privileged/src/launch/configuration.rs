@@ -43,12 +43,11 @@ pub struct Files {
     pub programs: Folder,
 }
 
-/// Opens the configuration, its drop-ins, and what programs have left in the run directory. Of the latter what is faulty is
-/// reported and left out.
+/// Opens the configuration and its drop-ins.
 ///
 /// # Errors
 /// As [`open`]; or why a drop-in, or their folder, is refused.
-pub fn open_all(config: &Path, run: &Path) -> Result<Files, Ending> {
+pub fn open_all(config: &Path) -> Result<Files, Ending> {
     let main = open(config)?;
     let refused = |refused: Refused| match refused.errno {
         Some(errno) => diagnosis::refused(errno, refused.to_string()),
@@ -61,6 +60,12 @@ pub fn open_all(config: &Path, run: &Path) -> Result<Files, Ending> {
             drop_ins.files.push((name, file.into()));
         }
     }
+    Ok(Files { main, drop_ins, programs: Folder::default() })
+}
+
+/// Opens what programs have left in the run directory; what is faulty is reported and left out. They may leave more at any time,
+/// and say so on the control socket: so it comes after that.
+pub fn open_programs(run: &Path) -> Folder {
     let mut programs = Folder { path: run.join(drop_ins::PROGRAMS), files: Vec::new() };
     let left_out = |why: &Refused| say(4, &format_args!("{why}; it is left out"));
     match drop_ins::open(&programs.path, Limits::PROGRAMS) {
@@ -74,7 +79,7 @@ pub fn open_all(config: &Path, run: &Path) -> Result<Files, Ending> {
             }
         }
     }
-    Ok(Files { main, drop_ins, programs })
+    programs
 }
 
 /// Opens the configuration alone.

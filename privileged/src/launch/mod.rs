@@ -77,8 +77,10 @@ const EXTENT: Span = Span::from_secs(20);
 pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infallible, Ending> {
     let users = Users::find(options)?;
     if options.check {
-        let config =
-            policies::within_owner_and_mode(|| configuration::open_all(&options.config, &options.run))?;
+        let config = policies::within_owner_and_mode(|| {
+            let programs = configuration::open_programs(&options.run);
+            Ok::<_, Ending>(configuration::Files { programs, ..configuration::open_all(&options.config)? })
+        })?;
         warn_of_unit(options, &users);
         return Err(children::check(options, &users, &config));
     }
@@ -209,7 +211,7 @@ struct Opened {
 
 impl Opened {
     fn open(options: &Options, users: &Users) -> Result<Self, Ending> {
-        let config = configuration::open_all(&options.config, &options.run)?;
+        let mut config = configuration::open_all(&options.config)?;
         let state = Directory::open(&options.state)?;
         let run = Directory::open(&options.run)?;
         let files = StateFiles::open(&state, &run)?;
@@ -218,6 +220,7 @@ impl Opened {
         let record = options.record.as_deref().map(directory::new_record).transpose()?;
         let clock = take_clock(&options.clock)?;
         let control = run.listen("control.sock", users.group)?;
+        config.programs = configuration::open_programs(&options.run);
         if users.lacks_group {
             say(
                 4,

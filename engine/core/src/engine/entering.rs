@@ -140,10 +140,16 @@ impl Engine {
         self.act(now);
     }
 
-    /// Whether another entry is running for the same server.
+    /// Whether another entry is running for the same server, or a better one has its address.
     fn is_duplicate(&self, id: EntryId) -> bool {
-        let entry = self.entries.get(id);
-        entry.is_some_and(|entry| self.entries.iter().any(|other| is_same_server(other, entry)))
+        self.entries.get(id).is_some_and(|entry| {
+            let holder = match entry.settings.place {
+                Place::Address(address) if entry.settings.nts.is_none() => self.entries.source_at(address),
+                Place::Address(_) | Place::Name(..) => None,
+            };
+            holder.is_some_and(|(owner, _)| owner.id != id && owner.rank() > entry.rank())
+                || self.entries.iter().any(|other| is_same_server(other, entry))
+        })
     }
 
     /// Begins an entry: it is queried, its name is looked up, or its keys are exchanged. With NTS, it begins with the keys of
@@ -186,7 +192,7 @@ impl Engine {
         }
     }
 
-    /// An address in the configuration belongs to its entry, even if a name resolves to it too.
+    /// An address that is written out belongs to its entry, even if a name of no higher rank resolves to it too.
     fn take_over(&mut self, id: EntryId, address: Address) {
         let found = self
             .entries

@@ -328,6 +328,12 @@ impl Engine {
         if let Some((owner, source)) = self.entries.source_at(address).filter(|(owner, _)| owner.id != id) {
             let (owner, gone) = (owner.id, source.id);
             self.drop_source(gone);
+            if let Some(owner) =
+                self.entries.get_mut(owner).filter(|it| it.settings.place == Place::Address(address))
+            {
+                // It has no other; it begins anew when this one is free.
+                owner.phase = Phase::Duplicate;
+            }
             self.tell_of_entry(owner, EntryNotice::AddressTaken(address.socket_address(), by));
         }
     }

@@ -209,10 +209,12 @@ fn a188_sources_of_dhcp_are_asked_only_if_they_are_wanted_and_nothing_is_configu
     assert!(names(&offered(wanted, &[])).is_empty(), "a daemon that waits for a lease");
     let beside = offered(&format!("{MAIN}{wanted}"), &[lease]);
     assert_eq!(names(&beside), ["192.0.2.1"]);
-    assert!(
-        beside.offered.notes[0].contains("because the configuration has sources of its own"),
-        "{beside:?}"
-    );
+    assert!(beside.offered.notes[0].contains("because there are others"), "{beside:?}");
+    // What root's programs leave is known better than a neighbour's word.
+    let cloud = ("cloud.toml", "[[source]]\naddress = \"192.0.2.7\"\n");
+    let beside_cloud = offered(wanted, &[cloud, lease]);
+    assert_eq!(names(&beside_cloud), ["192.0.2.7"]);
+    assert!(beside_cloud.offered.notes[0].contains("because there are others"), "{beside_cloud:?}");
     for unwanted in [MAIN.to_owned(), format!("{MAIN}[dhcp]\nuse = false\n")] {
         let found = offered(&unwanted, &[lease]);
         assert_eq!(names(&found), ["192.0.2.1"]);
@@ -239,5 +241,38 @@ fn a188_a_lease_names_at_most_four_sources_all_of_them_sixteen_and_nothing_else(
         let text = format!("[[source]]\naddress = \"a.example\"\n{key}\n");
         let found = offered(wanted, &[("dhcp-e0.toml", text.as_str())]);
         assert!(names(&found).is_empty() && found.offered.warnings.len() == 1, "{key}: {found:?}");
+    }
+}
+
+#[test]
+fn a188_what_a_neighbour_says_wrongly_takes_no_other_server_of_the_lease_away() {
+    let lease = "[[source]]\naddress = \"192.0.2.9\"\n[[source]]\naddress = \"fe8::1%eth0\"\n\
+                 [[source]]\naddress = \"192.0.2.10\"\ntrust = true\n[[source]]\naddress = \"192.0.2.11\"\n";
+    let found = offered("[dhcp]\nuse = true\n", &[("dhcp-eth0.toml", lease)]);
+    assert_eq!(names(&found), ["192.0.2.9", "192.0.2.11"]);
+    let [first, second] = found.offered.warnings.as_slice() else { panic!("{:?}", found.offered) };
+    assert!(
+        first.starts_with("/r/sources.d/dhcp-eth0.toml:4: ") && first.ends_with("; this source is left out"),
+        "{first}"
+    );
+    assert!(second.contains("trust: not in a file of a program"), "{second}");
+}
+
+#[test]
+fn a_configured_server_is_asked_as_configured_whatever_a_program_or_an_earlier_file_says() {
+    let nts = "[[source]]\naddress = \"time.example\"\nmode = \"nts\"\n";
+    let plain = "[[source]]\naddress = \"TIME.example.\"\n";
+    let other_port = "[[source]]\naddress = \"192.0.2.1:1123\"\n";
+    let found = offered(&format!("{MAIN}{nts}"), &[("a.toml", plain), ("b.toml", other_port)]);
+    assert_eq!(names(&found), ["192.0.2.1", "time.example"]);
+    assert!(found.settings.sources.iter().all(|source| !source.offered));
+    assert!(offered(MAIN, &[("a.toml", plain)]).settings.sources[1].offered);
+    // The later of the administrator's files counts, and a file may ask one server in both modes.
+    for (first, second, is_nts) in [(plain, nts, true), (nts, plain, false)] {
+        let found = with(first, &[("a.toml", second)]).unwrap();
+        assert_eq!(found.settings.sources.len(), 1, "{found:?}");
+        assert_eq!(found.settings.sources[0].nts.is_some(), is_nts);
+        assert!(found.warnings[0].contains("this one counts"), "{:?}", found.warnings);
+        assert_eq!(with(&format!("{first}{second}"), &[]).unwrap().settings.sources.len(), 2);
     }
 }
