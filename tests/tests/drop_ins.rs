@@ -290,7 +290,7 @@ fn a188_sources_of_a_lease_stand_in_where_nothing_is_configured_and_go_when_some
     program(&setup, "dhcp-eth0.toml", Some(&(lease(&places[1..]) + "trust = true\n")));
     let (_, said) = says(&client, &["reload", "sources"]);
     assert!(said.contains("trust: not in a file of a program"), "{said}");
-    assert!(names(&client).is_empty());
+    assert_eq!(names(&client), places[1..2]);
     program(&setup, "dhcp-eth0.toml", Some(&lease(&places[1..])));
     assert!(says(&client, &["reload", "sources"]).0);
     assert_eq!(names(&client), places[1..]);
@@ -346,8 +346,9 @@ fn what_is_wrong_in_the_programs_folder_takes_nothing_else_away() {
 #[test]
 fn a188_a_lease_has_no_vote_beside_a_configured_source_while_another_one_waits_for_a_restart() {
     let (_server, places) = server(2);
+    let lease = |place: &str| format!("[[source]]\naddress = \"{place}\"\n");
     let setup = Setup::new("lease", "[dhcp]\nuse = true\n").with_virtual_clock(-2_000_000_000, 20.0);
-    program(&setup, "dhcp-eth0.toml", Some(&plain(&places[0])));
+    program(&setup, "dhcp-eth0.toml", Some(&lease(&places[0])));
     let client = setup.clone().start();
     assert_eq!(names(&client), places[..1]);
     let configuration = setup.place().join("truechimer.toml");
@@ -358,7 +359,7 @@ fn a188_a_lease_has_no_vote_beside_a_configured_source_while_another_one_waits_f
     let (is_done, said) = says(&client, &["reload"]);
     assert!(is_done && said.contains("nts.example (no process can see"), "{said}");
     assert_eq!(names(&client), places[..1]);
-    program(&setup, "dhcp-eth0.toml", Some(&plain(&places[1])));
+    program(&setup, "dhcp-eth0.toml", Some(&lease(&places[1])));
     assert!(says(&client, &["reload", "sources"]).0);
     assert_eq!(names(&client), places[1..]);
     // With the first configured source that is asked it goes.

@@ -110,7 +110,8 @@ pub fn open(folder: &Path, limits: Limits) -> Result<Vec<Result<Found, Refused>>
         return Err(Refused::new(folder, remedy_of(folder, permissions, "what is in it")));
     }
     let mut names = names(&mut directory, folder)?;
-    names.sort_by_key(|name| name.as_ref().is_ok_and(|name| name.starts_with(limits.last)));
+    let is_last = |name: &String| !limits.last.is_empty() && name.starts_with(limits.last);
+    names.sort_by_key(|name| (name.is_err(), name.as_ref().is_ok_and(is_last)));
     let mut left = limits;
     Ok(names
         .into_iter()
