@@ -1,77 +1,21 @@
 //! Time servers of DHCP leases: the hooks of DHCP clients, run by a shell with what a hostile server may say, and a real client
 //! with a real server.
 
-use bench::daemon::{Daemon, Setup, spawn};
-use bench::netns::Network;
-use bench::programs::{Place, find_peer, program, wait_for, workspace};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use std::fs::{self, Permissions};
-use std::net::Ipv4Addr;
+#[path = "dhcp/faults.rs"]
+mod faults;
+#[path = "dhcp/hooks.rs"]
+mod hooks;
+#[path = "dhcp/lease.rs"]
+mod lease;
+#[path = "dhcp/networkd.rs"]
+mod networkd;
+
+use bench::programs::find_peer;
+use hooks::{Hooks, is_quiet};
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
-
-fn hook(name: &str) -> PathBuf {
-    workspace().join("packaging/dhcp").join(name)
-}
-
-/// A run directory without a daemon, and the hooks in it.
-struct Hooks {
-    place: Place,
-}
-
-impl Hooks {
-    fn new(word: &str) -> Self {
-        let place = Place::new(word);
-        fs::create_dir_all(place.join("sources.d")).expect("ours");
-        Self { place }
-    }
-
-    fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new("/bin/sh");
-        command.arg(program).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        command.env("TRUECHIMER_RUN", self.place.path()).env("TRUECHIMER_DHCP_SOURCES", hook("dhcp-sources"));
-        command.current_dir(self.place.path()).stdin(Stdio::null());
-        command
-    }
-
-    /// What the program of all hooks makes of these words.
-    fn servers(&self, interface: &str, family: &str, servers: &[&str]) -> Output {
-        let mut command = self.command(&hook("dhcp-sources"));
-        command.arg(interface).arg(family).args(servers).output().expect("there is a shell")
-    }
-
-    /// A hook that a client's own script sources, with these variables.
-    fn sourced(&self, name: &str, variables: &[(&str, &str)]) -> Output {
-        let script = self.place.join("script");
-        fs::write(&script, format!("set -eu\n. {}\necho whole\n", hook(name).display())).expect("ours");
-        let mut command = self.command(&script);
-        command.envs(variables.iter().copied()).output().expect("there is a shell")
-    }
-
-    /// All files in the run directory but those of this test, by their names.
-    fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.place.join("sources.d")).expect("ours").flatten();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    }
-
-    /// The addresses of an interface's file, in order; none without a file.
-    fn of(&self, interface: &str) -> Option<Vec<String>> {
-        let text =
-            fs::read_to_string(self.place.join("sources.d").join(format!("dhcp-{interface}.toml"))).ok()?;
-        let lines = text.lines().filter_map(|line| line.strip_prefix("address = \"")?.strip_suffix('"'));
-        Some(lines.map(str::to_owned).collect())
-    }
-}
-
-fn is_quiet(output: &Output) -> bool {
-    output.status.success() && output.stdout.is_empty() && output.stderr.is_empty()
-}
 
 #[test]
 fn a_lease_is_written_whole_and_replaced_and_removed() {
@@ -79,15 +23,13 @@ fn a_lease_is_written_whole_and_replaced_and_removed() {
     assert!(is_quiet(&hooks.servers("eth0", "4", &["192.0.2.1", "192.0.2.2"])));
     assert_eq!(hooks.files(), ["dhcp-eth0.toml"]);
     assert_eq!(hooks.of("eth0").unwrap(), ["192.0.2.1", "192.0.2.2"]);
-    let facts = fs::metadata(hooks.place.join("sources.d/dhcp-eth0.toml")).expect("it is there");
+    let facts = fs::metadata(hooks.sources().join("dhcp-eth0.toml")).expect("it is there");
     assert_eq!(facts.permissions().mode() & 0o7777, 0o644);
     // The other family comes and goes by itself, and there are four of an interface.
     let six = ["2001:db8::1", "ntp.example.org", "fe80::1", "2001:db8::2"];
     assert!(is_quiet(&hooks.servers("eth0", "6", &six)));
     assert_eq!(hooks.of("eth0").unwrap(), ["192.0.2.1", "192.0.2.2", "2001:db8::1", "ntp.example.org"]);
     assert!(is_quiet(&hooks.servers("eth0", "4", &[])));
-    assert_eq!(hooks.of("eth0").unwrap(), ["2001:db8::1", "ntp.example.org"]);
-    assert!(is_quiet(&hooks.servers("eth0", "6", &six)));
     assert_eq!(hooks.of("eth0").unwrap(), ["2001:db8::1", "ntp.example.org", "fe80::1%eth0", "2001:db8::2"]);
     assert!(is_quiet(&hooks.servers("eth0", "6", &[])));
     assert!(is_quiet(&hooks.servers("eth0", "6", &[])));
@@ -246,7 +188,7 @@ fn a188_the_name_of_an_interface_leads_to_no_other_file_and_a_link_in_the_place_
     let target = hooks.place.join("target");
     fs::write(&target, "mine").expect("ours");
     for link in ["dhcp-eth0.toml", ".dhcp-eth0.new"] {
-        symlink(&target, hooks.place.join("sources.d").join(link)).expect("ours");
+        symlink(&target, hooks.sources().join(link)).expect("ours");
     }
     assert!(is_quiet(&hooks.servers("eth0", "4", &["192.0.2.1"])));
     assert_eq!(fs::read_to_string(&target).expect("it is there"), "mine");
@@ -287,175 +229,150 @@ fn each_client_says_it_in_its_own_words() {
         let output = hooks.sourced(name, &[]);
         assert_eq!(output.stdout, b"whole\n", "{output:?}");
     }
-    let manager = |words: &[&str], variables: &[(&str, &str)]| {
-        let mut command = hooks.command(&hook("networkmanager-dispatcher"));
-        let output = command.args(words).envs(variables.iter().copied()).output().expect("there is a shell");
-        assert!(is_quiet(&output), "{output:?}");
-    };
     let variables = [("DHCP4_NTP_SERVERS", four.1), ("DHCP6_DHCP6_SNTP_SERVERS", six.1)];
-    manager(&["eth0", "up"], &variables);
+    hooks.manager(&["eth0", "up"], &variables);
     assert_eq!(hooks.of("eth0").unwrap(), both);
-    manager(&["eth0", "connectivity-change"], &[]);
+    hooks.manager(&["eth0", "connectivity-change"], &[]);
     assert_eq!(hooks.of("eth0").unwrap(), both);
-    manager(&["eth0", "dhcp4-change"], &variables[1..]);
+    hooks.manager(&["eth0", "dhcp4-change"], &variables[1..]);
     assert_eq!(hooks.of("eth0").unwrap(), ["2001:db8::1"]);
-    manager(&["eth0", "down"], &variables);
-    manager(&["", "hostname"], &[]);
+    hooks.manager(&["eth0", "down"], &variables);
+    hooks.manager(&["", "hostname"], &[]);
     assert!(hooks.files().is_empty());
 }
 
 #[test]
-fn the_state_of_networkd_is_read_link_by_link_and_a_link_that_is_gone_loses_its_file() {
-    let hooks = Hooks::new("networkd");
-    let (links, classes) = (hooks.place.join("links"), hooks.place.join("net"));
-    fs::create_dir(&links).expect("ours");
-    for (name, number, state) in [
-        (
-            "eth0",
-            "2",
-            Some("ADMIN_STATE=configured\nNTP=192.0.2.1 2001:db8::1 ntp.example.org $(id)\nDNS=192.0.2.9\n"),
-        ),
-        ("eth1", "3", Some("DNS=192.0.2.9\n")),
-        ("eth2", "4", None),
-    ] {
-        fs::create_dir_all(classes.join(name)).expect("ours");
-        fs::write(classes.join(name).join("ifindex"), format!("{number}\n")).expect("ours");
-        if let Some(state) = state {
-            fs::write(links.join(number), state).expect("ours");
+fn each_family_has_two_of_four_seats_and_those_that_the_other_leaves_and_none_is_forgotten() {
+    let hooks = Hooks::new("seats");
+    let four = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"];
+    let six = ["2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4"];
+    for order in [["4", "6"], ["6", "4"]] {
+        for family in order {
+            let servers = if family == "4" { &four[..] } else { &six };
+            assert!(is_quiet(&hooks.servers("eth0", family, servers)));
         }
+        let both = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"];
+        assert_eq!(hooks.of("eth0").unwrap(), both, "{order:?}");
     }
-    let run = || {
-        let mut command = hooks.command(&hook("networkd-sources"));
-        command.env("TRUECHIMER_LINKS", &links).env("TRUECHIMER_CLASSES", &classes);
-        let output = command.output().expect("there is a shell");
-        assert!(is_quiet(&output), "{output:?}");
-    };
-    // A link of another client's, which is not networkd's, keeps what that one has written.
-    assert!(is_quiet(&hooks.servers("eth2", "4", &["192.0.2.5"])));
-    run();
-    assert_eq!(hooks.files(), ["dhcp-eth0.toml", "dhcp-eth2.toml"]);
-    assert_eq!(hooks.of("eth0").unwrap(), ["192.0.2.1", "2001:db8::1", "ntp.example.org"]);
-    fs::remove_dir_all(classes.join("eth0")).expect("ours");
-    fs::write(links.join("3"), "NTP=192.0.2.6\n").expect("ours");
-    run();
-    assert_eq!(hooks.files(), ["dhcp-eth1.toml", "dhcp-eth2.toml"]);
-}
-
-const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 1);
-const SECOND: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 3);
-const HOST: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 2);
-const TIMEOUT: Duration = Duration::from_secs(40);
-
-/// A process in a network; ended when dropped.
-struct Within(Child);
-
-impl Within {
-    fn start(network: &Network, log: &Path, words: &[String]) -> Self {
-        let mut command = Command::new(&network.entrance()[0]);
-        let log = fs::File::options().append(true).create(true).open(log).expect("ours");
-        command.args(&network.entrance()[1..]).args(words).stdin(Stdio::null());
-        command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
-        Self(spawn(&mut command))
-    }
-}
-
-impl Drop for Within {
-    fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM);
-        if wait_for(Duration::from_secs(3), || self.0.try_wait().ok().flatten()).is_none() {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-}
-
-/// udhcpd of busybox, which leases one address for some seconds, with this time server.
-fn dhcp_server(busybox: &Path, network: &Network, place: &Place, time_server: Ipv4Addr) -> Within {
-    let configuration = place.join("udhcpd.conf");
-    let text = format!(
-        "start 10.78.0.100\nend 10.78.0.100\ninterface far\nmax_leases 1\nmin_lease 6\nauto_time 1\nlease_file {}\npidfile {}\n\
-         opt subnet 255.255.255.0\nopt lease 8\nopt ntpsrv {time_server}\n",
-        place.join("udhcpd.leases").display(),
-        place.join("udhcpd.pid").display()
-    );
-    fs::write(&configuration, text).expect("ours");
-    let leases = fs::File::options().append(true).create(true).open(place.join("udhcpd.leases"));
-    drop(leases.expect("ours"));
-    let words =
-        [busybox.display().to_string(), "udhcpd".into(), "-f".into(), configuration.display().to_string()];
-    Within::start(network, &place.join("udhcpd.log"), &words)
-}
-
-fn names(daemon: &Daemon) -> Vec<String> {
-    daemon.sources().iter().map(|source| source["name"].as_str().unwrap_or_default().to_owned()).collect()
+    // What had no seat has one when there is room.
+    assert!(is_quiet(&hooks.servers("eth0", "4", &four[..1])));
+    assert_eq!(hooks.of("eth0").unwrap(), [&four[..1], &six[..3]].concat());
+    assert!(is_quiet(&hooks.servers("eth0", "4", &four)));
+    assert!(is_quiet(&hooks.servers("eth0", "6", &[])));
+    assert_eq!(hooks.of("eth0").unwrap(), four[..4]);
+    assert!(is_quiet(&hooks.servers("eth0", "4", &[])));
+    assert!(hooks.files().is_empty());
+    // One that is named again takes no seat.
+    let again = ["a.example", "A.Example.", "2001:db8::1", "a.example", "2001:DB8::1", "b.example"];
+    assert!(is_quiet(&hooks.servers("eth0", "6", &again)));
+    assert_eq!(hooks.of("eth0").unwrap(), ["a.example", "2001:db8::1", "b.example"]);
+    // Of both families at once, as networkd has them.
+    assert!(is_quiet(&hooks.servers("eth0", "46", &[&four[..1], &again[..1], &four[..2]].concat())));
+    assert_eq!(hooks.of("eth0").unwrap(), ["192.0.2.1", "192.0.2.2", "a.example"]);
+    // The longest names fit into what the daemon reads of a file.
+    let long = |first: char| format!("{first}.{}aa", "abcdefghi.".repeat(24).trim_start_matches('.'));
+    let names: Vec<String> = "wxyz".chars().map(|first| format!("{}.example", long(first))).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    assert!(names[0].len() > 245 && names[0].len() <= 253, "{}", names[0].len());
+    assert!(is_quiet(&hooks.servers("eth0", "46", &[&four[..4], &names].concat())));
+    assert!(is_quiet(&hooks.servers("eth0", "4", &[])));
+    assert_eq!(hooks.of("eth0").unwrap(), names);
+    let length = fs::metadata(hooks.sources().join("dhcp-eth0.toml")).expect("it is there").len();
+    assert!(length <= 4096, "{length}");
 }
 
 #[test]
-fn a_lease_of_a_real_server_comes_and_changes_and_goes_and_its_time_servers_with_it() {
-    let (Some(busybox), Some(dhclient)) = (find_peer("busybox"), find_peer("dhclient")) else {
-        return bench::skip("busybox or dhclient is missing; `cargo xtask peers` fetches them on Debian");
-    };
-    let (Some(host), Some(router)) = (Network::new(), Network::new()) else {
-        return bench::skip("network namespaces need root and the program ip");
-    };
-    assert!(host.connect(&router, HOST, ROUTER));
-    assert!(router.ip(&["addr", "add", &format!("{SECOND}/24"), "dev", "far"]));
-    let place = Place::new("dhcp-lease");
-    let listen = format!(
-        "[server]\nlisten = [\"{ROUTER}:123\", \"{SECOND}:123\"]\nallow = [\"10.78.0.0/24\"]\nlocal-stratum = 3\n"
-    );
-    let _time = Setup::new("dhcp-time", &listen).within(&router).start();
-    let client = Setup::new("dhcp-host", "[dhcp]\nuse = true\n").with_virtual_clock(-3_000_000_000, 0.0);
-    let client = client.within(&host).start();
-    assert!(names(&client).is_empty());
+fn an_address_of_the_link_has_the_interface_as_its_scope_and_no_other_address_has() {
+    let hooks = Hooks::new("scopes");
+    for (said, written) in [
+        ("fe80::1", "fe80::1%eth0"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("FEBF:1::2", "FEBF:1::2%eth0"),
+        ("fe8::1", "fe8::1"),
+        ("fec::1", "fec::1"),
+        ("fea:1::2", "fea:1::2"),
+        ("ff0::1", "ff0::1"),
+        ("2001:db8::1%eth0", "2001:db8::1"),
+    ] {
+        assert!(is_quiet(&hooks.servers("eth0", "6", &[said])));
+        assert_eq!(hooks.of("eth0").unwrap(), [written], "{said}");
+    }
+    for other in
+        ["fe80::1%eth1", "fe80::1%", "fe80::1%eth0%eth0", "fe80::1%2", "ff02::101%eth0", "a.example%eth0"]
+    {
+        assert!(is_quiet(&hooks.servers("eth0", "6", &[other])));
+        assert_eq!(hooks.of("eth0"), None, "{other}");
+    }
+    // As a scope, 17 would be another interface than the one of that name.
+    assert!(is_quiet(&hooks.servers("17", "6", &["fe80::1", "fe80::1%17", "2001:db8::1"])));
+    assert_eq!(hooks.of("17").unwrap(), ["2001:db8::1"]);
+}
 
-    // What dhclient calls: as much of Debian's dhclient-script as there has to be, and the hook.
-    let script = place.join("dhclient-script");
-    let text = format!(
-        "#!/bin/sh\nexport TRUECHIMER_RUN={} TRUECHIMER_DHCP_SOURCES={} TRUECHIMER_CHIMERCTL={}\n\
-         case $reason in\nBOUND|RENEW|REBIND|REBOOT) ip addr replace $new_ip_address/24 dev $interface ;;\nesac\n. {}\n",
-        client.setup().place().join("run").display(),
-        hook("dhcp-sources").display(),
-        program("chimerctl").display(),
-        hook("dhclient-exit-hook").display()
-    );
-    fs::write(&script, text).expect("ours");
-    fs::set_permissions(&script, Permissions::from_mode(0o755)).expect("ours");
-    fs::write(place.join("dhclient.conf"), "request subnet-mask, ntp-servers;\ntimeout 30;\nretry 5;\n")
-        .expect("ours");
-    let words = |first: &[&str]| -> Vec<String> {
-        let files =
-            [("-sf", script.clone()), ("-cf", place.join("dhclient.conf")), ("-lf", place.join("leases"))];
-        let files = files.into_iter().flat_map(|(word, file)| [word.to_owned(), file.display().to_string()]);
-        let pid = ["-pf".to_owned(), place.join("dhclient.pid").display().to_string(), "near".to_owned()];
-        let program = [dhclient.display().to_string()];
-        program.into_iter().chain(first.iter().map(ToString::to_string)).chain(files).chain(pid).collect()
-    };
-    let server = dhcp_server(&busybox, &router, &place, ROUTER);
-    let dhcp_client = Within::start(&host, &place.join("dhclient.log"), &words(&["-d", "-4"]));
-    let said = || {
-        let log = |name: &str| fs::read_to_string(place.join(name)).unwrap_or_default();
-        format!("{}\n{}\n{}", log("dhclient.log"), log("udhcpd.log"), client.log())
-    };
-    let becomes = |expected: &[Ipv4Addr]| {
-        let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
-        let is_so = wait_for(TIMEOUT, || (names(&client) == expected).then_some(()));
-        assert!(is_so.is_some(), "{:?} are not {expected:?}; it was said:\n{}", names(&client), said());
-    };
-    becomes(&[ROUTER]);
-    client.wait_until_synchronised(TIMEOUT);
-    assert_eq!(client.sources()[0]["offered_by"], "dhcp-near.toml");
-    // The network is given another time server.
-    drop(server);
-    let _server = dhcp_server(&busybox, &router, &place, SECOND);
-    becomes(&[SECOND]);
-    client.wait_until_synchronised(TIMEOUT);
-    client.wait_until("the new one answers", TIMEOUT, |client| client.sources()[0]["reach"] != 0);
-    // The host gives its lease back.
-    let mut release = Command::new(&host.entrance()[0]);
-    release.args(&host.entrance()[1..]).args(words(&["-r", "-4"]));
-    let released = release.stdin(Stdio::null()).output().expect("it can be executed");
-    assert!(released.status.success(), "{released:?}");
-    becomes(&[]);
-    drop(dhcp_client);
+#[test]
+fn a_client_takes_away_nothing_but_its_own() {
+    let hooks = Hooks::new("owners");
+    assert!(is_quiet(&hooks.of_client("dhclient", "eth0", "4", &["192.0.2.1"])));
+    assert!(is_quiet(&hooks.of_client("networkd", "eth0", "46", &[])));
+    assert!(is_quiet(&hooks.of_client("networkd", "eth0", "6", &["2001:db8::1"])));
+    assert_eq!(hooks.of("eth0").unwrap(), ["192.0.2.1", "2001:db8::1"]);
+    assert!(is_quiet(&hooks.of_client("dhclient", "eth0", "46", &[])));
+    assert_eq!(hooks.of("eth0").unwrap(), ["2001:db8::1"]);
+    // One that has servers takes the place of who had some before.
+    assert!(is_quiet(&hooks.of_client("dhcpcd", "eth0", "6", &["2001:db8::2"])));
+    assert!(is_quiet(&hooks.of_client("networkd", "eth0", "46", &[])));
+    assert_eq!(hooks.of("eth0").unwrap(), ["2001:db8::2"]);
+    // NetworkManager is told of interfaces that somebody else has configured.
+    let external = [("CONNECTION_EXTERNAL", "1"), ("DHCP4_NTP_SERVERS", "192.0.2.9")];
+    for action in ["up", "reapply", "down"] {
+        hooks.manager(&["eth0", action], &external);
+        assert_eq!(hooks.of("eth0").unwrap(), ["2001:db8::2"], "{action}");
+    }
+    hooks.manager(&["eth1", "up"], &external[1..]);
+    assert_eq!(hooks.of("eth1").unwrap(), ["192.0.2.9"]);
+    hooks.manager(&["eth1", "up"], &external[..1]);
+    assert_eq!(hooks.of("eth1"), None);
+    // What no hook has written is nobody's to take away.
+    fs::write(hooks.sources().join("dhcp-eth2.toml"), "[[source]]\naddress = \"192.0.2.8\"\n").expect("ours");
+    assert!(is_quiet(&hooks.servers("eth2", "46", &[])));
+    assert_eq!(hooks.of("eth2").unwrap(), ["192.0.2.8"]);
+}
+
+#[test]
+fn a_lease_of_before_counts_where_the_client_uses_it() {
+    let hooks = Hooks::new("timeouts");
+    let four = ("new_ntp_servers", "192.0.2.1");
+    // Debian's script leaves the address on the interface, or takes it away.
+    let (used, unused) = (("new_ip_address", "127.0.0.1"), ("new_ip_address", "192.0.2.77"));
+    for (name, interface, variables, is_used) in [
+        ("dhclient-exit-hook", "lo", &[("reason", "TIMEOUT"), used, four][..], true),
+        ("dhclient-exit-hook", "lo", &[("reason", "TIMEOUT"), unused, four], false),
+        ("dhclient-exit-hook", "lo", &[("reason", "TIMEOUT"), used, four, ("exit_status", "2")], false),
+        ("dhclient-exit-hook", "lo", &[("reason", "TIMEOUT"), four], false),
+        // The script has found the address in use: dhclient declines the lease.
+        ("dhclient-exit-hook", "lo", &[("reason", "BOUND"), used, four, ("exit_status", "1")], false),
+        ("dhclient-exit-hook", "lo", &[("reason", "BOUND"), used, four, ("exit_status", "0")], true),
+        ("dhcpcd-hook", "lo", &[("reason", "TIMEOUT"), four], true),
+        ("dhcpcd-hook", "lo", &[("reason", "STATIC"), four], true),
+        ("dhcpcd-hook", "lo", &[("reason", "TIMEOUT6"), ("new_dhcp6_sntp_servers", "2001:db8::1")], true),
+    ] {
+        let all: Vec<_> = [("interface", interface)].iter().chain(variables).copied().collect();
+        let output = hooks.sourced(name, &all);
+        assert_eq!(output.stdout, b"whole\n", "{output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+        assert_eq!(hooks.of(interface).is_some(), is_used, "{name}: {variables:?}");
+        for client in ["dhclient", "dhcpcd"] {
+            assert!(is_quiet(&hooks.of_client(client, interface, "46", &[])));
+        }
+    }
+}
+
+#[test]
+fn shellcheck_has_nothing_to_say_against_the_hooks() {
+    let Some(shellcheck) = find_peer("shellcheck") else { return bench::skip("shellcheck is not installed") };
+    let folder = bench::programs::workspace().join("packaging/dhcp");
+    for entry in fs::read_dir(folder).expect("it is there").flatten() {
+        let output = Command::new(&shellcheck).args(["--shell", "sh"]).arg(entry.path()).output();
+        let output = output.expect("it can be executed");
+        assert!(is_quiet(&output), "{}", String::from_utf8_lossy(&output.stdout));
+    }
 }
