@@ -134,6 +134,21 @@ fn a_daemon_that_does_not_answer_is_said_and_keeps_neither_client_nor_other_hook
 }
 
 #[test]
+fn a_log_that_takes_nothing_keeps_no_client_waiting() {
+    let hooks = Hooks::new("log");
+    drop(UnixListener::bind(hooks.run().join("control.sock")).expect("its name is short"));
+    hooks.fill_log();
+    let mut waits = hooks.command(&hooks.hook("dhcp-sources"));
+    let mut waits = spawn(waits.args(["dhclient", "eth0", "4", "192.0.2.1"]));
+    let ended = wait_for(Duration::from_secs(20), || waits.try_wait().expect("it is ours"));
+    // What waits for room goes on.
+    assert!(hooks.said().contains("full"));
+    let _ = waits.wait();
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+    assert_eq!(hooks.of("eth0").unwrap(), ["192.0.2.1"]);
+}
+
+#[test]
 fn no_variable_of_the_environment_names_what_a_hook_executes_or_writes() {
     let hooks = Hooks::new("environment");
     let bait = hooks.place.join("bait");
@@ -162,7 +177,6 @@ fn no_variable_of_the_environment_names_what_a_hook_executes_or_writes() {
         ("chimerctl", &trap),
         ("run", &other),
         ("ENV", &trap),
-        ("IFS", "."),
         ("reason", "BOUND"),
         ("interface", "eth0"),
         ("new_ntp_servers", "192.0.2.1 192.0.2.2"),

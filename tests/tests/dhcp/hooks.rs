@@ -101,10 +101,11 @@ impl Hooks {
         self.of_client("dhclient", interface, family, servers)
     }
 
-    /// A hook that a client's own script sources, with these variables.
+    /// A hook that a client's own script sources, with these variables. Its words are separated otherwise there.
     pub fn sourced(&self, name: &str, variables: &[(&str, &str)]) -> Output {
         let script = self.place.join("script");
-        fs::write(&script, format!("set -eu\n. {}\necho whole\n", self.hook(name).display())).expect("ours");
+        fs::write(&script, format!("set -eu\nIFS=.\n. {}\necho whole\n", self.hook(name).display()))
+            .expect("ours");
         let mut command = self.command(&script);
         command.envs(variables.iter().copied()).output().expect("there is a shell")
     }
@@ -123,6 +124,14 @@ impl Hooks {
             entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
+    }
+
+    /// Fills the log until it takes no more: its reader hangs.
+    pub fn fill_log(&self) {
+        let writer = UnixDatagram::unbound().expect("there are sockets");
+        writer.set_nonblocking(true).expect("it is a socket");
+        let log = self.place.join("log");
+        assert!((0..10_000).any(|_| writer.send_to(b"full", &log).is_err()), "it is never full");
     }
 
     pub fn run(&self) -> &Path {
