@@ -118,9 +118,9 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
             let reply = control_socket::remove(socket, name)?;
             Ok(done(&reply, &format!("removed {name}"), form))
         }
-        Command::Burst => change(socket, "burst", form),
-        Command::Online => change(socket, "online", form),
-        Command::Offline => change(socket, "offline", form),
+        Command::Burst(whom) => change(socket, "burst", &whom.names, form),
+        Command::Online(whom) => change(socket, "online", &whom.names, form),
+        Command::Offline(whom) => change(socket, "offline", &whom.names, form),
     }
 }
 
@@ -138,8 +138,12 @@ fn named(file: Option<&PathBuf>, wanted: Wanted, socket: &Path) -> Result<PathBu
     file.map_or_else(|| wanted.of(socket), |file| Ok(file.clone()))
 }
 
-fn change(socket: &Path, verb: &str, form: Form) -> Result<String, Failure> {
-    let reply = control_socket::ask(socket, verb)?;
+fn change(socket: &Path, verb: &str, names: &[String], form: Form) -> Result<String, Failure> {
+    let mut reply = None;
+    for name in names {
+        reply = Some(control_socket::change(socket, verb, name)?);
+    }
+    let reply = reply.map_or_else(|| control_socket::ask(socket, verb), Ok)?;
     Ok(done(&reply, &format!("{verb}: done"), form))
 }
 

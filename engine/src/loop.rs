@@ -281,10 +281,13 @@ impl Running {
                 answers::measurements(all.collect())
             }
             Verb::Server => answers::server(surroundings),
-            Verb::Change(command) => {
-                engine.handle_input(now, Input::Command(command));
-                answers::done()
-            }
+            Verb::Change(change, name) => match in_force.command(change, name.as_deref(), engine) {
+                Ok(command) => {
+                    engine.handle_input(now, Input::Command(command));
+                    answers::done()
+                }
+                Err(why) => answers::refused(&why),
+            },
             Verb::Add(text) => changed(log, now, in_force.add_source(now, &text, links, engine)),
             Verb::Remove(name) => changed(log, now, in_force.remove_source(now, &name, engine)),
             Verb::Reload(asked) => match in_force.reload(now, in_force.with_others(asked), (links, engine)) {

@@ -88,12 +88,20 @@ pub enum Command {
         /// Its name, as `sources` shows it
         name: String,
     },
-    /// Poll all sources now, a few times (root)
-    Burst,
+    /// Poll now, a few times (root)
+    Burst(Whom),
     /// Poll again after `offline` (root)
-    Online,
+    Online(Whom),
     /// Stop polling, for instance before the link goes down (root)
-    Offline,
+    Offline(Whom),
+}
+
+/// The sources that a command is about.
+#[derive(Debug, Args)]
+pub struct Whom {
+    /// Their names, as `sources` shows them; none: all
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
 }
 
 /// A part of the configuration.

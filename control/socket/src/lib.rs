@@ -160,6 +160,14 @@ pub fn remove(path: &Path, name: &str) -> Result<Value, AskError> {
     with_source(path, "remove", name)
 }
 
+/// Has the source of this name polled now (`burst`), no longer (`offline`), or again (`online`).
+///
+/// # Errors
+/// As [`ask`].
+pub fn change(path: &Path, verb: &str, name: &str) -> Result<Value, AskError> {
+    with_source(path, verb, name)
+}
+
 fn with_source(path: &Path, verb: &str, source: &str) -> Result<Value, AskError> {
     request(path, format!("{{\"verb\":\"{verb}\",\"source\":{}}}\n", Value::from(source)), DEADLINE)
 }

@@ -28,7 +28,7 @@ use crate::abandoned::Abandoned;
 use crate::allowance::Allowance;
 use crate::bounds::Bounds;
 use crate::discipline::{PANIC_THRESHOLD, Residuals, Silence};
-use crate::entries::{Entries, EntryId};
+use crate::entries::{Entries, Entry, EntryId};
 use crate::exchanges::Exchanges;
 use crate::io::{Command, Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
@@ -95,7 +95,6 @@ pub struct Engine {
     changes: NetworkChanges,
     /// When the addresses of names were judged last.
     tended: RawInstant,
-    offline: bool,
     distrusted: bool,
     timers: Timers,
     system: System,
@@ -223,7 +222,6 @@ impl Engine {
             blocked: Blocked::default(),
             changes: NetworkChanges::default(),
             tended: RawInstant::MIN,
-            offline: false,
             distrusted: false,
             timers: Timers::new(),
             system: System {
@@ -332,7 +330,7 @@ impl Engine {
                     if self.tend_addresses(now) { self.poll_sources(now) } else { due }
                 }
                 Timer::Addresses => {
-                    let change = self.changes.due().filter(|_| !self.offline);
+                    let change = self.changes.due().filter(|_| !self.is_offline());
                     self.addresses_due(now.raw).into_iter().chain(change).min()
                 }
                 Timer::LookUp => self.look_up(now.raw),
@@ -395,21 +393,34 @@ impl Engine {
 
     fn command(&mut self, now: Now, command: Command) {
         match command {
-            Command::Burst => {
+            Command::Burst(of) => {
                 self.hurry(now.raw);
-                for source in self.entries.sources_mut() {
+                for source in self.commanded(of).flat_map(|entry| &mut entry.members) {
                     source.poll_process.stopped_until = None;
                     source.poll_process.start_burst(now.raw);
                 }
             }
-            Command::Offline => self.offline = true,
-            Command::Online => {
+            Command::Offline(of) => self.commanded(of).for_each(|entry| entry.offline = true),
+            Command::Online(of) => {
                 // A script of the network manager says so whether or not it said the opposite before.
-                self.offline = false;
+                self.commanded(of).for_each(|entry| entry.offline = false);
                 self.hurry(now.raw);
-                self.entries.sources_mut().for_each(|source| source.poll_process.start_burst(now.raw));
+                let sources = self.commanded(of).flat_map(|entry| &mut entry.members);
+                sources.for_each(|source| source.poll_process.start_burst(now.raw));
             }
         }
+        // Whose vote is missed depends on it.
+        self.system.dirty = true;
+    }
+
+    /// The entries that a command is about.
+    fn commanded(&mut self, of: Option<EntryId>) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut().filter(move |entry| of.is_none_or(|of| entry.id == of))
+    }
+
+    /// Whether the administrator wants nothing asked.
+    fn is_offline(&self) -> bool {
+        !self.entries.is_empty() && self.entries.iter().all(|entry| entry.offline)
     }
 
     fn distrust(&mut self, who: Process, why: Violation) {

@@ -113,6 +113,8 @@ pub(crate) struct Entry {
     pub(crate) asked: Option<RawInstant>,
     /// A source that was removed was [`Source::forgotten`], and none has answered since.
     pub(crate) forgotten: bool,
+    /// It is not asked until the administrator says so.
+    pub(crate) offline: bool,
 }
 
 impl Entry {
@@ -134,6 +136,7 @@ impl Entry {
             begun: None,
             asked: None,
             forgotten: false,
+            offline: false,
         }
     }
 

@@ -2,7 +2,6 @@
 
 use super::MAX_REQUEST;
 use crate::configuration::FileText;
-use engine_core::io::Command;
 use serde::Deserialize;
 use std::fmt;
 
@@ -19,14 +18,25 @@ pub enum Verb {
     Server,
     /// What is known of keys, without the keys.
     Keys,
-    /// Something that changes the engine.
-    Change(Command),
+    /// How sources are polled from now on: that of this name, or all.
+    Change(Change, Option<String>),
     /// Texts that are to be put in force.
     Reload(Reload),
     /// The text of a `[[source]]` that is asked from now on, until a restart or a reload of a file without it.
     Add(String),
     /// The name of a source, as configured, that is no longer asked.
     Remove(String),
+}
+
+/// A change of how sources are polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Now, a few times.
+    Burst,
+    /// No longer.
+    Offline,
+    /// Again.
+    Online,
 }
 
 /// The texts of a reload; what is absent stays as it was read last. One of them is there.
@@ -108,13 +118,18 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
     if is_reload != (document.verb == "reload") || (lacks_file && document.file.is_none()) {
         return Err(RequestError::NotUnderstood);
     }
-    if document.source.is_some() != matches!(document.verb, "add" | "remove") {
+    let (needs_source, takes_source) = match document.verb {
+        "add" | "remove" => (true, true),
+        "burst" | "offline" | "online" => (false, true),
+        _ => (false, false),
+    };
+    if document.source.is_some() && !takes_source || document.source.is_none() && needs_source {
         return Err(RequestError::NotUnderstood);
     }
-    let source = document.source.unwrap_or_default();
+    let of = document.source;
     let verb = match document.verb {
-        "add" => Verb::Add(source),
-        "remove" => Verb::Remove(source),
+        "add" => Verb::Add(of.unwrap_or_default()),
+        "remove" => Verb::Remove(of.unwrap_or_default()),
         "reload" => {
             let all = |parts: Vec<Part>| parts.into_iter().map(FileText::from).collect();
             let main = document
@@ -128,13 +143,13 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         "measurements" => Verb::Measurements,
         "server" => Verb::Server,
         "keys" => Verb::Keys,
-        "burst" => Verb::Change(Command::Burst),
-        "offline" => Verb::Change(Command::Offline),
-        "online" => Verb::Change(Command::Online),
+        "burst" => Verb::Change(Change::Burst, of),
+        "offline" => Verb::Change(Change::Offline, of),
+        "online" => Verb::Change(Change::Online, of),
         _ => return Err(RequestError::NotUnderstood),
     };
     match verb {
-        Verb::Change(_) | Verb::Reload(_) | Verb::Add(_) | Verb::Remove(_) if !may_change => {
+        Verb::Change(..) | Verb::Reload(_) | Verb::Add(_) | Verb::Remove(_) if !may_change => {
             Err(RequestError::Forbidden)
         }
         verb => Ok(verb),

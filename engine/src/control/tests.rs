@@ -168,12 +168,13 @@ fn what_is_not_a_request_is_answered_with_an_error_and_never_followed() {
 
 #[test]
 fn a144_only_root_or_the_owner_may_change_things() {
-    use engine_core::io::Command;
     let own = own_uid();
     let mut bench = Bench::new("owner", own);
-    assert_eq!(bench.ask(b"{\"verb\":\"burst\"}\n").0, [Verb::Change(Command::Burst)]);
-    assert_eq!(bench.ask(b"{\"verb\":\"offline\"}\n").0, [Verb::Change(Command::Offline)]);
-    assert_eq!(bench.ask(b"{\"verb\":\"online\"}\n").0, [Verb::Change(Command::Online)]);
+    assert_eq!(bench.ask(b"{\"verb\":\"burst\"}\n").0, [Verb::Change(Change::Burst, None)]);
+    assert_eq!(bench.ask(b"{\"verb\":\"offline\"}\n").0, [Verb::Change(Change::Offline, None)]);
+    assert_eq!(bench.ask(b"{\"verb\":\"online\"}\n").0, [Verb::Change(Change::Online, None)]);
+    let one = Verb::Change(Change::Offline, Some("a.example".to_owned()));
+    assert_eq!(bench.ask(b"{\"verb\":\"offline\",\"source\":\"a.example\"}\n").0, [one]);
     assert_eq!(
         request::parse(b"{\"verb\":\"burst\"}", false),
         Err(request::RequestError::Forbidden),

@@ -184,14 +184,23 @@ pub fn add(
 /// # Errors
 /// For the administrator.
 pub fn remove(engine: &mut Recorder, now: Now, name: &str) -> Result<SourceSettings, String> {
-    let found = engine.entries().find(|(_, settings)| is_one_name(&settings.name, name));
-    let Some((id, gone)) = found.map(|(id, settings)| (id, settings.clone())) else {
-        let known: Vec<&str> = engine.entries().map(|(_, settings)| settings.name.as_str()).collect();
-        let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
-        return Err(format!("no source has this name; the sources: {known}"));
-    };
+    let (id, gone) = find(engine, name)?;
+    let gone = gone.clone();
     engine.remove_entry(now, id).map_err(|_| "it has gone already".to_owned())?;
     Ok(gone)
+}
+
+/// The source of this name.
+///
+/// # Errors
+/// For the administrator.
+pub fn find<'e>(engine: &'e Recorder, name: &str) -> Result<(EntryId, &'e SourceSettings), String> {
+    let found = engine.entries().find(|(_, settings)| is_one_name(&settings.name, name));
+    found.ok_or_else(|| {
+        let known: Vec<&str> = engine.entries().map(|(_, settings)| settings.name.as_str()).collect();
+        let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
+        format!("no source has this name; the sources: {known}")
+    })
 }
 
 fn compare(

@@ -24,12 +24,11 @@ impl Engine {
         for id in self.exchanges.expire(now.raw, |source| entries.source(source).is_none()) {
             self.outputs.push_back(Output::Cancel(id));
         }
-        if self.offline {
-            return None;
-        }
         let need = self.need();
         let mut next: Option<RawInstant> = None;
-        for Entry { settings, authentication, members, asked, .. } in self.entries.iter_mut() {
+        for Entry { settings, authentication, members, asked, .. } in
+            self.entries.iter_mut().filter(|it| !it.offline)
+        {
             for source in members {
                 let is_due = source.poll_process.due() <= now.raw;
                 if is_due && self.exchanges.is_full() {
@@ -67,7 +66,8 @@ impl Engine {
         if after != need {
             // The last one that answered has become silent: those that were before it need not wait any longer.
             self.entries.sources_mut().for_each(|source| source.hasten(now.raw, after));
-            next = self.entries.sources().map(|source| source.poll_process.due()).min();
+            let asked = self.entries.members().filter(|(entry, _)| !entry.offline);
+            next = asked.map(|(_, source)| source.poll_process.due()).min();
         }
         next
     }

@@ -77,7 +77,7 @@ impl Blocked {
 impl Engine {
     /// Replaces addresses that fail, and uses as many as are wanted. True: there are others to be queried.
     pub(super) fn tend_addresses(&mut self, now: Now) -> bool {
-        if self.offline {
+        if self.is_offline() {
             return false;
         }
         // A deadline that has passed stays passed, whatever this fact's reading is.
@@ -91,7 +91,8 @@ impl Engine {
     }
 
     fn tend_each(&mut self, need: Need, now: Now) -> bool {
-        let ids: alloc::vec::Vec<EntryId> = self.entries.iter().map(|entry| entry.id).collect();
+        let asked = self.entries.iter().filter(|entry| !entry.offline);
+        let ids: alloc::vec::Vec<EntryId> = asked.map(|entry| entry.id).collect();
         let mut changed = false;
         self.use_kept(now.raw);
         for id in ids {
@@ -104,15 +105,16 @@ impl Engine {
 
     /// When [`Self::tend_addresses`] may have something to do, if no fact comes before.
     pub(super) fn addresses_due(&self, now: RawInstant) -> Option<RawInstant> {
-        if self.offline {
+        if self.is_offline() {
             return None;
         }
         let now = now.max(self.tended);
         let need = self.need();
-        let recalls = self.entries.iter().filter_map(Entry::recall_due).filter(|at| *at > now);
-        let ends = self.entries.iter().filter_map(Entry::overlap_ends).filter(|at| *at > now);
+        let asked = || self.entries.iter().filter(|entry| !entry.offline);
+        let recalls = asked().filter_map(Entry::recall_due).filter(|at| *at > now);
+        let ends = asked().filter_map(Entry::overlap_ends).filter(|at| *at > now);
         let mut due: Option<RawInstant> = recalls.chain(ends).min();
-        for entry in self.entries.iter().filter(|entry| entry.candidates.offered() > 0) {
+        for entry in asked().filter(|entry| entry.candidates.offered() > 0) {
             let ends = entry.members.iter().filter_map(|source| match self.find(entry, source, now) {
                 Finding::Open(end) => end,
                 Finding::Well | Finding::Faulty(_) => None,

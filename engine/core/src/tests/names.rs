@@ -107,8 +107,8 @@ fn until_the_first_correction_a_name_is_looked_up_every_minute_and_every_15_s_if
 fn a_burst_a_return_to_the_network_and_other_addresses_of_our_own_hurry_a_look_up_that_failed() {
     let own = |last: u8| Input::OwnAddresses(std::vec![core::net::IpAddr::from([203, 0, 113, last])]);
     let hurries: [&[Input]; 3] = [
-        &[Input::Command(Command::Burst)],
-        &[Input::Command(Command::Offline), Input::Command(Command::Online)],
+        &[Input::Command(Command::Burst(None))],
+        &[Input::Command(Command::Offline(None)), Input::Command(Command::Online(None))],
         &[own(9)],
     ];
     for hurry in hurries {

@@ -143,7 +143,7 @@ fn say() -> impl Strategy<Value = Say> {
         1 => any::<u8>().prop_map(Say::Add),
         1 => any::<usize>().prop_map(Say::Remove),
         1 => (any::<usize>(), any::<u8>()).prop_map(|(n, kind)| Say::Change(n, kind)),
-        1 => prop_oneof![Just(Command::Burst), Just(Command::Offline), Just(Command::Online)]
+        1 => prop_oneof![Just(Command::Burst(None)), Just(Command::Offline(None)), Just(Command::Online(None))]
             .prop_map(|command| Say::Plain(Input::Command(command))),
     ]
 }
