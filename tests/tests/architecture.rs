@@ -40,7 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tests", &["ipc", "ipc-link", "protocol", "policies", "filters", "keeper", "report", "network"]),
     ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),
     ("tests/simulation", &["ipc", "protocol", "engine-core", "keeper", "report", "sentence"]),
-    ("xtask", &["bench", "command-line", "ipc", "rig", "simulation"]),
+    ("xtask", &["bench", "command-line", "ipc", "report", "rig", "sentence", "simulation"]),
 ];
 
 /// The same for every program in `network`. What it has of these beyond the first five is named in its own manifest

@@ -8,6 +8,7 @@
 //!   fuzz       hostile requests, for a long time
 //!   package    a Debian package; --try runs it in fresh Debian systems
 //!   completions  of chimerctl's command line for bash, zsh and fish (the package has them)
+//!   book       the pages in docs as a book, their links checked, with a reference made from the manual pages (mdbook)
 //!   peers      chronyd and ntpd for the tests, unpacked under target/, never installed (missing libraries are
 //!              installed, as root)
 //!   rig        real machines: guests with a kernel, a service manager and a clock of their own; days: whole days of
@@ -22,6 +23,7 @@ mod bench_accuracy;
 mod bench_footprint;
 mod bench_nts;
 mod bench_server;
+mod book;
 mod cargo;
 mod completions;
 mod demo;
@@ -53,6 +55,7 @@ usage: cargo xtask WORD
   package --try             and install, start, upgrade and purge it in fresh Debians (root)
   completions               write chimerctl's completions for bash, zsh and fish to target/completions
   rig [CASE..]              boots, kills, pauses and upgrades on real machines (--list, --short, --jobs N)
+  book                      check the pages in docs and their links, and make a book of them (mdbook)
   peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: ntpd-rs, and the
                             newest at the first fetch; remove target/peers/*-newest for newer ones
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         ["package", "--version", version] => package::build_as(version).map(drop),
         ["package", "--try"] => package::build_and_try(),
         ["completions"] => completions::write(),
+        ["book"] => book::run(),
         ["peers"] => peers::fetch(),
         ["peers", "--more"] => peers::fetch_more(),
         ["simulate", rest @ ..] => simulate::run(rest),

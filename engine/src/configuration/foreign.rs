@@ -1,5 +1,6 @@
 //! Words of other daemons' configuration that are not valid here, and what to write instead: ntp.conf, ntp.toml of
-//! ntpd-rs, timesyncd.conf and OpenNTPD's ntpd.conf. Those of chrony.conf have a file of their own, and come first.
+//! ntpd-rs, timesyncd.conf and OpenNTPD's ntpd.conf, as docs/from-ntpd.md, from-ntpd-rs.md, from-timesyncd.md and
+//! from-openntpd.md have them. Those of chrony.conf have a file of their own, and come first.
 
 use super::chrony;
 
@@ -9,9 +10,10 @@ const NO_MULTICAST: &str =
     "there is no broadcast or multicast; a source is a [[source]] with address = \"NAME\"";
 const COOKIE_KEYS: &str =
     "nothing to write: the keys of cookies are made and changed by themselves, see docs/nts.md";
+const NO_CONSTRAINTS: &str = "there are no constraints by HTTPS; use mode = \"nts\" under [[source]]";
 
 /// Each word, and its replacement.
-const WORDS: [(&str, &str); 71] = [
+const WORDS: [(&str, &str); 85] = [
     // ntp.conf
     (
         "fudge",
@@ -45,6 +47,11 @@ const WORDS: [(&str, &str); 71] = [
         "write listen = [\"0.0.0.0%eth0\", \"::%eth0\"] with that interface, or addresses of it, under [server]",
     ),
     ("listen", "write listen = [\"0.0.0.0:123\"] under [server]"),
+    ("limit", "see the rate limits under [server] in truechimer.toml(5)"),
+    ("unrestrict", "leave the rule out of allow and deny, under [server]"),
+    ("nonvolatile", "nothing to write: the frequency is kept in the state directory"),
+    ("leapsmearinterval", "write leap-smear under [server]; it spreads a leap second over a day"),
+    ("reset", "there is nothing like it; the counters begin at 0 with each start"),
     ("discard", "see the rate limits under [server] in truechimer.toml(5)"),
     ("mru", "nothing to write: the table of clients has a fixed size"),
     ("rlimit", "nothing to write: each process has its limits"),
@@ -73,7 +80,10 @@ const WORDS: [(&str, &str); 71] = [
     ("ansi-colors", "nothing to write: see the journal"),
     ("observation-path", "nothing to write: the control socket is /run/truechimer/control.sock"),
     ("observation-permissions", "nothing to write: who is in the group truechimer may read"),
-    ("metrics-exporter-listen", "there is no exporter; chimerctl status --json has the numbers"),
+    (
+        "metrics-exporter-listen",
+        "nothing to write: truechimer-metrics is the exporter, and its socket unit has the address",
+    ),
     ("count", "write members under [[source]], with pool = true"),
     ("ignore", "leave these addresses out: give each server a [[source]] of its own"),
     ("ntp-version", "nothing to write: queries are of version 4"),
@@ -82,6 +92,7 @@ const WORDS: [(&str, &str); 71] = [
     ("denylist", "write deny = [\"NETWORK\"] under [server]"),
     ("rate-limiting-cache-size", "nothing to write: the table of clients has a fixed size"),
     ("rate-limiting-cutoff", "see the rate limits under [server] in truechimer.toml(5)"),
+    ("rate-limiting-cutoff-ms", "see the rate limits under [server] in truechimer.toml(5)"),
     ("accept-ntp-versions", "nothing to write: versions 1 to 4 are answered"),
     ("nts-ke-server", "write [server.nts], with certificate and key"),
     ("certificate-chain-path", "write certificate under [server.nts]"),
@@ -96,9 +107,17 @@ const WORDS: [(&str, &str); 71] = [
     ("Time", "each server is a [[source]] with address = \"NAME\""),
     ("NTP", "each server is a [[source]] with address = \"NAME\""),
     ("FallbackNTP", "each server is a [[source]] with address = \"NAME\"; all of them are used at once"),
+    ("RootDistanceMaxSec", "write max-distance under [clock]"),
+    ("PollIntervalMinSec", "write min-poll under [[source]], the exponent of two: 5 for 32 s"),
+    ("PollIntervalMaxSec", "write max-poll under [[source]], the exponent of two: 11 for 2048 s"),
+    ("ConnectionRetrySec", "nothing to write: what does not answer is asked again by itself"),
+    ("SaveIntervalSec", "nothing to write: what is to be remembered is kept in the state directory"),
     // ntpd.conf of OpenNTPD
+    ("sensor", "there are no reference clocks"),
+    ("query", "nothing to write: the kernel chooses the address from which a source is asked"),
     ("servers", "a pool is a [[source]] with address = \"NAME\" and pool = true"),
-    ("constraints", "there are no constraints by HTTPS; use mode = \"nts\" under [[source]]"),
+    ("constraint", NO_CONSTRAINTS),
+    ("constraints", NO_CONSTRAINTS),
 ];
 
 /// The replacement for this word; `None`: it is not one of theirs.
@@ -115,7 +134,7 @@ pub fn instead_of_line(line: &str) -> Option<(&str, &'static str)> {
     }
     let word = line.split(|letter: char| letter.is_whitespace() || letter == '=').next()?;
     // Of files with an equals sign in each line, this one can't be TOML.
-    let is_theirs = !line.contains('=') || matches!(word, "NTP" | "FallbackNTP");
+    let is_theirs = !line.contains('=') || matches!(word, "NTP" | "FallbackNTP") || word.ends_with("Sec");
     Some((word, instead_of(word).filter(|_| is_theirs)?))
 }
 
@@ -143,6 +162,51 @@ mod tests {
         }
     }
 
+    /// What the tables of the pages have in their first column besides words that a line or a key may begin with: options
+    /// and values behind such a word, options of programs, and keys that are called the same here.
+    #[rustfmt::skip]
+    const NO_WORDS: [&str; 37] = [
+        // ntp.conf: behind server, tos, tinker, restrict and nts
+        "true", "bias", "preempt", "mdnstries", "maxclock", "orphan", "orphanwait", "beacon", "cohort", "stepback", "stepfwd",
+        "dispersion", "freq", "huffpuff", "noquery", "notrap", "nopeer", "limited", "flake", "mssntp", "maxtls", "tlsciphersuites",
+        // ntp.toml: the same keys as here, in another place or with other values
+        "mode", "pps", "sock", "address", "ntp-server", "ntp-port", "local-stratum", "require-nts", "listen",
+        // ntpd.conf: behind server, sensor and listen on
+        "weight", "trusted", "correction", "refid", "stratum", "rtable",
+    ];
+
+    /// The words in the first column of the tables of a page whose heads begin so.
+    fn words_of(page: &str, head: &str) -> Vec<String> {
+        let tables = page.split("\n\n").filter(|part| part.starts_with(&format!("| {head}")));
+        let cells = tables.flat_map(|table| table.lines().skip(2)).filter_map(|row| row.split(" | ").next());
+        let quoted = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        let first = quoted.filter_map(|text| text.trim_matches(['[', '"']).split([' ', ']', '=']).next());
+        first.filter(|word| !word.starts_with(['-', '/'])).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_words_of_the_pages_for_those_who_come_from_another_daemon_have_an_answer_and_the_other_way_round()
+    {
+        let mut all = Vec::new();
+        for (page, head) in [
+            (include_str!("../../../docs/from-ntpd.md"), "ntp.conf"),
+            (include_str!("../../../docs/from-ntpd-rs.md"), "ntp.toml |"),
+            (include_str!("../../../docs/from-timesyncd.md"), "timesyncd.conf |"),
+            (include_str!("../../../docs/from-openntpd.md"), "ntpd.conf |"),
+        ] {
+            let words = words_of(page, head);
+            assert!(words.len() > 4, "the tables were not found: {head}");
+            let unanswered =
+                |word: &&String| instead_of(word).is_none() && !NO_WORDS.contains(&word.as_str());
+            let without: Vec<_> = words.iter().filter(unanswered).collect();
+            assert!(without.is_empty(), "words of {head} without an answer: {without:?}");
+            all.push(page);
+        }
+        let is_there = |word: &&str| all.iter().any(|page| page.contains(&format!("`{word}")));
+        let left_out: Vec<_> = WORDS.iter().map(|(word, _)| *word).filter(|word| !is_there(word)).collect();
+        assert!(left_out.is_empty(), "words that the pages leave out: {left_out:?}");
+    }
+
     #[test]
     fn a_line_of_another_format_gets_the_answer_of_its_word() {
         for (line, expected) in [
@@ -151,6 +215,8 @@ mod tests {
             ("server 127.127.28.0", "reference clocks"),
             ("tinker panic 0", "governor"),
             ("NTP=a.example b.example", "[[source]]"),
+            ("PollIntervalMinSec=32s", "5 for 32 s"),
+            ("constraints from \"https://www.example.org\"", "nts"),
             ("servers pool.example.org", "pool = true"),
             ("pool pool.example.org iburst", "pool = true"),
         ] {

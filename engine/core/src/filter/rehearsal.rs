@@ -53,7 +53,7 @@ impl Rehearsal {
     /// One more measurement. The round trips without those of a burst of delay that is over, if there was one.
     pub(super) fn add(&mut self, measurement: &Measurement) -> Option<Delays> {
         self.seen.push(*measurement);
-        self.longest = calm::longest(&self.seen);
+        self.longest = calm::longest(&self.seen, self.longest.is_some());
         let (mut delays, mut of_bursts) = (Delays::new(), 0);
         for place in 0..self.seen.len() {
             if self.is_of_burst(place) {
