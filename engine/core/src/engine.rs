@@ -2,6 +2,7 @@
 
 mod absence;
 mod answers;
+mod commands;
 mod condition;
 mod deferred;
 mod disturbance;
@@ -28,9 +29,9 @@ use crate::abandoned::Abandoned;
 use crate::allowance::Allowance;
 use crate::bounds::Bounds;
 use crate::discipline::{PANIC_THRESHOLD, Residuals, Silence};
-use crate::entries::{Entries, Entry, EntryId};
+use crate::entries::{Entries, EntryId};
 use crate::exchanges::Exchanges;
-use crate::io::{Command, Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
+use crate::io::{Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
 use crate::local_clock::LocalClock;
 use crate::measurement::LinkLatency;
@@ -389,38 +390,6 @@ impl Engine {
             self.begin_entry(id, &kept, now);
             self.recall(id, &addresses, now);
         }
-    }
-
-    fn command(&mut self, now: Now, command: Command) {
-        match command {
-            Command::Burst(of) => {
-                self.hurry(now.raw);
-                for source in self.commanded(of).flat_map(|entry| &mut entry.members) {
-                    source.poll_process.stopped_until = None;
-                    source.poll_process.start_burst(now.raw);
-                }
-            }
-            Command::Offline(of) => self.commanded(of).for_each(|entry| entry.offline = true),
-            Command::Online(of) => {
-                // A script of the network manager says so whether or not it said the opposite before.
-                self.commanded(of).for_each(|entry| entry.offline = false);
-                self.hurry(now.raw);
-                let sources = self.commanded(of).flat_map(|entry| &mut entry.members);
-                sources.for_each(|source| source.poll_process.start_burst(now.raw));
-            }
-        }
-        // Whose vote is missed depends on it.
-        self.system.dirty = true;
-    }
-
-    /// The entries that a command is about.
-    fn commanded(&mut self, of: Option<EntryId>) -> impl Iterator<Item = &mut Entry> {
-        self.entries.iter_mut().filter(move |entry| of.is_none_or(|of| entry.id == of))
-    }
-
-    /// Whether the administrator wants nothing asked.
-    fn is_offline(&self) -> bool {
-        !self.entries.is_empty() && self.entries.iter().all(|entry| entry.offline)
     }
 
     fn distrust(&mut self, who: Process, why: Violation) {
