@@ -175,7 +175,7 @@ pub fn read(texts: &mut Texts) -> Result<Configuration, ConfigurationError> {
             Err(ConfigurationError::Exposed(ipc::text::escape(&file.name)))
         }
         _ => {
-            let offered = Offered::read(&texts.programs, found.configured(), found.uses_dhcp);
+            let offered = Offered::read(&texts.programs, found.configured(), found.uses_dhcp, |_| true);
             found.add_offered(offered);
             Ok(found)
         }

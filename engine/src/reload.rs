@@ -251,6 +251,10 @@ impl InForce {
         }
     }
 
+    fn is_unwanted(&self, source: &SourceSettings) -> bool {
+        self.unwanted.iter().any(|other| other.is_same_server(source))
+    }
+
     /// Puts in force what the files of programs say beside all others that are asked now. Returns what became of it, what was
     /// left out, and what is not used as configured.
     fn take_up_offered(
@@ -261,9 +265,11 @@ impl InForce {
     ) -> (Sources, Vec<String>, Vec<String>) {
         let others = sources::others(engine);
         let Offered { sources: mut offered, warnings: mut left_out, mut notes } =
-            Offered::read(&self.texts.programs, &others, self.uses_dhcp);
+            Offered::read(&self.texts.programs, &others, self.uses_dhcp, |source| {
+                sources::is_within_reach(source, exchanges) && !self.is_unwanted(source)
+            });
         offered.retain(|(source, file)| {
-            let is_unwanted = self.unwanted.iter().any(|other| other.is_same_server(source));
+            let is_unwanted = self.is_unwanted(source);
             if is_unwanted {
                 notes.push(format!("{} ({file}) is not asked: it was removed by hand", source.name));
             }
@@ -283,7 +289,7 @@ impl InForce {
     ) -> Result<Reloaded, ReloadError> {
         let found = configuration::read(&mut texts).map_err(ReloadError::Configuration)?;
         let configured = found.configured().to_vec();
-        let Configuration { settings, plan, access, policy, keys, uses_dhcp, .. } = found;
+        let Configuration { settings, plan, access, policy, keys, uses_dhcp, offered, .. } = found;
         let mut waiting = waiting::list(self, &settings, &plan, keys.as_ref());
         // A file without [server] has no rules to put in force: they would lock out the clients that are still served.
         let serves = links.expects(Process::Server) && settings.server.is_some();
@@ -313,7 +319,9 @@ impl InForce {
         }
         // What can fail comes first: from here on all of it is done.
         let exchanges = links.expects(Process::Exchange);
-        let sources = sources::take_up(engine, now, &configured, (&self.plan, &plan), exchanges);
+        let lacks = (uses_dhcp && configured.is_empty() && !exchanges).then_some("DHCP");
+        let wanted = (configured.as_slice(), offered.sources.as_slice());
+        let sources = sources::take_up(engine, now, wanted, (&self.plan, &plan), (exchanges, lacks));
         let waits = !sources.waiting.is_empty();
         (self.uses_dhcp, self.texts) = (uses_dhcp, texts);
         self.unwanted.clear();
@@ -354,7 +362,7 @@ impl InForce {
     /// # Errors
     /// What is wrong with it, for the administrator.
     pub fn add_source(
-        &self,
+        &mut self,
         now: Now,
         text: &str,
         links: &Links,
@@ -368,7 +376,13 @@ impl InForce {
             return Err("one [[source]] is expected, and nothing else".to_owned());
         }
         let exchanges = links.expects(Process::Exchange);
-        sources::add(engine, now, source, (&self.plan, &new.plan), exchanges)
+        let said = sources::add(engine, now, source, (&self.plan, &new.plan), exchanges)?;
+        // Those of DHCP have no vote beside it.
+        let (of_programs, ..) = self.take_up_offered(now, exchanges, engine);
+        Ok(match of_programs.sentence() {
+            none if none.is_empty() => said,
+            changes => format!("{said}; sources of programs: {changes}"),
+        })
     }
 
     /// Asks a source no longer, until a restart or a reload of a file that has it. Returns the line for the log.

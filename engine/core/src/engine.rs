@@ -96,6 +96,8 @@ pub struct Engine {
     changes: NetworkChanges,
     /// When the addresses of names were judged last.
     tended: RawInstant,
+    /// The administrator wants nothing asked, whatever comes.
+    offline: bool,
     distrusted: bool,
     timers: Timers,
     system: System,
@@ -223,6 +225,7 @@ impl Engine {
             blocked: Blocked::default(),
             changes: NetworkChanges::default(),
             tended: RawInstant::MIN,
+            offline: false,
             distrusted: false,
             timers: Timers::new(),
             system: System {

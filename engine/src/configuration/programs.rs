@@ -39,8 +39,14 @@ pub fn read_dhcp(root: &Section<'_>, faults: &mut Faults<'_>) -> bool {
 }
 
 impl Offered {
-    /// Reads these files beside `others`, which are asked whatever a program says. Those of DHCP only where nothing else is.
-    pub fn read(files: &[FileText], others: &[SourceSettings], uses_dhcp: bool) -> Self {
+    /// Reads these files beside `others`, which are asked whatever a program says. Those of DHCP only where nothing else is:
+    /// of programs, what `can_be_asked`.
+    pub fn read(
+        files: &[FileText],
+        others: &[SourceSettings],
+        uses_dhcp: bool,
+        can_be_asked: impl Fn(&SourceSettings) -> bool,
+    ) -> Self {
         let mut offered = Self::default();
         let (of_dhcp, of_programs): (Vec<_>, Vec<_>) =
             files.iter().partition(|file| file.base().starts_with(OF_DHCP));
@@ -57,7 +63,7 @@ impl Offered {
                 "sources of DHCP are ignored ({}); [dhcp] with use = true in the configuration has them asked",
                 names()
             ));
-        } else if !(others.is_empty() && offered.sources.is_empty()) {
+        } else if !others.is_empty() || offered.sources.iter().any(|(source, _)| can_be_asked(source)) {
             offered
                 .notes
                 .push(format!("sources of DHCP are not asked ({}), because there are others", names()));

@@ -90,12 +90,6 @@ impl Engine {
         all.filter(|(entry, _)| !self.is_excused(entry))
     }
 
-    /// Whether an entry has no vote, and nobody misses it, because the administrator has taken it offline, and not all. Who else
-    /// has a vote, it decides as before.
-    pub(super) fn is_excused(&self, entry: &Entry) -> bool {
-        entry.offline && !self.is_offline()
-    }
-
     /// How many missing votes are doubted, and excused.
     pub(super) fn absences(&self, now: Now) -> (usize, usize) {
         let electorate = self.electorate();

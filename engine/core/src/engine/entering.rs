@@ -123,17 +123,7 @@ impl Engine {
                 entry.awaited_until = Some(now.raw.after(UNHEARD_TIMEOUT));
             }
         }
-        let stood_back: Vec<EntryId> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.phase == Phase::Duplicate)
-            .map(|entry| entry.id)
-            .collect();
-        for id in stood_back {
-            if !self.is_duplicate(id) {
-                self.begin_entry(id, &[], now);
-            }
-        }
+        self.end_standing_back(now);
         // An address of the removed entry may now be used for a name.
         self.hurry_names(now.raw);
         self.system.dirty = true;
@@ -141,14 +131,18 @@ impl Engine {
     }
 
     /// Whether another entry is running for the same server, or a better one has its address.
-    fn is_duplicate(&self, id: EntryId) -> bool {
+    pub(super) fn is_duplicate(&self, id: EntryId) -> bool {
         self.entries.get(id).is_some_and(|entry| {
-            let holder = match entry.settings.place {
-                Place::Address(address) if entry.settings.nts.is_none() => self.entries.source_at(address),
-                Place::Address(_) | Place::Name(..) => None,
+            let is_held = |address| {
+                let plain = self.entries.members().filter(|(owner, _)| owner.settings.nts.is_none());
+                let mut holders = plain.filter(|(_, source)| source.address() == address);
+                holders.any(|(owner, _)| owner.id != id && owner.rank() > entry.rank())
             };
-            holder.is_some_and(|(owner, _)| owner.id != id && owner.rank() > entry.rank())
-                || self.entries.iter().any(|other| is_same_server(other, entry))
+            let stands_back = match entry.settings.place {
+                Place::Address(address) => entry.settings.nts.is_none() && is_held(address),
+                Place::Name(..) => false,
+            };
+            stands_back || self.entries.iter().any(|other| is_same_server(other, entry))
         })
     }
 

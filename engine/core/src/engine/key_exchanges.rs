@@ -25,6 +25,9 @@ impl Engine {
 
     /// Begins the key exchanges that are due, and returns when the next one is due.
     pub(super) fn exchange_keys(&mut self, now: Now) -> Option<RawInstant> {
+        if self.offline {
+            return None;
+        }
         let mut open = self.open_children();
         let has_nts = self.entries.iter().any(|entry| entry.association().is_some());
         let (floor, is_right) = (self.floor(), has_nts && self.is_synchronised(now));

@@ -23,6 +23,9 @@ pub(super) fn wanted(settings: &SourceSettings) -> usize {
 impl Engine {
     /// Asks for the look-ups that are due; says when the next one is.
     pub(super) fn look_up(&mut self, now: RawInstant) -> Option<RawInstant> {
+        if self.offline {
+            return None;
+        }
         let mut open = self.open_children();
         let mut next: Option<RawInstant> = None;
         for Entry { lookup, settings, .. } in self.entries.iter_mut().filter(|it| !it.offline) {

@@ -51,7 +51,7 @@ impl Outage {
 impl Engine {
     /// The kind of outage; none: a source is followed.
     fn kind_of_outage(&self) -> Option<Kind> {
-        if self.is_offline() || self.entries.is_empty() || self.basis.is_none() {
+        if self.offline || self.entries.is_empty() || self.basis.is_none() {
             return None;
         }
         let heard = self.entries.sources().any(|source| source.is_heard());

@@ -24,6 +24,9 @@ impl Engine {
         for id in self.exchanges.expire(now.raw, |source| entries.source(source).is_none()) {
             self.outputs.push_back(Output::Cancel(id));
         }
+        if self.offline {
+            return None;
+        }
         let need = self.need();
         let mut next: Option<RawInstant> = None;
         for Entry { settings, authentication, members, asked, .. } in

@@ -59,3 +59,28 @@ fn offline_asks_nobody_and_online_asks_at_once() {
     world.run(1.0);
     assert_eq!(world.queries.len(), before + 16);
 }
+
+#[test]
+fn what_comes_while_all_are_offline_is_not_asked_and_decides_nothing() {
+    let mut world = Setup::of(lan(3)).start();
+    let last = world.engine.entries().nth(2).map(|(id, it)| (id, it.clone())).unwrap();
+    let now = world.now();
+    world.engine.remove_entry(now, last.0).unwrap();
+    world.run(100.0);
+    world.give(Input::Command(Command::Offline(None)));
+    let (now, before) = (world.now(), world.queries.len());
+    let added = world.engine.add_entry(now, last.1).unwrap();
+    world.run(5_000.0);
+    assert_eq!(world.queries.len(), before);
+    // Who is brought back alone is asked alone.
+    world.give(Input::Command(Command::Online(Some(added))));
+    world.run(1.0);
+    let sent: std::vec::Vec<u64> =
+        world.engine.status(world.now()).sources.iter().map(|it| it.sent).collect();
+    assert_eq!((sent[2] > 0, world.queries.len() - before), (true, sent[2] as usize), "{sent:?}");
+    world.give(Input::Command(Command::Online(None)));
+    world.run(1.0);
+    let now_sent: std::vec::Vec<u64> =
+        world.engine.status(world.now()).sources.iter().map(|it| it.sent).collect();
+    assert_eq!([now_sent[0] - sent[0], now_sent[1] - sent[1]], [4, 4]);
+}

@@ -48,7 +48,13 @@ fn an_address_that_a_program_has_left_stands_back_for_a_configured_name_and_is_a
         let id = world.resolves[0].id;
         let addresses = Addresses::new([address("192.0.2.1:123")]).unwrap();
         world.run(5.0);
+        let heard = world.engine.status(world.now()).sources[0].samples;
         world.give(Input::Resolved(Resolved { id, addresses }));
+        world.run(1.0);
+        let sources = world.engine.status(world.now()).sources;
+        let named = sources.iter().find(|source| source.name == "ntp.trusted").unwrap();
+        // It comes over with its vote: otherwise those that are left would decide alone meanwhile.
+        assert!(named.samples >= heard && (name_first || heard > 2), "{name_first}: {heard}");
         world.run(5.0);
         if name_first {
             let now = world.now();
