@@ -6,7 +6,7 @@
 //!   process  what the kernel reports of each process, read from /proc
 //!   status   status, as a table or as JSON
 //!   keys     keys, and the certificate's part of reload
-//!   reload   reload
+//!   reload   reload, of all or of the programs' sources
 //!   sources  sources, source NAME, server
 //!   why      why
 //!   activity  activity
@@ -35,13 +35,14 @@ mod process;
 mod reload;
 mod replay;
 mod screen;
+mod server;
 mod sources;
 mod status;
 mod text;
 mod wait;
 mod why;
 
-use command_line::{AuditArguments, Cli, Command};
+use command_line::{AuditArguments, Cli, Command, Part};
 use daemon_paths::Wanted;
 use ipc::audit_line;
 use screen::{Form, Screen, complain, print};
@@ -103,22 +104,23 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
         Command::Why { name } => why::show(socket, name.as_deref(), form),
         Command::Activity => activity::show(socket, form),
         Command::Keys => keys::show(socket, form),
-        Command::Server => sources::server(socket, form),
+        Command::Server => server::show(socket, form),
         Command::WaitSync(wait) => wait::wait(socket, wait.timeout, wait.max_error, form),
         Command::Audit(asked) => show_audit(socket, asked, form),
         Command::Replay { file } => replay::show(file, form),
-        Command::Reload { config } => {
+        Command::Reload { what: Some(Part::Sources), .. } => reload::sources(socket, form),
+        Command::Reload { what: None, config } => {
             let config = named(config.as_ref(), Wanted::Configuration, socket)?;
-            reload::reload(socket, &config, form)
+            reload::all(socket, &config, form)
         }
         Command::Add { name, keys } => add(socket, name, keys, form),
         Command::Remove { name } => {
             let reply = control_socket::remove(socket, name)?;
             Ok(done(&reply, &format!("removed {name}"), form))
         }
-        Command::Burst => change(socket, "burst", form),
-        Command::Online => change(socket, "online", form),
-        Command::Offline => change(socket, "offline", form),
+        Command::Burst(whom) => change(socket, "burst", &whom.names, form),
+        Command::Online(whom) => change(socket, "online", &whom.names, form),
+        Command::Offline(whom) => change(socket, "offline", &whom.names, form),
     }
 }
 
@@ -136,8 +138,12 @@ fn named(file: Option<&PathBuf>, wanted: Wanted, socket: &Path) -> Result<PathBu
     file.map_or_else(|| wanted.of(socket), |file| Ok(file.clone()))
 }
 
-fn change(socket: &Path, verb: &str, form: Form) -> Result<String, Failure> {
-    let reply = control_socket::ask(socket, verb)?;
+fn change(socket: &Path, verb: &str, names: &[String], form: Form) -> Result<String, Failure> {
+    let mut reply = None;
+    for name in names {
+        reply = Some(control_socket::change(socket, verb, name)?);
+    }
+    let reply = reply.map_or_else(|| control_socket::ask(socket, verb), Ok)?;
     Ok(done(&reply, &format!("{verb}: done"), form))
 }
 

@@ -1,11 +1,14 @@
-//! `chimerctl reload`: the configuration file is read here, with the rights of whoever asks, and its text given to the engine.
+//! `chimerctl reload`: reads what a start would read, by the same rules, and has the daemon put it in force.
 
 use crate::screen::Form;
 use crate::{Failure, done, exit, file, keys};
+use control_socket::{AskError, FileText};
+use drop_ins::{Found, Limits, Refused};
 use ipc::permissions::{Changeable, Permissions};
 use report::read::ReloadedReply;
-use std::fs::Metadata;
-use std::io::Read;
+use serde_json::Value;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -21,48 +24,76 @@ pub fn own_uid() -> u32 {
 /// controls the time.
 fn judge(facts: &Metadata, config: &Path) -> Result<bool, Failure> {
     let permissions = Permissions { owner: facts.uid(), mode: facts.mode() };
-    let ours = own_uid();
     let path = config.display().to_string();
     let why = if !facts.is_file() {
         format!("{path}: is no regular file and was not read; name the file itself")
-    } else if permissions.is_changeable(ours) {
+    } else if permissions.is_changeable(own_uid()) {
         Changeable(&path, permissions).to_string()
     } else {
         return Ok(permissions.is_private());
     };
-    Err(Failure { text: format!("{why}; what is in force stays in force"), code: exit::NO })
+    Err(unchanged(why))
 }
 
-/// Puts the file in force, and reports what that did.
-pub fn reload(socket: &Path, config: &Path, form: Form) -> Result<String, Failure> {
+fn unchanged(why: impl std::fmt::Display) -> Failure {
+    Failure { text: format!("{why}; what is in force stays in force"), code: exit::NO }
+}
+
+fn failed(text: String) -> Failure {
+    Failure { text, code: exit::NO }
+}
+
+/// Reads configuration, drop-ins and the programs' files.
+pub fn all(socket: &Path, config: &Path, form: Form) -> Result<String, Failure> {
     let name = config.display().to_string();
-    let unreadable = |error: std::io::Error| Failure { text: format!("{name}: {error}"), code: exit::NO };
-    let mut octets = Vec::new();
+    let unreadable = |error: io::Error| failed(format!("{name}: {error}"));
     let file = file::open(config).map_err(unreadable)?;
-    let facts = file.metadata().map_err(unreadable)?;
-    let is_private = judge(&facts, config)?;
-    file.take(MAX_FILE).read_to_end(&mut octets).map_err(unreadable)?;
-    if octets.len() as u64 == MAX_FILE {
-        return Err(Failure {
-            text: format!("{name}: longer than a configuration may be; is it the right file?"),
-            code: exit::NO,
-        });
-    }
-    let text = String::from_utf8(octets).map_err(|error| unreadable(std::io::Error::other(error)))?;
-    let mut answer = control_socket::reload(socket, &text, is_private).map_err(|error| match error {
-        control_socket::AskError::Refused(_) => {
-            Failure { text: format!("read {name}: {error}"), code: error.exit_code() }
+    let is_private = judge(&file.metadata().map_err(unreadable)?, config)?;
+    let text = read_text(file, MAX_FILE).map_err(unreadable)?;
+    let main = FileText { name: name.clone(), is_private, text };
+    let drop_ins = match drop_ins::beside(config) {
+        None => Vec::new(),
+        Some(folder) => {
+            let found = drop_ins::open(&folder, Limits::DROP_INS).map_err(unchanged)?;
+            let texts = found.into_iter().map(|found| {
+                let found = found.map_err(unchanged)?;
+                let path = folder.join(&found.name).display().to_string();
+                read(found, path.clone(), Limits::DROP_INS)
+                    .map_err(|error| unchanged(format_args!("{path}: {error}")))
+            });
+            texts.collect::<Result<_, Failure>>()?
         }
-        _ => error.into(),
-    })?;
+    };
+    // A folder that cannot be trusted takes nothing away.
+    let (programs, mut left_out) = match of_programs(socket) {
+        Ok((programs, left_out)) => (Some(programs), left_out),
+        Err(refused) => (None, vec![format!("{refused}; what programs had left before stays")]),
+    };
+    let (drop_in_count, program_count) = (drop_ins.len(), programs.as_ref().map_or(0, Vec::len));
+    let mut answer =
+        control_socket::reload(socket, Some((&main, &drop_ins)), programs.as_deref()).map_err(|error| {
+            match error {
+                AskError::Refused(_) => {
+                    Failure { text: format!("read {name}: {error}"), code: error.exit_code() }
+                }
+                _ => error.into(),
+            }
+        })?;
     let reply: ReloadedReply = control_socket::read(&answer)?;
     let certificate = match reply.reads_certificate {
         Some(true) => Some(keys::await_certificate(socket, &reply)?),
         _ => None,
     };
-    let report = report_of(&name, &reply, certificate.as_ref().map(|(text, _)| text.as_str()));
+    left_out.extend(reply.left_out.clone().unwrap_or_default());
+    let counts =
+        [(drop_in_count, "drop-in", "drop-ins"), (program_count, "file of a program", "files of programs")];
+    let counts = counts.into_iter().filter(|(count, ..)| *count > 0);
+    let counts =
+        counts.map(|(count, one, more)| format!(", {count} {}", if count == 1 { one } else { more }));
+    let what = format!("{name}{}", counts.collect::<String>());
+    let report = report_of(&what, &reply, certificate.as_ref().map(|(text, _)| text.as_str()), &left_out);
     if certificate.as_ref().is_some_and(|(_, is_done)| !is_done) {
-        return Err(Failure { text: report, code: exit::NO });
+        return Err(failed(report));
     }
     if let Some(object) = answer.as_object_mut() {
         object.insert("file".to_owned(), name.into());
@@ -70,11 +101,67 @@ pub fn reload(socket: &Path, config: &Path, form: Form) -> Result<String, Failur
             object.insert("certificate".to_owned(), text.into());
         }
     }
-    Ok(done(&answer, &report, form))
+    Ok(said(answer, &report, &left_out, form))
 }
 
-/// What a reload of this file did, in one line.
-fn report_of(name: &str, reply: &ReloadedReply, certificate: Option<&str>) -> String {
+/// Reads the programs' files alone.
+pub fn sources(socket: &Path, form: Form) -> Result<String, Failure> {
+    let (programs, mut left_out) = of_programs(socket).map_err(unchanged)?;
+    let answer = control_socket::reload(socket, None, Some(&programs))?;
+    let reply: ReloadedReply = control_socket::read(&answer)?;
+    left_out.extend(reply.left_out.clone().unwrap_or_default());
+    let what = match programs.len() {
+        1 => "1 file of a program".to_owned(),
+        count => format!("{count} files of programs"),
+    };
+    let report = report_of(&what, &reply, None, &left_out);
+    Ok(said(answer, &report, &left_out, form))
+}
+
+fn said(mut answer: Value, report: &str, left_out: &[String], form: Form) -> String {
+    if let Some(object) = answer.as_object_mut() {
+        object.insert("left_out".to_owned(), left_out.to_vec().into());
+        object.entry("file").or_insert(Value::Null);
+    }
+    done(&answer, report, form)
+}
+
+/// What programs have left in the run directory, and a line for each file that is not read.
+fn of_programs(socket: &Path) -> Result<(Vec<FileText>, Vec<String>), Refused> {
+    let folder = socket.parent().unwrap_or(Path::new(".")).join(drop_ins::PROGRAMS);
+    let (mut texts, mut left_out) = (Vec::new(), Vec::new());
+    let mut leave_out = |why: String| left_out.push(format!("{why}; it is left out"));
+    for found in drop_ins::open(&folder, Limits::PROGRAMS)? {
+        let read = found.map_err(|refused: Refused| refused.to_string()).and_then(|found| {
+            let path = folder.join(&found.name).display().to_string();
+            read(found, path.clone(), Limits::PROGRAMS).map_err(|error| format!("{path}: {error}"))
+        });
+        match read {
+            Ok(text) => texts.push(text),
+            Err(why) => leave_out(why),
+        }
+    }
+    Ok((texts, left_out))
+}
+
+fn read(found: Found, name: String, limits: Limits) -> io::Result<FileText> {
+    let Found { file, is_private, .. } = found;
+    // One more, so that a file which has grown since is not cut.
+    read_text(file, limits.each + 1).map(|text| FileText { name, is_private, text })
+}
+
+/// The text of a file with fewer octets than this.
+fn read_text(file: File, most: u64) -> io::Result<String> {
+    let mut octets = Vec::new();
+    file.take(most).read_to_end(&mut octets)?;
+    if octets.len() as u64 == most {
+        return Err(io::Error::other("longer than a configuration may be; is it the right file?"));
+    }
+    String::from_utf8(octets).map_err(io::Error::other)
+}
+
+/// What a reload of this did, in one line.
+fn report_of(name: &str, reply: &ReloadedReply, certificate: Option<&str>, left_out: &[String]) -> String {
     let list = |names: &Option<Vec<String>>| names.as_deref().unwrap_or_default().join(", ");
     let parts = [
         ("sources added: ", list(&reply.added_sources)),
@@ -97,5 +184,9 @@ fn report_of(name: &str, reply: &ReloadedReply, certificate: Option<&str>) -> St
         waiting => format!("; not in force before a restart: {}", waiting.join("; ")),
     };
     let certificate = certificate.map_or(String::new(), |text| format!("; certificate: {text}"));
-    format!("reload: read {name}: {done}{rest}{certificate}")
+    let left_out = match left_out {
+        [] => String::new(),
+        lines => format!("; of programs: {}", lines.join("; ")),
+    };
+    format!("reload: read {name}: {done}{rest}{certificate}{left_out}")
 }

@@ -1,10 +1,10 @@
 //! `chimerctl sources`, `source NAME` and `server`.
 
 use crate::screen::{Form, Screen};
-use crate::text::{UNKNOWN, counts, json, known, length, plain, ppm, seconds, table};
+use crate::text::{UNKNOWN, json, known, length, plain, ppm, seconds, table};
 use crate::{Failure, exit, keys};
 use control_socket::{AskError, ask, read};
-use report::read::{MeasurementReport, ServerReply, SourceReport, SourcesReply};
+use report::read::{MeasurementReport, SourceReport, SourcesReply};
 use report::{RejectReason, SourceState};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -28,7 +28,17 @@ fn list_page(reply: &SourcesReply, is_verbose: bool, screen: Screen) -> String {
         true => [head.split_last().map_or(&head[..], |(_, rest)| rest), &more[..]].concat(),
         false => head.to_vec(),
     };
-    table(screen, &head, &rows) + &one_operator(reply.sources.as_deref().unwrap_or_default(), screen)
+    let sources = reply.sources.as_deref().unwrap_or_default();
+    table(screen, &head, &rows) + &one_operator(sources, screen) + &offered(sources, screen)
+}
+
+/// A line for each source that a program has left.
+fn offered(sources: &[SourceReport], screen: Screen) -> String {
+    let shown = sources.iter().filter_map(|source| {
+        let file = source.offered_by.as_ref()?;
+        Some(("from a program:", format!("{} (sources.d/{file})", plain(source.name.as_ref()))))
+    });
+    crate::text::list(screen, &shown.collect::<Vec<_>>())
 }
 
 /// A line for each source whose certificate shows the operator of others.
@@ -105,39 +115,6 @@ pub fn nobody(sources: &[SourceReport], name: &str) -> Failure {
     let names: Vec<String> = sources.iter().map(|source| plain(source.name.as_ref())).collect();
     let text = format!("no source is called {name}; there are: {}", names.join(", "));
     Failure { text, code: exit::NO }
-}
-
-/// Requests the counters of the server.
-pub fn server(socket: &Path, form: Form) -> Result<String, Failure> {
-    let answer = ask(socket, "server")?;
-    Ok(match form {
-        Form::Json => json(&answer),
-        Form::Text(screen) => server_page(&read(&answer)?, screen),
-    })
-}
-
-fn server_page(reply: &ServerReply, screen: Screen) -> String {
-    let meanings = [
-        ("received", "datagrams read"),
-        ("answered", "replies sent"),
-        ("limited", "silent: too many requests from there"),
-        ("denied", "silent: denied by the access rules"),
-        ("malformed", "silent: not a request"),
-        ("control", "silent: mode 6 or 7"),
-        ("unsynchronised", "silent: the clock is not synchronised"),
-        ("failed", "replies that the kernel refused to send"),
-        ("spared", "of the answered: too many, answered all the same"),
-        ("interleaved", "of the answered: interleaved"),
-        ("kissed", "asked to poll less often (RATE)"),
-        ("protected", "of the answered: protected by NTS"),
-        ("nak", "told that their cookies cannot be opened (NTS NAK)"),
-    ];
-    let off = "the server is off: there is no [server] in the configuration, so no client is answered";
-    match &reply.server {
-        None if reply.configured == Some(true) => "the server runs; it has counted nothing yet\n".to_owned(),
-        None => crate::text::said(off, Form::Text(screen)),
-        Some(server) => counts(screen, "COUNT", server, &meanings),
-    }
 }
 
 /// Whether this is its name, or its address with or without the port.
@@ -255,6 +232,9 @@ fn detail(source: &SourceReport, screen: Screen) -> String {
         ("valid replies", plain(source.valid.as_ref())),
         ("last valid", seconds(source.last_valid_s, false)),
     ];
+    if let Some(file) = &source.offered_by {
+        rows.push(("offered by", format!("sources.d/{file}")));
+    }
     rows.extend(keys::detail(source));
     if let Some(rejected) = &source.rejected {
         let reasons = rejected.iter().map(|(reason, count)| format!("{reason} {count}"));
@@ -447,6 +427,9 @@ mod tests {
             unheard.contains("authenticated  no\n") && unheard.contains("offset         -\n"),
             "{unheard}"
         );
+        assert!(unheard.contains("offered by     sources.d/dhcp-eth0.toml\n"), "{unheard}");
+        let page = list_page(&read(&answer).unwrap(), false, Screen::WIDE);
+        assert!(page.ends_with("from a program:  b.example (sources.d/dhcp-eth0.toml)\n"), "{page}");
 
         let kept: Value =
             serde_json::from_str(include_str!("../../ipc/report/tests/measurements.json")).unwrap();
@@ -459,30 +442,5 @@ mod tests {
         assert!(page.ends_with(expected), "{page}");
         let Ok(page) = find(&answer, &kept, "b.example", TEXT) else { panic!("it is there") };
         assert!(!page.contains("AGO"), "{page}");
-
-        let answer: Value = serde_json::from_str(include_str!("../../ipc/report/tests/server.json")).unwrap();
-        let page = server_page(&read(&answer).unwrap(), Screen::WIDE);
-        let counted: u64 = page
-            .lines()
-            .skip(1)
-            .map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap())
-            .sum();
-        assert_eq!((page.lines().count(), counted), (14, (1..=13).sum()), "{page}");
-    }
-
-    #[test]
-    fn a_server_without_counts_is_said_so() {
-        let page = |configured: bool| {
-            server_page(
-                &ServerReply { configured: Some(configured), server: None, format: None },
-                Screen::WIDE,
-            )
-        };
-        assert!(page(false).contains("the server is off"));
-        assert!(page(true).contains("it has counted nothing yet"));
-        let page = server_page(&read(&json!({ "server": { "answered": 7 } })).unwrap(), Screen::WIDE);
-        let line = |name: &str| page.lines().find(|line| line.starts_with(name)).unwrap();
-        assert_eq!(line("answered").split_whitespace().nth(1), Some("7"));
-        assert_eq!(line("nak").split_whitespace().nth(1), Some("-"), "an older daemon counts no such thing");
     }
 }

@@ -16,7 +16,7 @@ use ipc::served_at::{ServedAt, Service};
 use ipc::units::WallTime;
 use report::{
     Counts, Done, FORMAT, MeasurementsReply, ProcessReply, RefusedReply, ReloadedReply, Report, ServerReply,
-    SourceMeasurements, SourcesReply, StatusReply, UnservedReply,
+    SourceMeasurements, SourceReport, SourcesReply, StatusReply, UnservedReply,
 };
 use serde::Serialize;
 
@@ -63,9 +63,13 @@ fn unserved_reply((service, entry): &(Service, ServedAt)) -> Option<UnservedRepl
     Some(UnservedReply { listen: entry.to_string(), reason })
 }
 
-/// Reply to `sources`.
-pub fn sources(report: Report) -> String {
-    write(&SourcesReply { sources: report.sources, format: FORMAT })
+/// Reply to `sources`; `offered_by`: the file of the program that a source comes from.
+pub fn sources<'f>(report: Report, offered_by: impl Fn(&str) -> Option<&'f str>) -> String {
+    let sources = report.sources.into_iter().map(|source| {
+        let offered_by = offered_by(&source.name).map(str::to_owned);
+        SourceReport { offered_by, ..source }
+    });
+    write(&SourcesReply { sources: sources.collect(), format: FORMAT })
 }
 
 /// Reply to `measurements`.
@@ -86,7 +90,7 @@ pub fn done() -> String {
 
 /// Reply to a reload. `readings`: how often the certificate was read before.
 pub fn reloaded(reloaded: &Reloaded, readings: u32) -> String {
-    let Reloaded { rules, changed, sources, clock, reads, other_files, waiting } = reloaded;
+    let Reloaded { rules, changed, sources, clock, reads, other_files, waiting, .. } = reloaded;
     let file = |path: FilePath| path.as_str().to_owned();
     write(&ReloadedReply {
         added_sources: sources.added.clone(),
@@ -97,6 +101,7 @@ pub fn reloaded(reloaded: &Reloaded, readings: u32) -> String {
         done: true,
         format: FORMAT,
         key_file: reads.map(|(_, key)| file(key)),
+        left_out: reloaded.first_left_out(),
         needs_restart: !waiting.is_empty(),
         other_files: *other_files,
         readings,

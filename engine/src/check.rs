@@ -1,13 +1,19 @@
 //! The report of `truechimerd --check` on a valid configuration.
 
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Texts};
 use ipc::text::escape;
 use std::fmt::Write as _;
 
 /// A line that confirms the configuration, and one for each setting that depends on other files or hosts.
-pub fn describe(configuration: &Configuration) -> String {
+pub fn describe(configuration: &Configuration, texts: &Texts) -> String {
     let Configuration { settings, plan, keys, .. } = configuration;
     let mut text = "configuration is in order\n".to_owned();
+    for (what, files) in [("drop-ins", &texts.drop_ins), ("files of programs", &texts.programs)] {
+        if !files.is_empty() {
+            let names: Vec<String> = files.iter().map(|file| escape(&file.name)).collect();
+            let _ = writeln!(text, "{what}: {}", names.join(", "));
+        }
+    }
     let authenticated = settings.sources.iter().filter(|source| source.nts.is_some()).count();
     if authenticated > 0 {
         let files: Vec<String> = plan.root_files().map(|(_, file)| escape(file.as_str())).collect();

@@ -1,5 +1,5 @@
-//! The configuration file: TOML from a descriptor, checked key by key, turned into settings, a launch plan
-//! and access rules.
+//! The configuration: TOML from descriptors, checked key by key, turned into settings, a launch plan and access rules. It is
+//! one file with its drop-ins (`merge`), and what programs have left (`programs`).
 //!
 //! Each fault is reported with file, line, key, what was expected and what to write instead, all at once, so that one
 //! round of editing is enough. The daemon does not start with a faulty file.
@@ -10,21 +10,28 @@ mod document;
 mod foreign;
 mod key_service;
 mod keys;
+mod merge;
 mod nts;
+mod open;
 mod place;
+mod programs;
 mod server;
 mod smearing;
 mod source;
+mod texts;
 mod unquoted;
 mod words;
 
 pub use document::Fault;
 pub use key_service::{Fleet, KeySettings};
+pub use open::OpenFiles;
+pub use programs::Offered;
+pub use texts::{FileText, Texts};
 
 use crate::configuration::document::{Faults, Section};
 use crate::configuration::nts::RootSets;
 pub use crate::configuration::nts::SYSTEM;
-use engine_core::settings::{Place, Settings};
+use engine_core::settings::{Place, Settings, SourceSettings};
 use ipc::list::Bounded;
 use ipc::message::launch::LaunchPlan;
 use ipc::message::privileged::Profile;
@@ -39,6 +46,9 @@ use zeroize::Zeroizing;
 
 /// The longest file that is read, in octets.
 pub const MAX_FILE: usize = 256 * 1024;
+
+/// Octets that are read at first.
+const SHORT_FILE: usize = 8 * 1024;
 
 /// Most sources, members of pools counted.
 pub const MAX_SOURCES: usize = 32;
@@ -64,6 +74,24 @@ pub struct Configuration {
     pub keys: Option<KeySettings>,
     /// What is lawful but probably not meant, each a sentence with file and line.
     pub warnings: Vec<String>,
+    /// What programs have left; their sources are the last ones of `settings`.
+    pub offered: Offered,
+    /// Whether sources of DHCP are wanted.
+    pub uses_dhcp: bool,
+}
+
+impl Configuration {
+    /// The sources of the administrator's files.
+    pub fn configured(&self) -> &[SourceSettings] {
+        let count = self.settings.sources.len().saturating_sub(self.offered.sources.len());
+        self.settings.sources.get(..count).unwrap_or_default()
+    }
+
+    fn add_offered(&mut self, offered: Offered) {
+        self.settings.sources.extend(offered.sources.iter().map(|(source, _)| source.clone()));
+        self.plan.exchange |= offered.sources.iter().any(|(source, _)| needs_exchange(source));
+        self.offered = offered;
+    }
 }
 
 /// Why there is no configuration; `Display` has one line for each fault.
@@ -111,7 +139,7 @@ impl fmt::Display for ConfigurationError {
             Self::Faults(name, faults) => {
                 for (place, fault) in faults.iter().take(MAX_FAULTS).enumerate() {
                     let separator = if place == 0 { "" } else { "\n" };
-                    write!(f, "{separator}{name}:{}: {}", fault.line, fault.text)?;
+                    write!(f, "{separator}{}:{}: {}", fault.name, fault.line, fault.text)?;
                 }
                 match faults.len().saturating_sub(MAX_FAULTS) {
                     0 => Ok(()),
@@ -124,29 +152,33 @@ impl fmt::Display for ConfigurationError {
 
 impl std::error::Error for ConfigurationError {}
 
-/// Reads and checks the whole file; `name` is only used in messages, `is_private` says that only its owner may read or
-/// change it.
-///
-/// # Errors
-/// Anything that is not a configuration in order.
-pub fn load(file: &File, name: &str, is_private: bool) -> Result<Configuration, ConfigurationError> {
-    read_whole(&read_text(file, name)?, name, is_private)
-}
-
-/// Checks the text of a file as at a start; the words mean what they do in [`load`].
+/// Checks the text of a file as at a start; `name` is only used in messages, `is_private` says that only its owner may read
+/// or change it.
 ///
 /// # Errors
 /// The text is longer than a file may be, or not a configuration in order, or a secret in it is open to others.
 pub fn read_whole(text: &str, name: &str, is_private: bool) -> Result<Configuration, ConfigurationError> {
-    if text.len() > MAX_FILE {
-        return Err(ConfigurationError::TooLong(ipc::text::escape(name)));
-    }
-    let found = parse(text, name)?;
-    match &found.keys {
-        Some(keys) if keys.fleet.is_some() && !is_private => {
-            Err(ConfigurationError::Exposed(ipc::text::escape(name)))
+    read(&mut Texts::only(FileText { is_private, ..FileText::private(name, text) }))
+}
+
+/// Checks the texts of all files as at a start.
+///
+/// # Errors
+/// What the administrator has written is longer than it may be, or not a configuration in order, or a secret in it is open to
+/// others. Of the programs' files a faulty one is left out.
+pub fn read(texts: &mut Texts) -> Result<Configuration, ConfigurationError> {
+    texts.bound()?;
+    let (mut found, secrets) = parse_all(texts)?;
+    let exposed = texts.administrators().zip(0..).find(|(file, at)| secrets.contains(at) && !file.is_private);
+    match exposed {
+        Some((file, _)) if found.keys.as_ref().is_some_and(|keys| keys.fleet.is_some()) => {
+            Err(ConfigurationError::Exposed(ipc::text::escape(&file.name)))
         }
-        _ => Ok(found),
+        _ => {
+            let offered = Offered::read(&texts.programs, found.configured(), found.uses_dhcp, |_| true);
+            found.add_offered(offered);
+            Ok(found)
+        }
     }
 }
 
@@ -156,18 +188,12 @@ pub fn read_whole(text: &str, name: &str, is_private: bool) -> Result<Configurat
 /// It cannot be read, is too long, or is not text.
 pub fn read_text(file: &File, name: &str) -> Result<Zeroizing<String>, ConfigurationError> {
     let name = || ipc::text::escape(name);
-    let mut octets = Zeroizing::new(vec![0; MAX_FILE + 1]);
-    let mut length = 0;
-    while let Some(room) = octets.get_mut(length..).filter(|room| !room.is_empty()) {
-        match file.read_at(room, length as u64) {
-            Ok(0) => break,
-            Ok(count) => length = length.saturating_add(count),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
-                return Err(ConfigurationError::Unreadable(name(), errno));
-            }
-        }
+    // Most files are short, and what was read is wiped to the end of its room.
+    let mut octets = Zeroizing::new(vec![0; SHORT_FILE]);
+    let mut length = read_from_start(file, &mut octets).map_err(|errno| unreadable(name(), errno))?;
+    if length == SHORT_FILE {
+        octets = Zeroizing::new(vec![0; MAX_FILE + 1]);
+        length = read_from_start(file, &mut octets).map_err(|errno| unreadable(name(), errno))?;
     }
     if length > MAX_FILE {
         return Err(ConfigurationError::TooLong(name()));
@@ -175,9 +201,27 @@ pub fn read_text(file: &File, name: &str) -> Result<Zeroizing<String>, Configura
     let text = std::str::from_utf8(octets.get(..length).unwrap_or_default()).map_err(|error| {
         let before = octets.iter().take(error.valid_up_to()).filter(|octet| **octet == b'\n').count();
         let text = "not text in UTF-8; save the file as UTF-8, or write comments in plain letters".to_owned();
-        ConfigurationError::Faults(name(), vec![Fault { line: before + 1, text }])
+        ConfigurationError::Faults(name(), vec![Fault { name: name(), line: before + 1, text }])
     })?;
     Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn unreadable(name: String, errno: Errno) -> ConfigurationError {
+    ConfigurationError::Unreadable(name, errno)
+}
+
+/// Fills the room with octets of the file, as far as there are any; how many.
+fn read_from_start(file: &File, room: &mut [u8]) -> Result<usize, Errno> {
+    let mut length = 0;
+    while let Some(rest) = room.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, length as u64) {
+            Ok(0) => break,
+            Ok(count) => length = length.saturating_add(count),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(0))),
+        }
+    }
+    Ok(length)
 }
 
 /// Whether only its owner may read or change a file, by the rules of truechimerd at a start; `starter` is the user who
@@ -196,44 +240,53 @@ pub fn judge(file: &File, name: &str, starter: u32) -> Result<bool, Configuratio
     Ok(permissions.is_private())
 }
 
-/// Checks the text of a file.
+/// Checks the text of one file.
 ///
 /// # Errors
 /// [`ConfigurationError::Faults`].
+#[cfg(test)]
 pub fn parse(text: &str, name: &str) -> Result<Configuration, ConfigurationError> {
-    let name = ipc::text::escape(name);
-    let mut faults = Faults::new(text);
-    let found = document::parse(text, &mut faults).and_then(|root| read_root(&root, &mut faults));
-    let (mut list, warnings) = faults.into_lists();
+    parse_all(&Texts::only(FileText::private(name, text))).map(|(found, _)| found)
+}
+
+/// What the administrator's files say, and the numbers of those with a secret in them.
+fn parse_all(texts: &Texts) -> Result<(Configuration, Vec<usize>), ConfigurationError> {
+    let mut faults = Faults::new(texts.administrators().map(|file| (file.name.as_str(), file.text.as_str())));
+    let merged = merge::merge(1 + texts.drop_ins.len(), &mut faults);
+    let found =
+        merged.and_then(|merged| Some((read_root(&merged.root, &mut faults)?, merged.secrets.clone())));
+    let (list, warnings) = faults.into_lists();
     match found {
-        Some(found) if list.is_empty() => Ok(Configuration {
-            warnings: warnings.iter().map(|fault| format!("{name}:{}: {}", fault.line, fault.text)).collect(),
-            ..found
-        }),
-        _ => {
-            list.sort_by_key(|fault| fault.line);
-            Err(ConfigurationError::Faults(name, list))
+        Some((found, secrets)) if list.is_empty() => {
+            let warnings = warnings
+                .iter()
+                .map(|fault| format!("{}:{}: {}", fault.name, fault.line, fault.text))
+                .collect();
+            Ok((Configuration { warnings, ..found }, secrets))
         }
+        _ => Err(ConfigurationError::Faults(ipc::text::escape(&texts.main.name), list)),
     }
 }
 
-fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_>) -> Option<Configuration> {
+fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Configuration> {
     let root = Section::root(root);
-    root.refuse_unknown(&["source", "clock", "nts", "governor", "server"], faults);
+    root.refuse_unknown(&["source", "clock", "nts", "governor", "server", "dhcp"], faults);
     let mut roots = RootSets::default();
     let sources = source::read(&root, &mut roots, faults);
     let system_roots = nts::read(&root, faults);
     let profile = clock::read_governor(&root, faults);
-    let clock = clock::read_clock(&root, profile, &sources, faults);
+    let uses_dhcp = programs::read_dhcp(&root, faults);
+    let clock = clock::read_clock(&root, profile, (&sources, uses_dhcp), faults);
     let server = server::read(&root, faults);
 
-    if !root.has("source") && !root.has("server") {
+    if !root.has("source") && !root.has("server") && !uses_dhcp {
         faults.add(
             0,
             "nothing to do: add a [[source]] with address = \"ntp.example.org\" to set the clock by, \
              or a [server] with listen and allow to serve time",
         );
     } else if sources.is_empty()
+        && !uses_dhcp
         && let Some(server) = &server
         && server.settings.local_stratum.is_none()
         && faults.is_empty()
@@ -262,9 +315,8 @@ fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_
         leap_seconds: clock.leap_seconds,
         run_step: if clock.settings.run_step_threshold.is_some() { RUN_STEP } else { Span::ZERO },
         forward_step: clock.forward_step.unwrap_or(Span::ZERO),
-        exchange: sources
-            .iter()
-            .any(|source| source.nts.is_some() || matches!(source.place, Place::Name(..))),
+        // A lease may name a server, or an address of its link.
+        exchange: uses_dhcp || sources.iter().any(needs_exchange),
         // A file that no source needs is not shown to any process.
         system_roots: system_roots
             .filter(|_| sources.iter().filter_map(|source| source.nts).any(|nts| nts.roots == SYSTEM)),
@@ -282,7 +334,13 @@ fn read_root(root: &toml::Spanned<toml::de::DeTable<'_>>, faults: &mut Faults<'_
         leap_seconds: clock.leap_seconds,
         server: server.map(|server| server.settings),
     };
-    Some(Configuration { settings, plan, access, policy, keys, warnings: Vec::new() })
+    let (warnings, offered) = (Vec::new(), Offered::default());
+    Some(Configuration { settings, plan, access, policy, keys, warnings, offered, uses_dhcp })
+}
+
+/// Whether its name is looked up, or its keys exchanged.
+fn needs_exchange(source: &SourceSettings) -> bool {
+    source.nts.is_some() || matches!(source.place, Place::Name(..))
 }
 
 /// The name of a profile in the file.

@@ -6,7 +6,7 @@
 mod connection;
 mod request;
 
-pub use request::Verb;
+pub use request::{Change, Reload, Verb};
 
 use crate::control::connection::{Connection, Progress};
 use ipc::units::{RawInstant, Span};

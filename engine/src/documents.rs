@@ -8,8 +8,8 @@ use engine_core::status::{
 use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::Leap;
 use report::{
-    ClockName, EndName, FORMAT, LeapName, MeasurementReport, NtsReport, Replay, Report, SourceReport,
-    SystemReport, Verdict,
+    ClockName, EndName, FORMAT, LeapName, MeasurementReport, NtsReport, Replay, Report, SourceActivity,
+    SourceReport, SystemReport, Verdict,
 };
 use sentence::{Sentence, change};
 use std::net::SocketAddr;
@@ -96,13 +96,18 @@ fn source(status: SourceStatus) -> SourceReport {
         valid: status.valid,
         last_valid_s: status.last_valid_s,
         rejected: status.rejected,
-        change: change(&status.reason).into_owned(),
+        change: match status.activity {
+            SourceActivity::Offline => "it is asked again after chimerctl online".to_owned(),
+            _ => change(&status.reason).into_owned(),
+        },
         activity: status.activity,
         samples: status.samples,
         span_s: status.span_s,
         deviation_s: status.deviation_s,
         frequency_ppm: status.frequency_ppm.map(|(frequency, _)| frequency),
         frequency_error_ppm: status.frequency_ppm.map(|(_, error)| error),
+        // The engine does not know of files.
+        offered_by: None,
     }
 }
 

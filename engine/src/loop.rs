@@ -10,7 +10,7 @@ use crate::keeping::Keeping;
 use crate::launch::{flags, learn, ready, time_spec};
 use crate::links::{BURST, Breach, Fact, Links, Taken};
 use crate::log::{Log, Severity};
-use crate::reload::{InForce, Opened, ReloadError};
+use crate::reload::{Again, InForce, Opened, ReloadError};
 use crate::state::StateFile;
 use engine_core::io::{Input, Now, Output};
 use engine_core::recording::Recorder;
@@ -35,6 +35,9 @@ const TIDY: Span = Span::from_secs(60);
 /// Added after a reload that found no change: an editor may have replaced the file.
 const REPLACED: &str =
     "; if another file has taken the place of the one that was opened at the start, use chimerctl reload";
+
+/// Added after each reload by a signal.
+const OTHERS: &str = "; drop-ins and files of programs are read by chimerctl reload";
 
 /// Where nobody starts the daemon again when it ends.
 const WRITABLE: &str = "the state directory can be written again: restart truechimer, which takes back what is in the run directory";
@@ -163,20 +166,18 @@ impl Running {
         Ok(())
     }
 
-    /// Reads the configuration again, as `chimerctl reload` has it read, from the file that was opened at the start.
+    /// Reads the configuration again from the file that was opened at the start. This process opens nothing by name: drop-ins and
+    /// the files of programs stay as `chimerctl reload` has had them read.
     fn reload(&mut self, now: Now) -> Result<(), Ending> {
-        let name = &self.configuration.name;
         let reloaded = match self.configuration.read() {
-            Ok((text, is_private)) => {
-                let parts = (&mut self.links, &mut self.engine);
-                self.in_force.reload(now, (text.as_str(), name), is_private, parts)
-            }
+            Ok(main) => self.in_force.reload(now, Again::Main(main), (&mut self.links, &mut self.engine)),
             Err(error) => Err(ReloadError::Configuration(error)),
         };
         match reloaded {
             Ok(reloaded) => {
                 let hint = if reloaded.is_news() || !reloaded.waiting.is_empty() { "" } else { REPLACED };
-                self.log.write_change(now.raw, Severity::NOTICE, &format!("{}{hint}", reloaded.sentence()));
+                let text = format!("{}{hint}{OTHERS}", reloaded.sentence().unwrap_or_default());
+                self.log.write_change(now.raw, Severity::NOTICE, &text);
             }
             Err(ReloadError::Configuration(error)) => {
                 let text = format!("the configuration is not in order and stays as it was: {error}");
@@ -274,32 +275,36 @@ impl Running {
                 let known = surroundings.key_exchange.as_ref();
                 answers::keys(report(engine.status(now)), keeping.cookies(), known, now.wall)
             }
-            Verb::Sources => answers::sources(report(engine.status(now))),
+            Verb::Sources => answers::sources(report(engine.status(now)), |name| in_force.offered_by(name)),
             Verb::Measurements => {
                 let all = engine.measurements(now).into_iter().map(documents::measurements);
                 answers::measurements(all.collect())
             }
             Verb::Server => answers::server(surroundings),
-            Verb::Change(command) => {
-                engine.handle_input(now, Input::Command(command));
-                answers::done()
-            }
+            Verb::Change(change, name) => match in_force.command(change, name.as_deref(), engine) {
+                Ok(command) => {
+                    engine.handle_input(now, Input::Command(command));
+                    answers::done()
+                }
+                Err(why) => answers::refused(&why),
+            },
             Verb::Add(text) => changed(log, now, in_force.add_source(now, &text, links, engine)),
             Verb::Remove(name) => changed(log, now, in_force.remove_source(now, &name, engine)),
-            Verb::Reload { text, is_private } => {
-                match in_force.reload(now, (&text, "the new file"), is_private, (links, engine)) {
-                    Ok(reloaded) => {
-                        log.write_change(now.raw, Severity::NOTICE, &reloaded.sentence());
-                        let readings = surroundings.key_exchange.map_or(0, |known| known.readings);
-                        answers::reloaded(&reloaded, readings)
+            Verb::Reload(asked) => match in_force.reload(now, in_force.with_others(asked), (links, engine)) {
+                Ok(reloaded) => {
+                    if let Some(sentence) = reloaded.sentence() {
+                        log.write_change(now.raw, Severity::NOTICE, &sentence);
                     }
-                    Err(ReloadError::Configuration(error)) => answers::refused(&error),
-                    Err(ReloadError::Breach(found)) => {
-                        breach = Some(found);
-                        answers::refused(&"the daemon ends")
-                    }
+                    reloaded.tell_programs(|severity, line| log.write_limited(now.raw, severity, line));
+                    let readings = surroundings.key_exchange.map_or(0, |known| known.readings);
+                    answers::reloaded(&reloaded, readings)
                 }
-            }
+                Err(ReloadError::Configuration(error)) => answers::refused(&error),
+                Err(ReloadError::Breach(found)) => {
+                    breach = Some(found);
+                    answers::refused(&"the daemon ends")
+                }
+            },
         });
         if let Some(breach) = breach {
             return Err(breach.into());

@@ -47,7 +47,7 @@ mod state;
 
 use crate::answers::Surroundings;
 use crate::clock::Clock;
-use crate::configuration::{Configuration, profile_name};
+use crate::configuration::{Configuration, OpenFiles, Texts, profile_name};
 use crate::control::Control;
 use crate::cookie_keys::CookieSource;
 use crate::ending::Ending;
@@ -65,7 +65,6 @@ use engine_core::recording::{Recorder, Tape};
 use ipc::address::Address;
 use ipc::message::Shortfall;
 use ipc::message::launch::{FromLaunch, START_PATIENCE, ToLaunch};
-use ipc::permissions::Permissions;
 use ipc::process::{PerProcess, Process};
 use ipc::served_at::Service;
 use ipc::units::{Frequency, Span};
@@ -90,45 +89,45 @@ fn main() {
     let files = Files::take(&words);
     let shortfall = confine(&words);
     let mut log = Log::from_words(&words).unwrap_or_else(|error| fail(error));
-    let configuration = load_configuration(&files, &mut log);
+    let name = files.name.clone();
+    let loaded = load_configuration(files.configuration, &mut log);
     if words.flag("check") {
-        print!("{}", check::describe(&configuration));
+        print!("{}", check::describe(&loaded.configuration, &loaded.texts));
         // The files that it names are looked at by truechimerd, which sees them.
         if let Ok(end) = words.fd("launch") {
             let mut link: Link<ToLaunch, FromLaunch> = Link::new(end);
-            let _ = link.send(&ToLaunch::Plan(configuration.plan));
+            let _ = link.send(&ToLaunch::Plan(loaded.configuration.plan));
         }
         exit(0);
     }
-    exit(run(&words, files, log, configuration, shortfall));
+    exit(run(&words, (name, files.keys, files.keys_aside), log, loaded, shortfall));
 }
+
+/// A file with the number of its inode.
+type Numbered = (OwnedFd, u64);
 
 /// What has to be asked about files before the filter is in force.
 struct Files {
-    configuration: File,
-    /// For messages.
+    configuration: OpenFiles,
+    /// Of the configuration, for messages.
     name: String,
-    /// Only its owner may read or change the configuration.
-    is_private: bool,
-    /// The file of keys with the number of its inode; none where nothing is to run.
-    keys: Option<(OwnedFd, u64)>,
+    /// The file of keys; none where nothing is to run.
+    keys: Option<Numbered>,
     /// The same of the directory that is not in use.
-    keys_aside: Option<(OwnedFd, u64)>,
+    keys_aside: Option<Numbered>,
 }
 
 impl Files {
     fn take(words: &Inherited) -> Self {
-        let configuration: File = words.fd("config").unwrap_or_else(|error| fail(error)).into();
+        let configuration = OpenFiles::take(words).unwrap_or_else(|error| fail(error));
         let name = words.text("config-name").unwrap_or("the configuration file").to_owned();
-        let is_private = fstat(&configuration)
-            .is_ok_and(|stat| Permissions { owner: stat.st_uid, mode: stat.st_mode }.is_private());
         let with_inode = |key| {
             let fd = words.optional_fd(key).unwrap_or_else(|error| fail(error))?;
             let inode = fstat(&fd).map_or(0, |stat| stat.st_ino);
             Some((fd, inode))
         };
         let (keys, keys_aside) = (with_inode("keys"), with_inode("keys-aside"));
-        Self { configuration, name, is_private, keys, keys_aside }
+        Self { configuration, name, keys, keys_aside }
     }
 }
 
@@ -157,13 +156,26 @@ fn fail(error: impl Display) -> ! {
     exit(ending::ENGINE)
 }
 
-fn load_configuration(files: &Files, log: &mut Log) -> Configuration {
-    match configuration::load(&files.configuration, &files.name, files.is_private) {
-        Ok(configuration) => {
-            for warning in &configuration.warnings {
+/// A configuration in order, with what it was made from.
+struct Loaded {
+    configuration: Configuration,
+    texts: Texts,
+    file: File,
+}
+
+fn load_configuration(files: OpenFiles, log: &mut Log) -> Loaded {
+    let read = files.read().and_then(|(mut texts, unread, file)| {
+        let configuration = configuration::read(&mut texts)?;
+        Ok((Loaded { configuration, texts, file }, unread))
+    });
+    match read {
+        Ok((loaded, unread)) => {
+            let Configuration { warnings, offered, .. } = &loaded.configuration;
+            for warning in warnings.iter().chain(&unread).chain(&offered.warnings) {
                 log.write(Severity::WARNING, warning);
             }
-            configuration
+            offered.notes.iter().for_each(|note| log.write(Severity::INFO, note));
+            loaded
         }
         Err(error) => {
             for line in error.to_string().lines() {
@@ -179,9 +191,9 @@ fn load_configuration(files: &Files, log: &mut Log) -> Configuration {
 /// From the configuration on; returns the exit code.
 fn run(
     words: &Inherited,
-    files: Files,
+    (name, keys, keys_aside): (String, Option<Numbered>, Option<Numbered>),
     mut log: Log,
-    configuration: Configuration,
+    Loaded { configuration, texts, file }: Loaded,
     shortfall: Shortfall,
 ) -> i32 {
     let take = |key: &str| words.fd(key).unwrap_or_else(|error| fail(error));
@@ -189,7 +201,7 @@ fn run(
     for process in Process::Engine.with_link_to() {
         ends[process] = Some(take(process.word()));
     }
-    let keys = files.keys.unwrap_or_else(|| fail(InheritError::Missing("keys".to_owned())));
+    let keys = keys.unwrap_or_else(|| fail(InheritError::Missing("keys".to_owned())));
     // The socket pair was created by the user who started the daemon; that user may change the daemon over the control
     // socket.
     let owner = ends[Process::Privileged].as_ref().and_then(|end| control::peer_uid(end).ok()).unwrap_or(0);
@@ -214,8 +226,8 @@ fn run(
         Err(ending) if ending.is_orderly() => return ending::ENGINE,
         Err(ending) => return end(&mut log, &mut links, &ending),
     };
-    let in_force = InForce::of(&configuration);
-    let keys = (keys, files.keys_aside);
+    let in_force = InForce::of(&configuration, texts);
+    let keys = (keys, keys_aside);
     let (keeping, associations) =
         restore_keys(&mut log, keys, elsewhere.is_some(), &configuration, &launched);
     let states = (&mut state, state_aside);
@@ -256,7 +268,7 @@ fn run(
         pinged: heartbeat.map(|_| launched.at),
         spoke: launched.at,
         tidied: launched.at,
-        configuration: Opened { file: files.configuration, name: files.name, starter: owner },
+        configuration: Opened { file, name, starter: owner },
         condition: None,
         warned: None,
         pending: vec![Input::Welcome(launched.welcome), Input::OwnAddresses(own)],

@@ -7,18 +7,25 @@ mod waiting;
 
 pub use sources::Sources;
 
-use crate::configuration::{Configuration, ConfigurationError, KeySettings, judge, read_text, read_whole};
+use crate::configuration::{
+    self, Configuration, ConfigurationError, FileText, KeySettings, Offered, Texts, judge, read_text,
+    read_whole,
+};
+use crate::control::{Change, Reload};
 use crate::links::{Breach, Links};
-use engine_core::io::Now;
+use crate::log::Severity;
+use engine_core::io::{Command, Now};
 use engine_core::recording::Recorder;
-use engine_core::settings::{ClockSettings, Settings};
+use engine_core::settings::{ClockSettings, Settings, SourceSettings};
 use ipc::file_path::FilePath;
 use ipc::message::key_service::KeyPolicy;
 use ipc::message::launch::LaunchPlan;
 use ipc::message::server::{Rule, ServerPolicy};
 use ipc::process::Process;
 use std::fs::File;
-use zeroize::Zeroizing;
+
+/// Lines of one reload about what programs have left.
+const MOST_LINES: usize = 8;
 
 /// The parts of the configuration that are in force.
 #[derive(Clone, Debug)]
@@ -28,6 +35,24 @@ pub struct InForce {
     access: Vec<Rule>,
     policy: ServerPolicy,
     keys: Option<KeySettings>,
+    uses_dhcp: bool,
+    /// What programs have left, as far as it is asked.
+    offered: Vec<(SourceSettings, String)>,
+    /// Those of them that were removed by hand, until all is read again.
+    unwanted: Vec<SourceSettings>,
+    /// What all of it was made from.
+    texts: Texts,
+}
+
+/// What is read again; all else stays as it was read last.
+#[derive(Clone, Debug)]
+pub enum Again {
+    /// The administrator's files and those of programs.
+    All(Texts),
+    /// The configuration alone.
+    Main(FileText),
+    /// What programs have left.
+    Programs(Vec<FileText>),
 }
 
 /// The file that was opened at the start.
@@ -46,13 +71,13 @@ impl Opened {
     ///
     /// # Errors
     /// A start would refuse it too.
-    pub fn read(&self) -> Result<(Zeroizing<String>, bool), ConfigurationError> {
+    pub fn read(&self) -> Result<FileText, ConfigurationError> {
         // What is in force may be from its successor: it must not be undone by what is no file any more.
         if policies::is_nameless(&self.file) == Ok(true) {
             return Err(ConfigurationError::Replaced(ipc::text::escape(&self.name)));
         }
         let is_private = judge(&self.file, &self.name, self.starter)?;
-        Ok((read_text(&self.file, &self.name)?, is_private))
+        Ok(FileText { name: self.name.clone(), text: read_text(&self.file, &self.name)?, is_private })
     }
 }
 
@@ -73,6 +98,12 @@ pub struct Reloaded {
     pub other_files: bool,
     /// What of the file is not in force before a restart.
     pub waiting: Vec<String>,
+    /// What programs have left and is not used, though they want it: a line each.
+    pub left_out: Vec<String>,
+    /// What is not used, as configured.
+    pub notes: Vec<String>,
+    /// Nothing but the files of programs was read.
+    pub is_of_programs: bool,
 }
 
 /// Why nothing was changed.
@@ -90,8 +121,28 @@ impl Reloaded {
         self.changed || self.sources.is_news() || !self.clock.is_empty()
     }
 
-    /// For the log.
-    pub fn sentence(&self) -> String {
+    /// For the log, beside its sentence.
+    pub fn tell_programs(&self, mut tell: impl FnMut(Severity, &str)) {
+        first(&self.left_out).iter().for_each(|line| tell(Severity::WARNING, line));
+        first(&self.notes).iter().for_each(|line| tell(Severity::INFO, line));
+    }
+
+    /// What programs have left and is not used, so many lines that they have room in a reply.
+    pub fn first_left_out(&self) -> Vec<String> {
+        first(&self.left_out)
+    }
+
+    /// For the log; none: a program has said again what is in force.
+    pub fn sentence(&self) -> Option<String> {
+        if self.is_of_programs {
+            let sources = self.sources.sentence();
+            return (!sources.is_empty())
+                .then(|| format!("files of programs read again; sources: {sources}"));
+        }
+        Some(self.sentence_of_all())
+    }
+
+    fn sentence_of_all(&self) -> String {
         let clock = match self.clock.as_slice() {
             [] => String::new(),
             keys => format!("; [clock]: {}", keys.join(", ")),
@@ -118,27 +169,127 @@ impl Reloaded {
     }
 }
 
+/// The first lines, and how many more there are.
+fn first(lines: &[String]) -> Vec<String> {
+    let more = lines.len().saturating_sub(MOST_LINES);
+    let rest = (more > 0).then(|| format!("and {more} more of programs' files and sources"));
+    lines.iter().take(MOST_LINES).cloned().chain(rest).collect()
+}
+
 impl InForce {
     /// What the daemon was started with.
-    pub fn of(configuration: &Configuration) -> Self {
-        let Configuration { settings, plan, access, policy, keys, .. } = configuration.clone();
-        Self { settings, plan, access, policy, keys }
+    pub fn of(configuration: &Configuration, texts: Texts) -> Self {
+        let Configuration { settings, plan, access, policy, keys, offered, uses_dhcp, .. } =
+            configuration.clone();
+        let (offered, unwanted) = (offered.sources, Vec::new());
+        Self { settings, plan, access, policy, keys, uses_dhcp, offered, unwanted, texts }
     }
 
-    /// Checks the text of a file as at a start, and puts in force what a reload can change; `name` is only used in
-    /// messages, `is_private` says that only its owner may read or change it.
+    /// The file of the program that a source of this name comes from.
+    pub fn offered_by(&self, name: &str) -> Option<&str> {
+        let (_, file) = self.offered.iter().find(|(source, _)| source.name == name)?;
+        Some(file)
+    }
+
+    /// What a request has read again, with what it has not.
+    pub fn with_others(&self, Reload { main, drop_ins, programs }: Reload) -> Again {
+        let known = &self.texts;
+        match main {
+            None => Again::Programs(programs.unwrap_or_else(|| known.programs.clone())),
+            Some(main) => Again::All(Texts {
+                main,
+                drop_ins: drop_ins.unwrap_or_else(|| known.drop_ins.clone()),
+                programs: programs.unwrap_or_else(|| known.programs.clone()),
+            }),
+        }
+    }
+
+    /// Checks texts as at a start, and puts in force what a reload can change.
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed then.
     pub fn reload(
         &mut self,
         now: Now,
-        (text, name): (&str, &str),
-        is_private: bool,
+        again: Again,
+        parts: (&mut Links, &mut Recorder),
+    ) -> Result<Reloaded, ReloadError> {
+        match again {
+            Again::Programs(files) => {
+                let (links, engine) = parts;
+                Ok(self.reload_programs(now, files, links, engine))
+            }
+            Again::All(texts) => self.reload_all(now, texts, parts),
+            Again::Main(main) => self.reload_all(now, Texts { main, ..self.texts.clone() }, parts),
+        }
+    }
+
+    /// Only the sources of programs: what an administrator may be writing at this moment is none of their business.
+    fn reload_programs(
+        &mut self,
+        now: Now,
+        files: Vec<FileText>,
+        links: &Links,
+        engine: &mut Recorder,
+    ) -> Reloaded {
+        let mut texts = Texts { programs: files, ..Texts::only(FileText::private("", "")) };
+        // Of these texts nothing but the files of programs can be too long.
+        let _ = texts.bound();
+        self.texts.programs = texts.programs;
+        let (sources, left_out, notes) = self.take_up_offered(now, links.expects(Process::Exchange), engine);
+        Reloaded {
+            rules: self.access.len(),
+            changed: false,
+            sources,
+            clock: Vec::new(),
+            reads: None,
+            other_files: false,
+            waiting: Vec::new(),
+            left_out,
+            notes,
+            is_of_programs: true,
+        }
+    }
+
+    fn is_unwanted(&self, source: &SourceSettings) -> bool {
+        self.unwanted.iter().any(|other| other.is_same_server(source))
+    }
+
+    /// Puts in force what the files of programs say beside all others that are asked now. Returns what became of it, what was
+    /// left out, and what is not used as configured.
+    fn take_up_offered(
+        &mut self,
+        now: Now,
+        exchanges: bool,
+        engine: &mut Recorder,
+    ) -> (Sources, Vec<String>, Vec<String>) {
+        let others = sources::others(engine);
+        let Offered { sources: mut offered, warnings: mut left_out, mut notes } =
+            Offered::read(&self.texts.programs, &others, self.uses_dhcp, |source| {
+                sources::is_within_reach(source, exchanges) && !self.is_unwanted(source)
+            });
+        offered.retain(|(source, file)| {
+            let is_unwanted = self.is_unwanted(source);
+            if is_unwanted {
+                notes.push(format!("{} ({file}) is not asked: it was removed by hand", source.name));
+            }
+            !is_unwanted
+        });
+        let mut sources = sources::take_up_offered(engine, now, &mut offered, exchanges);
+        self.offered = offered;
+        left_out.append(&mut sources.left_out);
+        (sources, left_out, notes)
+    }
+
+    fn reload_all(
+        &mut self,
+        now: Now,
+        mut texts: Texts,
         (links, engine): (&mut Links, &mut Recorder),
     ) -> Result<Reloaded, ReloadError> {
-        let Configuration { settings, plan, access, policy, keys, .. } =
-            read_whole(text, name, is_private).map_err(ReloadError::Configuration)?;
+        let found = configuration::read(&mut texts).map_err(ReloadError::Configuration)?;
+        let configured = found.configured().to_vec();
+        let Configuration { settings, plan, access, policy, keys, uses_dhcp, offered, .. } = found;
         let mut waiting = waiting::list(self, &settings, &plan, keys.as_ref());
         // A file without [server] has no rules to put in force: they would lock out the clients that are still served.
         let serves = links.expects(Process::Server) && settings.server.is_some();
@@ -168,8 +319,14 @@ impl InForce {
         }
         // What can fail comes first: from here on all of it is done.
         let exchanges = links.expects(Process::Exchange);
-        let sources = sources::take_up(engine, now, &settings.sources, (&self.plan, &plan), exchanges);
+        let lacks = (uses_dhcp && configured.is_empty() && !exchanges).then_some("DHCP");
+        let wanted = (configured.as_slice(), offered.sources.as_slice());
+        let sources = sources::take_up(engine, now, wanted, (&self.plan, &plan), (exchanges, lacks));
         let waits = !sources.waiting.is_empty();
+        (self.uses_dhcp, self.texts) = (uses_dhcp, texts);
+        self.unwanted.clear();
+        let (of_programs, left_out, notes) = self.take_up_offered(now, exchanges, engine);
+        let sources = sources.and(of_programs);
         let (clock, held) = self.take_up_clock(engine, now, (&settings, &plan), waits);
         if !held.is_empty() {
             waiting.insert(
@@ -183,7 +340,20 @@ impl InForce {
         let reads = service.map(|service| (service.certificate, service.key));
         let named = plan.key_service.map(|service| (service.certificate, service.key));
         let other_files = reads.is_some() && named.is_some() && reads != named;
-        Ok(Reloaded { rules: self.access.len(), changed, sources, clock, reads, other_files, waiting })
+        let rules = self.access.len();
+        let is_of_programs = false;
+        Ok(Reloaded {
+            rules,
+            changed,
+            sources,
+            clock,
+            reads,
+            other_files,
+            waiting,
+            left_out,
+            notes,
+            is_of_programs,
+        })
     }
 
     /// Asks one more source, until a restart or a reload of a file without it. `text` is its `[[source]]`. Returns the line for
@@ -192,7 +362,7 @@ impl InForce {
     /// # Errors
     /// What is wrong with it, for the administrator.
     pub fn add_source(
-        &self,
+        &mut self,
         now: Now,
         text: &str,
         links: &Links,
@@ -202,19 +372,47 @@ impl InForce {
         let [source] = new.settings.sources.as_slice() else {
             return Err("one [[source]] is expected, and nothing else".to_owned());
         };
-        if new.settings.server.is_some() || new.plan.profile != LaunchPlan::CLIENT.profile {
+        if new.settings.server.is_some() || new.uses_dhcp || new.plan.profile != LaunchPlan::CLIENT.profile {
             return Err("one [[source]] is expected, and nothing else".to_owned());
         }
         let exchanges = links.expects(Process::Exchange);
-        sources::add(engine, now, source, (&self.plan, &new.plan), exchanges)
+        let said = sources::add(engine, now, source, (&self.plan, &new.plan), exchanges)?;
+        // Those of DHCP have no vote beside it.
+        let (of_programs, ..) = self.take_up_offered(now, exchanges, engine);
+        Ok(match of_programs.sentence() {
+            none if none.is_empty() => said,
+            changes => format!("{said}; sources of programs: {changes}"),
+        })
     }
 
     /// Asks a source no longer, until a restart or a reload of a file that has it. Returns the line for the log.
     ///
     /// # Errors
     /// There is none of that name.
-    pub fn remove_source(&self, now: Now, name: &str, engine: &mut Recorder) -> Result<String, String> {
-        sources::remove(engine, now, name)
+    pub fn remove_source(&mut self, now: Now, name: &str, engine: &mut Recorder) -> Result<String, String> {
+        let gone = sources::remove(engine, now, name)?;
+        let said = format!(
+            "source removed by hand, until a restart or a reload of a file that has it: {}",
+            ipc::text::escape(name)
+        );
+        // A lease that is renewed does not bring it back.
+        if gone.offered {
+            self.unwanted.push(gone);
+        }
+        Ok(said)
+    }
+
+    /// The command for this change of the source of that name; none: of all.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn command(&self, change: Change, name: Option<&str>, engine: &Recorder) -> Result<Command, String> {
+        let of = name.map(|name| sources::find(engine, name)).transpose()?.map(|(id, _)| id);
+        Ok(match change {
+            Change::Burst => Command::Burst(of),
+            Change::Offline => Command::Offline(of),
+            Change::Online => Command::Online(of),
+        })
     }
 
     /// Puts in force what the engine alone decides by, and names the keys that have another value now, and those that wait: what

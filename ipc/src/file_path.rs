@@ -4,6 +4,9 @@ use crate::codec::{Decode, Encode};
 use crate::units::OutOfRange;
 use core::fmt;
 
+/// How the name of a file in the programs' folder begins that a DHCP client has left there.
+pub const OF_DHCP: &str = "dhcp-";
+
 /// Longest path in octets.
 pub const MAX_PATH: usize = 255;
 

@@ -289,6 +289,16 @@ fn activity_counts_each_source_once_and_follows_orders() {
     assert!(run(&mut chimerctl(&daemon, &["offline"])).status.success());
     assert_eq!(counts(), Value::from(vec![3, 0, 0, 2, 1]));
     assert!(run(&mut chimerctl(&daemon, &["online"])).status.success());
+    // One by its name, and what would have it asked again.
+    let name = daemon.sources()[0]["name"].as_str().expect("a text").to_owned();
+    assert!(run(&mut chimerctl(&daemon, &["offline", &name])).status.success());
+    assert_eq!(counts()[3], 1);
+    let page = String::from_utf8(run(&mut chimerctl(&daemon, &["why", &name])).stdout).expect("text");
+    assert!(page.contains("it is asked again after chimerctl online"), "{page}");
+    let unknown = run(&mut chimerctl(&daemon, &["offline", "nobody.example"]));
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(!unknown.status.success() && said.contains("no source has this name"), "{said}");
+    assert!(run(&mut chimerctl(&daemon, &["online", &name])).status.success());
     // It is over after a fifth of a second.
     let bursts = wait_for(TIMEOUT, || {
         assert!(run(&mut chimerctl(&daemon, &["burst"])).status.success());

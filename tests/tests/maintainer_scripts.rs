@@ -160,7 +160,12 @@ fn what_a_removal_has_stopped_beside_the_daemon_is_started_again_where_it_is_ena
     }
     for words in [&["configure"][..], &["abort-remove"]] {
         let (asked, _) = asked_of(words, ["inactive", "0", "0"]);
-        for unit in ["truechimer.service", "truechimer-metrics.socket", "truechimer-chronyc-bridge.service"] {
+        for unit in [
+            "truechimer.service",
+            "truechimer-metrics.socket",
+            "truechimer-chronyc-bridge.service",
+            "truechimer-networkd.path",
+        ] {
             assert!(asked.contains(&format!("start {unit}\n")), "{words:?}: {asked}");
         }
     }

@@ -152,6 +152,7 @@ fn each_document_is_of_the_schema_and_each_key_of_the_schema_is_in_a_document() 
     }
     documents.extend(read_from(&plain));
     documents.push(("reload", json_of(&plain, &["reload"])));
+    documents.push(("reload", json_of(&plain, &["reload", "sources"])));
     documents.push(("audit", json_of(&plain, &["audit", "--file", &rare_records(plain.setup().place())])));
     documents.push(("audit", json_of(&plain, &["audit", "--steps"])));
     // Its folder stays as long as this.

@@ -27,6 +27,10 @@ const FILES: &[(&str, &str)] = &[
     ("monitoring/truechimer.dashboard.json", "usr/share/doc/truechimer/monitoring/truechimer.dashboard.json"),
     ("systemd/truechimer-chronyc-bridge.service", "usr/lib/systemd/system/truechimer-chronyc-bridge.service"),
     ("schema/chimerctl.schema.json", "usr/share/truechimer/chimerctl.schema.json"),
+    ("systemd/truechimer-networkd.path", "usr/lib/systemd/system/truechimer-networkd.path"),
+    ("systemd/truechimer-networkd.service", "usr/lib/systemd/system/truechimer-networkd.service"),
+    ("dhcp/dhclient-exit-hook", "etc/dhcp/dhclient-exit-hooks.d/truechimer"),
+    ("dhcp/dhcpcd-hook", "usr/lib/dhcpcd/dhcpcd-hooks/51-truechimer"),
     ("ntp-units.d/50-truechimer.list", "usr/lib/systemd/ntp-units.d/50-truechimer.list"),
     ("tmpfiles.d/truechimer.conf", "usr/lib/tmpfiles.d/truechimer.conf"),
     ("truechimer.toml", "etc/truechimer/truechimer.toml"),
@@ -40,6 +44,12 @@ const FILES: &[(&str, &str)] = &[
     ("../CHANGELOG.md", "usr/share/doc/truechimer/changelog"),
     ("deb/copyright", "usr/share/doc/truechimer/copyright"),
     ("deb/lintian-overrides", "usr/share/lintian/overrides/truechimer"),
+];
+/// The same, of what is executed.
+const EXECUTED: &[(&str, &str)] = &[
+    ("dhcp/dhcp-sources", "usr/lib/truechimer/dhcp-sources"),
+    ("dhcp/networkd-sources", "usr/lib/truechimer/networkd-sources"),
+    ("dhcp/networkmanager-dispatcher", "usr/lib/NetworkManager/dispatcher.d/20-truechimer"),
 ];
 /// Shipped compressed, as policy requires.
 const COMPRESSED: &[&str] = &[
@@ -165,6 +175,11 @@ fn fill(root: &Path, programs: &Path) -> Result<(), String> {
         folder(file.parent().expect("a file is in a folder"))?;
         write(&file, &completions::of(shell))?;
     }
+    for (from, to) in EXECUTED {
+        put(&workspace().join("packaging").join(from), &root.join(to), 0o755)?;
+    }
+    // The administrator's drop-ins.
+    folder(&root.join("etc/truechimer/truechimer.d"))?;
     let users = root.join("usr/lib/sysusers.d/truechimer.conf");
     folder(&root.join("usr/lib/sysusers.d"))?;
     write(&users, &bench::users::sysusers())?;

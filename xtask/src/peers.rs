@@ -11,8 +11,17 @@ use rig::debian;
 use std::path::Path;
 use std::process::Command;
 
-/// Of prometheus only promtool is used, which judges pages and rules.
-const PACKAGES: [&str; 6] = ["chrony", "ntpsec", "ntpsec-ntpdig", "python3-ntp", "openntpd", "prometheus"];
+/// Of prometheus only promtool is used, which judges pages and rules; of busybox its DHCP server.
+const PACKAGES: [&str; 8] = [
+    "chrony",
+    "ntpsec",
+    "ntpsec-ntpdig",
+    "python3-ntp",
+    "openntpd",
+    "prometheus",
+    "busybox",
+    "isc-dhcp-client",
+];
 /// The libraries that the programs need, beyond those of every Debian system.
 const LIBRARIES: [&str; 8] =
     ["libcap2", "libedit2", "libgnutls30", "libnettle8", "libseccomp2", "libbsd0", "libssl3", "iproute2"];
@@ -67,6 +76,19 @@ fn settle(package: &str, unpacked: &Path) -> std::io::Result<()> {
     match package {
         // Its other name, which distinguishes it from NTPsec's.
         "openntpd" => std::fs::rename(unpacked.join("usr/sbin/ntpd"), unpacked.join("usr/sbin/openntpd")),
+        // Before Debian 13 they are not below usr.
+        "busybox" | "isc-dhcp-client" => {
+            for folder in ["bin", "sbin"] {
+                for program in std::fs::read_dir(unpacked.join(folder)).into_iter().flatten().flatten() {
+                    std::fs::create_dir_all(unpacked.join("usr").join(folder))?;
+                    std::fs::copy(
+                        program.path(),
+                        unpacked.join("usr").join(folder).join(program.file_name()),
+                    )?;
+                }
+            }
+            Ok(())
+        }
         // Its modules look for their library next to themselves.
         "python3-ntp" => {
             let modules = unpacked.join("usr/lib/python3/dist-packages/ntp");

@@ -2,7 +2,7 @@
 //! built (the completions of shells, `xtask/src/completions.rs`).
 #![forbid(unsafe_code)]
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// The control socket as the package is delivered.
@@ -65,9 +65,12 @@ pub enum Command {
         #[arg(value_hint = clap::ValueHint::FilePath)]
         file: PathBuf,
     },
-    /// Put the configuration file's sources, clock settings, access rules and limits in force, and read certificate and
+    /// Put the configuration's sources, clock settings, access rules and limits in force, and read certificate and
     /// key anew, without a restart (root)
     Reload {
+        /// Only these; all else stays as it was read last
+        #[arg(conflicts_with = "config")]
+        what: Option<Part>,
         /// The file; otherwise the one that the daemon was started with
         #[arg(long, value_name = "F", value_hint = clap::ValueHint::FilePath)]
         config: Option<PathBuf>,
@@ -85,12 +88,27 @@ pub enum Command {
         /// Its name, as `sources` shows it
         name: String,
     },
-    /// Poll all sources now, a few times (root)
-    Burst,
+    /// Poll now, a few times (root)
+    Burst(Whom),
     /// Poll again after `offline` (root)
-    Online,
+    Online(Whom),
     /// Stop polling, for instance before the link goes down (root)
-    Offline,
+    Offline(Whom),
+}
+
+/// The sources that a command is about.
+#[derive(Debug, Args)]
+pub struct Whom {
+    /// Their names, as `sources` shows them; none: all
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+}
+
+/// A part of the configuration.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Part {
+    /// The sources that programs have left in sources.d of the run directory
+    Sources,
 }
 
 /// The options of `wait-sync`.

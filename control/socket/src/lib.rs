@@ -103,17 +103,45 @@ pub fn ask_within(path: &Path, verb: &str, deadline: Duration) -> Result<Value, 
     request(path, question(verb), deadline)
 }
 
-/// Puts the text of a configuration file in force, as far as that is possible without a restart.
+/// A file that a reload reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileText {
+    /// Its path, for messages.
+    pub name: String,
+    /// Only its owner may read or change it.
+    pub is_private: bool,
+    /// What is in it.
+    pub text: String,
+}
+
+/// Puts texts in force, as far as that is possible without a restart: the configuration with its drop-ins, and what programs have
+/// left; what is not given stays as it is.
 ///
 /// # Errors
 /// As [`ask`].
-pub fn reload(path: &Path, file: &str, is_private: bool) -> Result<Value, AskError> {
+pub fn reload(
+    path: &Path,
+    configuration: Option<(&FileText, &[FileText])>,
+    programs: Option<&[FileText]>,
+) -> Result<Value, AskError> {
+    let quoted = |text: &str| Value::from(text).to_string();
+    let list = |files: &[FileText]| {
+        let file = |FileText { name, is_private, text }: &FileText| {
+            format!("{{\"name\":{},\"private\":{is_private},\"text\":{}}}", quoted(name), quoted(text))
+        };
+        files.iter().map(file).collect::<Vec<_>>().join(",")
+    };
     // The verb first: it tells the engine that the line may be long.
-    request(
-        path,
-        format!("{{\"verb\":\"reload\",\"private\":{is_private},\"file\":{}}}\n", Value::from(file)),
-        DEADLINE,
-    )
+    let mut line = "{\"verb\":\"reload\"".to_owned();
+    if let Some((main, drop_ins)) = configuration {
+        let FileText { name: _, is_private, text } = main;
+        line +=
+            &format!(",\"private\":{is_private},\"file\":{},\"drop_ins\":[{}]", quoted(text), list(drop_ins));
+    }
+    if let Some(programs) = programs {
+        line += &format!(",\"programs\":[{}]", list(programs));
+    }
+    request(path, line + "}\n", DEADLINE)
 }
 
 /// Has one more source asked, whose `[[source]]` this is.
@@ -130,6 +158,14 @@ pub fn add(path: &Path, source: &str) -> Result<Value, AskError> {
 /// As [`ask`].
 pub fn remove(path: &Path, name: &str) -> Result<Value, AskError> {
     with_source(path, "remove", name)
+}
+
+/// Has the source of this name polled now (`burst`), no longer (`offline`), or again (`online`).
+///
+/// # Errors
+/// As [`ask`].
+pub fn change(path: &Path, verb: &str, name: &str) -> Result<Value, AskError> {
+    with_source(path, verb, name)
 }
 
 fn with_source(path: &Path, verb: &str, source: &str) -> Result<Value, AskError> {

@@ -2,6 +2,7 @@
 
 mod absence;
 mod answers;
+mod commands;
 mod condition;
 mod deferred;
 mod disturbance;
@@ -30,7 +31,7 @@ use crate::bounds::Bounds;
 use crate::discipline::{PANIC_THRESHOLD, Residuals, Silence};
 use crate::entries::{Entries, EntryId};
 use crate::exchanges::Exchanges;
-use crate::io::{Command, Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
+use crate::io::{Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
 use crate::local_clock::LocalClock;
 use crate::measurement::LinkLatency;
@@ -95,6 +96,7 @@ pub struct Engine {
     changes: NetworkChanges,
     /// When the addresses of names were judged last.
     tended: RawInstant,
+    /// The administrator wants nothing asked, whatever comes.
     offline: bool,
     distrusted: bool,
     timers: Timers,
@@ -332,7 +334,7 @@ impl Engine {
                     if self.tend_addresses(now) { self.poll_sources(now) } else { due }
                 }
                 Timer::Addresses => {
-                    let change = self.changes.due().filter(|_| !self.offline);
+                    let change = self.changes.due().filter(|_| !self.is_offline());
                     self.addresses_due(now.raw).into_iter().chain(change).min()
                 }
                 Timer::LookUp => self.look_up(now.raw),
@@ -390,25 +392,6 @@ impl Engine {
         for id in self.entries.ids() {
             self.begin_entry(id, &kept, now);
             self.recall(id, &addresses, now);
-        }
-    }
-
-    fn command(&mut self, now: Now, command: Command) {
-        match command {
-            Command::Burst => {
-                self.hurry(now.raw);
-                for source in self.entries.sources_mut() {
-                    source.poll_process.stopped_until = None;
-                    source.poll_process.start_burst(now.raw);
-                }
-            }
-            Command::Offline => self.offline = true,
-            Command::Online => {
-                // A script of the network manager says so whether or not it said the opposite before.
-                self.offline = false;
-                self.hurry(now.raw);
-                self.entries.sources_mut().for_each(|source| source.poll_process.start_burst(now.raw));
-            }
         }
     }
 

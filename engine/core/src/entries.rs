@@ -113,6 +113,8 @@ pub(crate) struct Entry {
     pub(crate) asked: Option<RawInstant>,
     /// A source that was removed was [`Source::forgotten`], and none has answered since.
     pub(crate) forgotten: bool,
+    /// It is not asked until the administrator says so.
+    pub(crate) offline: bool,
 }
 
 impl Entry {
@@ -134,6 +136,7 @@ impl Entry {
             begun: None,
             asked: None,
             forgotten: false,
+            offline: false,
         }
     }
 
@@ -188,17 +191,18 @@ impl Entry {
         }
     }
 
-    /// What the configuration gives it over another entry for the same address: authenticated, written out, trusted,
-    /// required, preferred.
-    pub(crate) fn rank(&self) -> (bool, bool, bool, bool, bool) {
+    /// What the configuration gives it over another entry for the same address: authenticated, configured at all, written
+    /// out, trusted, required, preferred.
+    pub(crate) fn rank(&self) -> [bool; 6] {
         let settings = &self.settings;
-        (
+        [
             settings.nts.is_some(),
+            !settings.offered,
             matches!(settings.place, Place::Address(_)),
             settings.trust,
             settings.require,
             settings.prefer,
-        )
+        ]
     }
 }
 

@@ -1,6 +1,7 @@
 //! The inputs and outputs of the engine. The engine never acts itself: facts go in with the time at which they were
 //! learned, and effects come out as values.
 
+use crate::entries::EntryId;
 use crate::notice::Notice;
 pub use crate::orders::OrderKind;
 use crate::settings::{Place, Settings};
@@ -66,15 +67,15 @@ pub enum Input {
     OwnAddresses(Vec<core::net::IpAddr>),
 }
 
-/// The commands of an administrator to a running engine.
+/// The commands of an administrator to a running engine, about one entry; none: about all that there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Poll all sources now, a few times.
-    Burst,
+    /// Poll now, a few times.
+    Burst(Option<EntryId>),
     /// Stop polling.
-    Offline,
+    Offline(Option<EntryId>),
     /// Poll again.
-    Online,
+    Online(Option<EntryId>),
 }
 
 /// An effect.

@@ -93,6 +93,8 @@ pub struct SourceSettings {
     pub max_stratum: u8,
     /// Addresses of its name may be link-local ones of IPv4 (RFC 3927), as those of a cloud's own time servers are.
     pub allow_link_local: bool,
+    /// A program has left it, or a lease has named it: it stands back where a configured source has its address.
+    pub offered: bool,
 }
 
 impl SourceSettings {

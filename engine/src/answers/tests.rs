@@ -132,6 +132,7 @@ fn full() -> Report {
         sent: 0,
         valid: 0,
         last_valid_s: None,
+        offered_by: None,
         rejected: BTreeMap::new(),
         change: "it is asked as soon as its name is resolved".to_owned(),
         activity: SourceActivity::Unresolved,
@@ -161,6 +162,7 @@ fn full() -> Report {
         sent: 20,
         valid: 19,
         last_valid_s: Some(51.5),
+        offered_by: None,
         rejected: BTreeMap::from([(RejectReason::NtsNak, 4), (RejectReason::Origin, 3)]),
         change: "it is used no longer if it falls silent".to_owned(),
         activity: SourceActivity::Bursting,
@@ -267,11 +269,15 @@ fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
             changed: vec!["192.0.2.1".to_owned()],
             removed: vec!["192.0.2.2".to_owned()],
             waiting: Vec::new(),
+            left_out: Vec::new(),
         },
         clock: vec!["max-slew-ppm"],
         reads: Some(("/a/c.pem", "/a/k.pem")).map(|(one, other)| (path(one), path(other))),
         other_files: true,
         waiting: vec!["[server.nts] has changed: certificate".to_owned()],
+        left_out: vec!["/run/truechimer/sources.d/x.toml:1: a fault; the file is left out".to_owned()],
+        notes: Vec::new(),
+        is_of_programs: false,
     };
     let known = surroundings.key_exchange;
     let version = format!("\"version\":\"{}\"", env!("CARGO_PKG_VERSION"));
@@ -281,7 +287,7 @@ fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
             status(report.clone(), &surroundings, (None, &unserved), now.wall)
                 .replace(&version, "\"version\":\"0.1.0\""),
         ),
-        ("sources", sources(report.clone())),
+        ("sources", sources(report.clone(), |name| (name == "b.example").then_some("dhcp-eth0.toml"))),
         ("measurements", measurements(some_measurements())),
         ("server", server(&surroundings)),
         ("keys", keys(report, Some(&cookies), known.as_ref(), now.wall)),

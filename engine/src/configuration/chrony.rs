@@ -1,7 +1,7 @@
 //! Directives of chrony.conf and ntp.conf that are not valid here, and what to write instead.
 
 /// Each directive, and its replacement.
-const WORDS: [(&str, &str); 62] = [
+const WORDS: [(&str, &str); 65] = [
     ("server", "a source is a [[source]] with address = \"NAME\""),
     ("peer", "there are no peers; a source is a [[source]] with address = \"NAME\""),
     ("pool", "a pool is a [[source]] with address = \"NAME\" and pool = true"),
@@ -66,6 +66,18 @@ const WORDS: [(&str, &str); 62] = [
         "ntsrotate",
         "nothing to write for one server; several share fleet-secret and fleet-since under [server.nts]",
     ),
+    (
+        "confdir",
+        "nothing to write: drop-ins are read from truechimer.d beside the configuration, see truechimer.toml(5)",
+    ),
+    (
+        "sourcedir",
+        "nothing to write: programs leave sources in sources.d of the run directory, see truechimer.toml(5)",
+    ),
+    (
+        "include",
+        "nothing to write: put the file into truechimer.d beside the configuration, with a name that ends with .toml",
+    ),
     ("maxdistance", "write max-distance under [clock], at most 16"),
     ("user", "nothing to write: each process has a user of its own"),
     ("log", "nothing to write: see the journal, chimerctl, and chimerctl audit"),
@@ -74,8 +86,8 @@ const WORDS: [(&str, &str); 62] = [
 
 /// Directives of chrony.conf without a replacement.
 #[rustfmt::skip]
-const ABSENT: [&str; 55] = [
-    "sourcedir", "confdir", "include", "maxdelayratio", "maxdelaydevratio", "maxdelayquant", "mindelay", "asymmetry",
+const ABSENT: [&str; 52] = [
+    "maxdelayratio", "maxdelaydevratio", "maxdelayquant", "mindelay", "asymmetry",
     "offset", "minsamples", "maxsamples", "filter", "polltarget", "presend", "minstratum", "noselect", "auto_offline",
     "xleave", "version", "extfield", "copy", "acquisitionport", "bindacqaddress", "bindacqdevice", "nocerttimecheck",
     "combinelimit", "maxjitter", "reselectdist", "stratumweight", "maxclockerror", "clockprecision",

@@ -24,7 +24,7 @@ pub struct Clock {
 pub fn read_clock(
     root: &Section<'_>,
     profile: Profile,
-    sources: &[SourceSettings],
+    (sources, uses_dhcp): (&[SourceSettings], bool),
     faults: &mut Faults<'_>,
 ) -> Clock {
     let mut clock = Clock {
@@ -63,7 +63,8 @@ pub fn read_clock(
     }
     if let Some(require) = section.boolean("require-nts", faults) {
         clock.settings.require_nts = require;
-        if require && !sources.is_empty() && sources.iter().all(|source| source.nts.is_none()) {
+        let has_sources = uses_dhcp || !sources.is_empty();
+        if require && has_sources && sources.iter().all(|source| source.nts.is_none()) {
             let text = "require-nts: no [[source]] has mode = \"nts\", so the clock would never be moved; add one, \
                         or leave require-nts out";
             faults.add(section.place_of("require-nts"), text);

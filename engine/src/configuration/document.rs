@@ -8,44 +8,79 @@ use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-/// A fault in the file.
+/// A fault in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
+    /// Of the file, escaped.
+    pub name: String,
     /// Line, counted from 1.
     pub line: usize,
     /// Key, what was expected, what was found, what to write: one line.
     pub text: String,
 }
 
-/// Collects what is wrong and what is doubtful while a file is read.
+/// Collects what is wrong and what is doubtful while files are read. Their octets are counted through all of them, so that
+/// an octet says which file it is of.
 #[derive(Debug)]
 pub struct Faults<'t> {
-    text: &'t str,
-    faults: Vec<Fault>,
-    warnings: Vec<Fault>,
+    /// Name and text of each file.
+    files: Vec<(&'t str, &'t str)>,
+    /// With the number of the file.
+    faults: Vec<(usize, Fault)>,
+    warnings: Vec<(usize, Fault)>,
 }
 
 impl<'t> Faults<'t> {
-    /// Nothing found yet in `text`.
-    pub fn new(text: &'t str) -> Self {
-        Self { text, faults: Vec::new(), warnings: Vec::new() }
+    /// Nothing found yet in these files, each with its name and its text.
+    pub fn new(files: impl IntoIterator<Item = (&'t str, &'t str)>) -> Self {
+        Self { files: files.into_iter().collect(), faults: Vec::new(), warnings: Vec::new() }
     }
 
-    fn fault(&self, offset: usize, text: String) -> Fault {
-        let before = self.text.as_bytes().iter().take(offset);
-        Fault { line: before.filter(|octet| **octet == b'\n').count() + 1, text: ipc::text::escape(&text) }
+    /// The octet at which a file begins; between two files there is one, so that the end of each is its own.
+    fn begin(&self, file: usize) -> usize {
+        self.files.iter().take(file).map(|(_, text)| text.len() + 1).sum()
+    }
+
+    /// The number of the file that has this octet.
+    pub fn file_of(&self, offset: usize) -> usize {
+        let last = self.files.len().saturating_sub(1);
+        (0..last).find(|file| offset < self.begin(file + 1)).unwrap_or(last)
+    }
+
+    /// File and line of an octet, for messages.
+    pub fn place(&self, offset: usize) -> String {
+        let (_, Fault { name, line, .. }) = self.fault(offset, "");
+        format!("{name}:{line}")
+    }
+
+    fn fault(&self, offset: usize, text: &str) -> (usize, Fault) {
+        let file = self.file_of(offset);
+        let (name, whole) = self.files.get(file).copied().unwrap_or_default();
+        let before = whole.as_bytes().iter().take(offset.saturating_sub(self.begin(file)));
+        let line = before.filter(|octet| **octet == b'\n').count() + 1;
+        (file, Fault { name: ipc::text::escape(name), line, text: ipc::text::escape(text) })
     }
 
     /// A fault at this octet.
     pub fn add(&mut self, offset: usize, text: impl Display) {
-        let fault = self.fault(offset, text.to_string());
+        let fault = self.fault(offset, &text.to_string());
         self.faults.push(fault);
     }
 
     /// Something at this octet is lawful but doubtful.
     pub fn warn(&mut self, offset: usize, text: impl Display) {
-        let fault = self.fault(offset, text.to_string());
+        let fault = self.fault(offset, &text.to_string());
         self.warnings.push(fault);
+    }
+
+    /// How many faults were found so far.
+    pub fn count(&self) -> usize {
+        self.faults.len()
+    }
+
+    /// Takes back all but the first of them; the first of those that are taken.
+    pub fn forget_after(&mut self, count: usize) -> Option<Fault> {
+        self.faults.drain(count.min(self.faults.len())..).next().map(|(_, fault)| fault)
     }
 
     /// Whether no fault was found so far.
@@ -53,47 +88,75 @@ impl<'t> Faults<'t> {
         self.faults.is_empty()
     }
 
-    /// The faults, then the warnings.
+    /// The faults in the order of files and lines, then the warnings.
     pub fn into_lists(self) -> (Vec<Fault>, Vec<Fault>) {
-        (self.faults, self.warnings)
+        let Self { mut faults, warnings, .. } = self;
+        faults.sort_by_key(|(file, fault)| (*file, fault.line));
+        let bare = |list: Vec<(usize, Fault)>| list.into_iter().map(|(_, fault)| fault).collect();
+        (bare(faults), bare(warnings))
     }
 }
 
-/// Parses the text as TOML (nesting is bounded by the parser); a fault if it is not TOML, or is empty.
-pub fn parse<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<Spanned<DeTable<'t>>> {
+/// Parses the text of a file as TOML (nesting is bounded by the parser); a fault if it is not TOML.
+pub fn parse<'t>(file: usize, faults: &mut Faults<'t>) -> Option<DeTable<'t>> {
+    let (_, text) = faults.files.get(file).copied()?;
     match DeTable::parse(text) {
-        Ok(table) if table.get_ref().is_empty() => {
-            faults.add(
-                0,
-                "the file says nothing; add at least a [[source]] with address = \"ntp.example.org\"",
-            );
-            None
-        }
-        Ok(table) => Some(table),
+        Ok(table) => Some(shift_table(table.into_inner(), faults.begin(file))),
         Err(error) => {
             let offset = error.span().map_or(0, |span| span.start);
-            let text = match error.message() {
-                text if text.contains("recursion limit") => {
+            let said = match error.message() {
+                said if said.contains("recursion limit") => {
                     "nested too deeply; no key here holds more than a list of texts".to_owned()
                 }
-                text if text.contains("duplicate key") => {
+                said if said.contains("duplicate key") => {
                     "this key or table is there twice; keep one of them (a list of sources is written [[source]])"
                         .to_owned()
                 }
-                text => {
-                    let line = line_at(faults.text, offset);
+                said => {
+                    let line = line_at(text, offset);
                     match foreign::instead_of_line(line) {
                         Some((word, ours)) => {
                             format!("{word}: as in another daemon's file, but this is another format; {ours}")
                         }
-                        None => format!("not TOML: {}", unquoted::remedy(line, text)),
+                        None => format!("not TOML: {}", unquoted::remedy(line, said)),
                     }
                 }
             };
-            faults.add(offset, text);
+            faults.add(faults.begin(file).saturating_add(offset), said);
             None
         }
     }
+}
+
+/// The same with all octets counted from this one on.
+fn shift_table<'t>(table: DeTable<'t>, by: usize) -> DeTable<'t> {
+    if by == 0 {
+        return table;
+    }
+    let mut shifted = DeTable::new();
+    for (key, value) in table {
+        let key = Spanned::new(shift(key.span(), by), key.into_inner());
+        shifted.insert(key, shift_value(value, by));
+    }
+    shifted
+}
+
+fn shift_value<'t>(value: Spanned<DeValue<'t>>, by: usize) -> Spanned<DeValue<'t>> {
+    let span = shift(value.span(), by);
+    let value = match value.into_inner() {
+        DeValue::Table(table) => DeValue::Table(shift_table(table, by)),
+        DeValue::Array(array) => {
+            let mut shifted = DeArray::new();
+            array.into_iter().for_each(|value| shifted.push(shift_value(value, by)));
+            DeValue::Array(shifted)
+        }
+        other => other,
+    };
+    Spanned::new(span, value)
+}
+
+fn shift(span: Range<usize>, by: usize) -> Range<usize> {
+    span.start.saturating_add(by)..span.end.saturating_add(by)
 }
 
 /// One table of the file, under the name that messages give it.
@@ -108,8 +171,8 @@ pub struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The file itself.
-    pub fn root(table: &'a Spanned<DeTable<'a>>) -> Self {
-        Self { title: "", at: 0, table: table.get_ref() }
+    pub fn root(table: &'a DeTable<'a>) -> Self {
+        Self { title: "", at: 0, table }
     }
 
     fn entry(&self, key: &str) -> Option<(Range<usize>, &'a Spanned<DeValue<'a>>)> {

@@ -34,7 +34,10 @@ const WORDS: [(&str, &str); 85] = [
     ("controlkey", "there is no remote control; see chimerctl(1)"),
     ("disable", "nothing to write: what ntpd lets one disable is not there, see chimerctl(1) for the rest"),
     ("enable", "nothing to write: what ntpd lets one enable is not there, see chimerctl(1) for the rest"),
-    ("includefile", "there is one file; write everything into it"),
+    (
+        "includefile",
+        "put the file into truechimer.d beside the configuration, with a name that ends with .toml",
+    ),
     (
         "interface",
         "write listen = [\"0.0.0.0%eth0\", \"::%eth0\"] with that interface, or addresses of it, under [server]",

@@ -22,6 +22,12 @@ pub const SOURCE: [&str; 15] = [
     "allow-link-local",
 ];
 
+/// Of a `[[source]]` in a file of a program: nothing that changes a vote.
+pub const OFFERED: [&str; 5] = ["address", "pool", "members", "min-poll", "max-poll"];
+
+/// Of `[dhcp]`.
+pub const DHCP: [&str; 1] = ["use"];
+
 /// Of `[clock]`.
 pub const CLOCK: [&str; 8] = [
     "minimum-sources",
@@ -73,9 +79,10 @@ pub const SERVER_NTS: [&str; 12] = [
 
 /// The section that has this key, if there is exactly one.
 pub fn home(key: &str) -> Option<&'static str> {
-    let sections: [(&str, &[&str]); 6] = [
+    let sections: [(&str, &[&str]); 7] = [
         ("[[source]]", &SOURCE),
         ("[clock]", &CLOCK),
+        ("[dhcp]", &DHCP),
         ("[governor]", &GOVERNOR),
         ("[nts]", &NTS),
         ("[server]", &SERVER),

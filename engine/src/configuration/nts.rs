@@ -3,6 +3,7 @@
 use super::document::{Faults, Section};
 use super::keys;
 use super::words::shorten;
+use engine_core::settings::NtsSettings;
 use ipc::file_path::FilePath;
 use ipc::message::launch::MAX_ROOT_SETS;
 
@@ -36,6 +37,20 @@ impl RootSets {
             self.files.len().saturating_sub(1)
         });
         u8::try_from(place.saturating_add(1)).unwrap_or(SYSTEM)
+    }
+
+    /// Leaves out what no source names any more, and gives these their new numbers.
+    pub fn keep_used<'s>(&mut self, sources: impl Iterator<Item = &'s mut NtsSettings>) {
+        let mut sources: Vec<&mut NtsSettings> = sources.collect();
+        let known = std::mem::take(&mut self.files);
+        for (file, number) in known.into_iter().zip(1_u8..) {
+            let mut users = sources.iter_mut().filter(|source| source.roots == number).peekable();
+            if users.peek().is_some() {
+                let place = self.files.len().saturating_add(1);
+                users.for_each(|source| source.roots = u8::try_from(place).unwrap_or(SYSTEM));
+                self.files.push(file);
+            }
+        }
     }
 
     /// In their places of the launch plan.

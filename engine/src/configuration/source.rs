@@ -15,38 +15,88 @@ const MIN_POLL: i64 = 6;
 const MAX_POLL: i64 = 10;
 const MEMBERS: i64 = 4;
 
-/// All sources in the order of the file; those with a fault are left out. The files of root certificates that
-/// they name get their numbers.
+/// All sources in the order of the files; those with a fault are left out. What two files say of one server, the later one
+/// decides. The files of root certificates that they name get their numbers.
 pub fn read(root: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>) -> Vec<SourceSettings> {
-    let mut sources: Vec<SourceSettings> = Vec::new();
-    let mut total = 0;
+    let mut sources: Vec<(usize, SourceSettings)> = Vec::new();
     for section in root.tables("source", "[[source]]", faults) {
         let Some(source) = read_source(&section, roots, faults) else { continue };
-        let twin = sources.iter().find_map(|other| Some((other, likeness(&other.place, &source.place)?)));
-        if let Some((twin, likeness)) = twin {
-            let text = match likeness {
-                Likeness::Same => {
-                    format!("address: the source \"{}\" is there already; leave one of them out", twin.name)
-                }
-                Likeness::Possible => format!(
-                    "address: \"{}\" may be the source \"{}\", which is there already; leave one of them out, or write the \
-                     names of both interfaces",
-                    source.name, twin.name
-                ),
-            };
-            faults.add(section.place_of("address"), text);
+        let alike = sources.iter().position(|(_, other)| likeness(&other.place, &source.place).is_some());
+        // A later file may ask the same server in the other mode.
+        let is_instead = |(at, other): &(usize, SourceSettings)| {
+            faults.file_of(*at) != faults.file_of(section.at) && is_other_mode(other, &source)
+        };
+        let Some(twin) = alike.or_else(|| sources.iter().position(is_instead)) else {
+            sources.push((section.at, source));
             continue;
-        }
+        };
+        let Some((at, other)) = sources.get_mut(twin) else { continue };
+        let is_same = !matches!(likeness(&other.place, &source.place), Some(Likeness::Possible));
+        let text = if is_same && faults.file_of(*at) != faults.file_of(section.at) {
+            let text =
+                format!("address: \"{}\" is in {} too; this one counts", source.name, faults.place(*at));
+            faults.warn(section.place_of("address"), text);
+            (*at, *other) = (section.at, source);
+            continue;
+        } else if is_same {
+            format!("address: the source \"{}\" is there already; leave one of them out", other.name)
+        } else {
+            format!(
+                "address: \"{}\" may be the source \"{}\", which is there already; leave one of them out, or write the \
+                 names of both interfaces",
+                source.name, other.name
+            )
+        };
+        faults.add(section.place_of("address"), text);
+    }
+    let mut total = 0;
+    for (at, source) in &sources {
         let before = total;
         total += usize::from(source.members);
         if before <= MAX_SOURCES && total > MAX_SOURCES {
             let text =
                 format!("[[source]]: more than {MAX_SOURCES} sources, pool members counted; leave some out");
-            faults.add(section.at, text);
+            faults.add(*at, text);
         }
-        sources.push(source);
     }
+    let mut sources: Vec<SourceSettings> = sources.into_iter().map(|(_, source)| source).collect();
+    roots.keep_used(sources.iter_mut().filter_map(|source| source.nts.as_mut()));
     sources
+}
+
+/// Whether both are written for one host, or may be, whatever the ports.
+pub fn are_of_one_host(one: &SourceSettings, other: &SourceSettings) -> bool {
+    likeness(&one.place, &at_port_of(&other.place, &one.place)).is_some()
+}
+
+/// Whether one is plain and the other NTS, each at its usual port, of one host.
+fn is_other_mode(one: &SourceSettings, other: &SourceSettings) -> bool {
+    let is_usual = |source: &SourceSettings| {
+        port(&source.place) == if source.nts.is_some() { KEY_EXCHANGE } else { NTP }
+    };
+    one.nts.is_some() != other.nts.is_some()
+        && is_usual(one)
+        && is_usual(other)
+        && matches!(likeness(&one.place, &at_port_of(&other.place, &one.place)), Some(Likeness::Same))
+}
+
+fn port(place: &Place) -> u16 {
+    match place {
+        Place::Name(_, port) => *port,
+        Place::Address(address) => address.port(),
+    }
+}
+
+/// The same host at the port of another place.
+fn at_port_of(place: &Place, other: &Place) -> Place {
+    match place {
+        Place::Name(name, _) => Place::Name(*name, port(other)),
+        Place::Address(address) => {
+            let mut socket = address.socket_address();
+            socket.set_port(port(other));
+            Place::Address(socket.into())
+        }
+    }
 }
 
 /// How two ways to write a place go together.
@@ -86,7 +136,8 @@ fn is_address(place: &Place) -> bool {
     matches!(place, Place::Address(_)) || place.is_scoped()
 }
 
-fn read_source(
+/// One `[[source]]`; none: it has a fault.
+pub fn read_source(
     section: &Section<'_>,
     roots: &mut RootSets,
     faults: &mut Faults<'_>,
@@ -154,6 +205,7 @@ fn read_source(
         max_delay: span(max_delay),
         max_stratum: u8::try_from(max_stratum).ok()?,
         allow_link_local,
+        offered: false,
     })
 }
 

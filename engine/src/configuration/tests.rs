@@ -54,6 +54,11 @@ leap-smear = "cosine"
 
 "#;
 
+fn load(file: &std::fs::File, name: &str, is_private: bool) -> Result<Configuration, ConfigurationError> {
+    let main = FileText { name: name.to_owned(), text: read_text(file, name)?, is_private };
+    read(&mut Texts::only(main))
+}
+
 fn good(text: &str) -> Configuration {
     parse(text, "test.toml").unwrap_or_else(|error| panic!("{error}"))
 }
@@ -68,7 +73,8 @@ fn source(rest: &str) -> String {
 
 #[test]
 fn every_key_reaches_its_place() {
-    let Configuration { settings, plan, access, policy, keys, warnings } = good(WHOLE);
+    let Configuration { settings, plan, access, policy, keys, warnings, offered, uses_dhcp } = good(WHOLE);
+    assert!(offered.sources.is_empty() && !uses_dhcp);
     assert!(keys.is_none() && warnings.len() == 1, "{warnings:?}");
     assert!(warnings[0].contains("leap-smear: without leap seconds"), "{warnings:?}");
     let first = &settings.sources[0];
@@ -87,6 +93,7 @@ fn every_key_reaches_its_place() {
             max_delay: Span::from_secs(1),
             max_stratum: 3,
             allow_link_local: false,
+            offered: false,
             nts: None,
         }
     );
@@ -122,7 +129,7 @@ fn every_key_reaches_its_place() {
 
 #[test]
 fn one_line_of_address_is_enough_and_the_rest_has_defaults() {
-    let Configuration { settings, plan, access, policy, keys: _, warnings } = good(&source(""));
+    let Configuration { settings, plan, access, policy, warnings, .. } = good(&source(""));
     let first = &settings.sources[0];
     assert_eq!((first.min_poll, first.max_poll, first.members, first.max_stratum), (6, 10, 1, 15));
     assert_eq!(first.max_delay, Span::from_secs(3));
@@ -256,6 +263,7 @@ fn more_sources_than_the_engine_can_follow_are_refused() {
 }
 
 mod any_text;
+mod drop_ins;
 
 #[test]
 fn a_name_may_be_permitted_to_have_link_local_addresses() {

@@ -1,7 +1,7 @@
 //! What can be asked: one line of JSON.
 
 use super::MAX_REQUEST;
-use engine_core::io::Command;
+use crate::configuration::FileText;
 use serde::Deserialize;
 use std::fmt;
 
@@ -18,19 +18,36 @@ pub enum Verb {
     Server,
     /// What is known of keys, without the keys.
     Keys,
-    /// Something that changes the engine.
-    Change(Command),
-    /// The text of a configuration file, with the server policy to be put in force.
-    Reload {
-        /// The text.
-        text: String,
-        /// Only its owner may read or change the file.
-        is_private: bool,
-    },
+    /// How sources are polled from now on: that of this name, or all.
+    Change(Change, Option<String>),
+    /// Texts that are to be put in force.
+    Reload(Reload),
     /// The text of a `[[source]]` that is asked from now on, until a restart or a reload of a file without it.
     Add(String),
     /// The name of a source, as configured, that is no longer asked.
     Remove(String),
+}
+
+/// A change of how sources are polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Now, a few times.
+    Burst,
+    /// No longer.
+    Offline,
+    /// Again.
+    Online,
+}
+
+/// The texts of a reload; what is absent stays as it was read last. One of them is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// The configuration.
+    pub main: Option<FileText>,
+    /// Its drop-ins; none without a configuration.
+    pub drop_ins: Option<Vec<FileText>>,
+    /// What programs have left.
+    pub programs: Option<Vec<FileText>>,
 }
 
 /// Why a request is not followed; `Display` is what the peer reads.
@@ -69,7 +86,26 @@ struct Document<'a> {
     #[serde(default)]
     private: bool,
     source: Option<String>,
+    drop_ins: Option<Vec<Part>>,
+    programs: Option<Vec<Part>>,
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    name: String,
+    private: bool,
+    text: String,
+}
+
+impl From<Part> for FileText {
+    fn from(Part { name, private, text }: Part) -> Self {
+        Self { is_private: private, ..Self::private(&name, &text) }
+    }
+}
+
+/// Of the configuration, in messages: who asks knows its path.
+const NEW: &str = "the new file";
 
 /// Reads one line, without its end.
 ///
@@ -77,30 +113,43 @@ struct Document<'a> {
 /// [`RequestError`].
 pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
     let document: Document<'_> = serde_json::from_slice(line).map_err(|_| RequestError::NotUnderstood)?;
-    if document.file.is_some() != (document.verb == "reload") || (document.private && document.file.is_none())
-    {
+    let is_reload = document.file.is_some() || document.programs.is_some();
+    let lacks_file = document.private || document.drop_ins.is_some();
+    if is_reload != (document.verb == "reload") || (lacks_file && document.file.is_none()) {
         return Err(RequestError::NotUnderstood);
     }
-    if document.source.is_some() != matches!(document.verb, "add" | "remove") {
+    let (needs_source, takes_source) = match document.verb {
+        "add" | "remove" => (true, true),
+        "burst" | "offline" | "online" => (false, true),
+        _ => (false, false),
+    };
+    if document.source.is_some() && !takes_source || document.source.is_none() && needs_source {
         return Err(RequestError::NotUnderstood);
     }
-    let source = document.source.unwrap_or_default();
+    let of = document.source;
     let verb = match document.verb {
-        "add" => Verb::Add(source),
-        "remove" => Verb::Remove(source),
-        "reload" => Verb::Reload { text: document.file.unwrap_or_default(), is_private: document.private },
+        "add" => Verb::Add(of.unwrap_or_default()),
+        "remove" => Verb::Remove(of.unwrap_or_default()),
+        "reload" => {
+            let all = |parts: Vec<Part>| parts.into_iter().map(FileText::from).collect();
+            let main = document
+                .file
+                .map(|text| FileText { is_private: document.private, ..FileText::private(NEW, &text) });
+            let (drop_ins, programs) = (document.drop_ins.map(all), document.programs.map(all));
+            Verb::Reload(Reload { main, drop_ins, programs })
+        }
         "status" => Verb::Status,
         "sources" => Verb::Sources,
         "measurements" => Verb::Measurements,
         "server" => Verb::Server,
         "keys" => Verb::Keys,
-        "burst" => Verb::Change(Command::Burst),
-        "offline" => Verb::Change(Command::Offline),
-        "online" => Verb::Change(Command::Online),
+        "burst" => Verb::Change(Change::Burst, of),
+        "offline" => Verb::Change(Change::Offline, of),
+        "online" => Verb::Change(Change::Online, of),
         _ => return Err(RequestError::NotUnderstood),
     };
     match verb {
-        Verb::Change(_) | Verb::Reload { .. } | Verb::Add(_) | Verb::Remove(_) if !may_change => {
+        Verb::Change(..) | Verb::Reload(_) | Verb::Add(_) | Verb::Remove(_) if !may_change => {
             Err(RequestError::Forbidden)
         }
         verb => Ok(verb),

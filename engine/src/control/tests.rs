@@ -1,4 +1,5 @@
 use super::*;
+use crate::configuration::FileText;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -93,19 +94,40 @@ fn a_file_may_be_long_and_only_from_somebody_who_may_change_things() {
         }
         (asked, sender.join().unwrap())
     };
-    assert_eq!(send(own_uid()).0, [Verb::Reload { text: file.clone(), is_private: false }]);
+    let main = FileText { is_private: false, ..FileText::private("the new file", &file) };
+    let expected = Reload { main: Some(main), drop_ins: None, programs: None };
+    assert_eq!(send(own_uid()).0, [Verb::Reload(expected)]);
     if own_uid() != 0 {
         assert_eq!(send(0).0, []);
     }
     for bad in [
         &b"{\"verb\":\"reload\"}\n"[..],
         b"{\"verb\":\"status\",\"file\":\"\"}\n",
+        b"{\"verb\":\"status\",\"programs\":[]}\n",
+        b"{\"verb\":\"reload\",\"drop_ins\":[],\"programs\":[]}\n",
+        b"{\"verb\":\"reload\",\"private\":true,\"programs\":[]}\n",
+        b"{\"verb\":\"reload\",\"programs\":[{\"name\":\"a\",\"text\":\"\"}]}\n",
         b"{\"verb\":\"add\"}\n",
         b"{\"verb\":\"remove\",\"file\":\"a\"}\n",
         b"{\"verb\":\"status\",\"source\":\"a\"}\n",
     ] {
         assert!(Bench::new("reload-bad", own_uid()).ask(bad).1.contains("not understood"));
     }
+}
+
+#[test]
+fn the_files_of_a_reload_come_with_their_names_and_those_of_programs_may_come_alone() {
+    let whole = b"{\"verb\":\"reload\",\"private\":true,\"file\":\"a\",\"drop_ins\":[{\"name\":\"/d/x.toml\",\"private\":false,\
+        \"text\":\"b\"}],\"programs\":[]}\n";
+    let drop_in = FileText { is_private: false, ..FileText::private("/d/x.toml", "b") };
+    let main = Some(FileText::private("the new file", "a"));
+    let expected = Reload { main, drop_ins: Some(vec![drop_in]), programs: Some(Vec::new()) };
+    assert_eq!(Bench::new("reload-all", own_uid()).ask(whole).0, [Verb::Reload(expected)]);
+    let alone =
+        b"{\"verb\":\"reload\",\"programs\":[{\"name\":\"/r/p.toml\",\"private\":true,\"text\":\"c\"}]}\n";
+    let programs = Some(vec![FileText::private("/r/p.toml", "c")]);
+    let expected = Reload { main: None, drop_ins: None, programs };
+    assert_eq!(Bench::new("reload-programs", own_uid()).ask(alone).0, [Verb::Reload(expected)]);
 }
 
 #[test]
@@ -146,12 +168,13 @@ fn what_is_not_a_request_is_answered_with_an_error_and_never_followed() {
 
 #[test]
 fn a144_only_root_or_the_owner_may_change_things() {
-    use engine_core::io::Command;
     let own = own_uid();
     let mut bench = Bench::new("owner", own);
-    assert_eq!(bench.ask(b"{\"verb\":\"burst\"}\n").0, [Verb::Change(Command::Burst)]);
-    assert_eq!(bench.ask(b"{\"verb\":\"offline\"}\n").0, [Verb::Change(Command::Offline)]);
-    assert_eq!(bench.ask(b"{\"verb\":\"online\"}\n").0, [Verb::Change(Command::Online)]);
+    assert_eq!(bench.ask(b"{\"verb\":\"burst\"}\n").0, [Verb::Change(Change::Burst, None)]);
+    assert_eq!(bench.ask(b"{\"verb\":\"offline\"}\n").0, [Verb::Change(Change::Offline, None)]);
+    assert_eq!(bench.ask(b"{\"verb\":\"online\"}\n").0, [Verb::Change(Change::Online, None)]);
+    let one = Verb::Change(Change::Offline, Some("a.example".to_owned()));
+    assert_eq!(bench.ask(b"{\"verb\":\"offline\",\"source\":\"a.example\"}\n").0, [one]);
     assert_eq!(
         request::parse(b"{\"verb\":\"burst\"}", false),
         Err(request::RequestError::Forbidden),

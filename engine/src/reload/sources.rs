@@ -23,9 +23,22 @@ pub struct Sources {
     pub removed: Vec<String>,
     /// Each with what it needs a restart for.
     pub waiting: Vec<String>,
+    /// The same of those that programs want.
+    pub left_out: Vec<String>,
 }
 
 impl Sources {
+    /// With what became of others.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.added.extend(others.added);
+        self.changed.extend(others.changed);
+        self.removed.extend(others.removed);
+        self.waiting.extend(others.waiting);
+        self.left_out.extend(others.left_out);
+        self
+    }
+
     /// Whether anything has changed at once.
     pub fn is_news(&self) -> bool {
         !(self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty())
@@ -49,21 +62,78 @@ struct Plan {
     add: Vec<SourceSettings>,
     change: Vec<(EntryId, SourceSettings)>,
     remove: Vec<(EntryId, String)>,
+    /// Those of programs, which make room where there is none.
+    yielding: Vec<(EntryId, String)>,
     waiting: Vec<String>,
 }
 
-/// Puts the sources of a file in force, as far as that can be done. `plan`: of the start, and of the file; `exchanges`: names
-/// are looked up and keys exchanged.
+/// Puts the configured sources in force, as far as that can be done; those of programs stay ([`take_up_offered`]), and what is
+/// configured no longer but offered by one becomes its. `plans`: of the start, and of the file; `exchanges`: names are looked
+/// up and keys exchanged, or else what `lacks` that.
 pub fn take_up(
     engine: &mut Recorder,
     now: Now,
-    new: &[SourceSettings],
+    (configured, offered): (&[SourceSettings], &[(SourceSettings, String)]),
     plans: (&LaunchPlan, &LaunchPlan),
+    (exchanges, lacks): (bool, Option<&str>),
+) -> Sources {
+    let all: Vec<_> = engine.entries().map(|(id, settings)| (id, settings.clone())).collect();
+    let is_configured =
+        |settings: &SourceSettings| configured.iter().any(|wanted| wanted.is_same_server(settings));
+    let (of_programs, old): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|(_, settings)| settings.offered && !is_configured(settings));
+    let is_there = |source: &SourceSettings| old.iter().any(|(_, settings)| settings.is_same_server(source));
+    let goes_over = offered.iter().map(|(source, _)| source).filter(|source| is_there(source));
+    let wanted: Vec<SourceSettings> = configured.iter().chain(goes_over).cloned().collect();
+    let lacks = lacks.map(|what| format!("{what} ({LACKS_EXCHANGE})"));
+    let plan = compare(&old, &wanted, plans, exchanges, lacks);
+    let yielding = of_programs.into_iter().map(|(id, settings)| (id, settings.name)).collect();
+    carry_out(engine, now, Plan { yielding, ..plan })
+}
+
+/// The same for those of programs alone: all others stay as they are, those that were added or removed by hand among them. What
+/// others ask already is taken out of the `offered`.
+pub fn take_up_offered(
+    engine: &mut Recorder,
+    now: Now,
+    offered: &mut Vec<(SourceSettings, String)>,
     exchanges: bool,
 ) -> Sources {
-    let old: Vec<(EntryId, SourceSettings)> =
-        engine.entries().map(|(id, settings)| (id, settings.clone())).collect();
-    let Plan { add, change, mut remove, waiting } = compare(&old, new, plans, exchanges);
+    let all = engine.entries().map(|(id, settings)| (id, settings.clone()));
+    let (old, others): (Vec<_>, Vec<_>) = all.partition(|(_, settings)| settings.offered);
+    offered.retain(|(source, _)| !others.iter().any(|(_, other)| other.is_same_server(source)));
+    let (offered, left_out) = within_reach(offered, exchanges);
+    // They are plain, so that no file of the start matters.
+    let plan = compare(&old, &offered, (&LaunchPlan::CLIENT, &LaunchPlan::CLIENT), exchanges, None);
+    Sources { left_out, ..carry_out(engine, now, plan) }
+}
+
+/// Those that are asked whatever a program says.
+pub fn others(engine: &Recorder) -> Vec<SourceSettings> {
+    engine.entries().map(|(_, settings)| settings).filter(|settings| !settings.offered).cloned().collect()
+}
+
+/// Whether one of a program's can be asked: only another start creates the process that looks names up.
+pub fn is_within_reach(source: &SourceSettings, exchanges: bool) -> bool {
+    exchanges || matches!(source.place, Place::Address(_))
+}
+
+/// Those of programs that can be asked, and what the others need.
+fn within_reach(offered: &[(SourceSettings, String)], exchanges: bool) -> (Vec<SourceSettings>, Vec<String>) {
+    let needs = |source: &SourceSettings| {
+        let lacks = !is_within_reach(source, exchanges);
+        lacks.then(|| format!("{} ({LACKS_EXCHANGE}; restart truechimer)", source.name))
+    };
+    let left_out = offered.iter().filter_map(|(source, _)| needs(source)).collect();
+    let reached = offered.iter().map(|(source, _)| source).filter(|source| needs(source).is_none());
+    (reached.cloned().collect(), left_out)
+}
+
+/// What only a start creates.
+const LACKS_EXCHANGE: &str = "the process that looks up names and exchanges keys is not running";
+
+fn carry_out(engine: &mut Recorder, now: Now, plan: Plan) -> Sources {
+    let Plan { add, change, mut remove, mut yielding, waiting } = plan;
     let mut done = Sources { waiting, ..Sources::default() };
     for (id, settings) in change {
         done.changed.push(settings.name.clone());
@@ -73,7 +143,7 @@ pub fn take_up(
     for settings in add {
         let name = settings.name.clone();
         let added = engine.add_entry(now, settings.clone()).or_else(|full| {
-            let (id, gone) = remove.pop().ok_or(full)?;
+            let (id, gone) = remove.pop().or_else(|| yielding.pop()).ok_or(full)?;
             done.removed.push(gone);
             engine.remove_entry(now, id)?;
             engine.add_entry(now, settings)
@@ -102,7 +172,9 @@ pub fn add(
     exchanges: bool,
 ) -> Result<String, String> {
     let name = &source.name;
-    if engine.entries().any(|(_, settings)| settings.is_same_server(source)) {
+    let known = engine.entries().find(|(_, settings)| settings.is_same_server(source));
+    let known = known.map(|(id, settings)| (id, settings.offered));
+    if known.is_some_and(|(_, offered)| !offered) {
         return Err(format!("{name} is asked already"));
     }
     let seats = engine.entries().map(|(_, settings)| usize::from(settings.members.max(1))).sum::<usize>();
@@ -114,35 +186,58 @@ pub fn add(
             "{needs}: add the source to the configuration file, and restart: systemctl restart truechimer"
         )
     })?;
+    if let Some((id, _)) = known {
+        // What a program has left becomes the administrator's.
+        engine.change_entry(now, id, source).map_err(|_| format!("{name} has gone"))?;
+        return Ok(format!(
+            "source of a program taken over by hand, until a restart or a reload of a file without it: {name}"
+        ));
+    }
     let added = engine.add_entry(now, source);
     added.map_err(|_| format!("there are {MAX_SOURCES} sources already; remove others first"))?;
     Ok(format!("source added by hand, until a restart or a reload of a file without it: {name}"))
 }
 
-/// Asks it no longer; says so.
+/// Asks it no longer; returns what it was.
 ///
 /// # Errors
 /// For the administrator.
-pub fn remove(engine: &mut Recorder, now: Now, name: &str) -> Result<String, String> {
+pub fn remove(engine: &mut Recorder, now: Now, name: &str) -> Result<SourceSettings, String> {
+    let (id, gone) = find(engine, name)?;
+    let gone = gone.clone();
+    engine.remove_entry(now, id).map_err(|_| "it has gone already".to_owned())?;
+    Ok(gone)
+}
+
+/// The source of this name.
+///
+/// # Errors
+/// For the administrator.
+pub fn find<'e>(engine: &'e Recorder, name: &str) -> Result<(EntryId, &'e SourceSettings), String> {
     let found = engine.entries().find(|(_, settings)| is_one_name(&settings.name, name));
-    let Some(id) = found.map(|(id, _)| id) else {
+    found.ok_or_else(|| {
         let known: Vec<&str> = engine.entries().map(|(_, settings)| settings.name.as_str()).collect();
         let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
-        return Err(format!("no source has this name; the sources: {known}"));
-    };
-    engine.remove_entry(now, id).map_err(|_| "it has gone already".to_owned())?;
-    Ok(format!("source removed by hand, until a restart or a reload of a file that has it: {name}"))
+        format!("no source has this name; the sources: {known}")
+    })
 }
 
 fn compare(
     old: &[(EntryId, SourceSettings)],
-    new: &[SourceSettings],
+    wanted: &[SourceSettings],
     plans: (&LaunchPlan, &LaunchPlan),
     exchanges: bool,
+    waiting: Option<String>,
 ) -> Plan {
     let mut left: Vec<&(EntryId, SourceSettings)> = old.iter().collect();
-    let mut plan = Plan { add: Vec::new(), change: Vec::new(), remove: Vec::new(), waiting: Vec::new() };
-    for wanted in new {
+    let mut plan = Plan {
+        add: Vec::new(),
+        change: Vec::new(),
+        remove: Vec::new(),
+        yielding: Vec::new(),
+        waiting: waiting.into_iter().collect(),
+    };
+    for wanted in wanted {
         let place = left.iter().position(|(_, settings)| settings.is_same_server(wanted));
         let known = place.map(|place| left.remove(place));
         match (translate(wanted, plans, exchanges), known) {
@@ -176,7 +271,7 @@ fn translate(
     exchanges: bool,
 ) -> Result<SourceSettings, String> {
     if !exchanges && (source.nts.is_some() || matches!(source.place, Place::Name(..))) {
-        return Err("the process that looks up names and exchanges keys is not running".to_owned());
+        return Err(LACKS_EXCHANGE.to_owned());
     }
     let Some(NtsSettings { roots, offer }) = source.nts else { return Ok(source.clone()) };
     let unseen = |file: &FilePath| format!("no process can see {} yet", file.as_str());
@@ -199,27 +294,32 @@ fn translate(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::configuration::parse;
+    use crate::configuration::{Configuration, parse};
     use engine_core::io::Start;
     use ipc::units::{RawInstant, WallTime};
 
     const NOW: Now = Now { raw: RawInstant::MIN, wall: WallTime::MIN };
 
-    /// What a file with these tables does to an engine that was started with those.
-    fn reloaded(old: &str, new: &str) -> (Sources, Vec<SourceSettings>) {
-        let of = |sources: &str| parse(sources, "t").unwrap();
-        let (old, new) = (of(old), of(new));
+    fn engine(configuration: &Configuration) -> Recorder {
         let start = Start {
-            settings: old.settings,
+            settings: configuration.settings.clone(),
             saved: None,
             associations: Vec::new(),
             addresses: Vec::new(),
             seed: [1; 32],
             precision: -20,
         };
-        let mut engine = Recorder::new(start, None);
+        Recorder::new(start, None)
+    }
+
+    /// What a file with these tables does to an engine that was started with those.
+    fn reloaded(old: &str, new: &str) -> (Sources, Vec<SourceSettings>) {
+        let of = |sources: &str| parse(sources, "t").unwrap();
+        let (old, new) = (of(old), of(new));
+        let mut engine = engine(&old);
         let exchanges = old.plan.exchange;
-        let done = take_up(&mut engine, NOW, &new.settings.sources, (&old.plan, &new.plan), exchanges);
+        let wanted = (new.settings.sources.as_slice(), &[][..]);
+        let done = take_up(&mut engine, NOW, wanted, (&old.plan, &new.plan), (exchanges, None));
         (done, engine.entries().map(|(_, settings)| settings.clone()).collect())
     }
 
@@ -246,6 +346,34 @@ mod tests {
         assert_eq!(now.len(), 3);
         assert!(now.iter().any(|source| source.name == "192.0.2.1" && source.prefer));
         assert!(done.sentence().starts_with("added 192.0.2.9; changed "), "{}", done.sentence());
+    }
+
+    #[test]
+    fn a_configured_source_that_goes_but_is_offered_stays_as_the_programs_and_one_by_hand_is_the_administrators()
+     {
+        let of = |sources: &str| parse(sources, "t").unwrap();
+        let (old, new) = (of(&plain(&["192.0.2.1", "192.0.2.2"])), of(&plain(&["192.0.2.2"])));
+        let mut engine = engine(&old);
+        let gone = SourceSettings { offered: true, ..old.settings.sources[0].clone() };
+        let offered = [(gone.clone(), "a.toml".to_owned())];
+        let wanted = (new.settings.sources.as_slice(), &offered[..]);
+        let ids: Vec<EntryId> = engine.entries().map(|(id, _)| id).collect();
+        let done = take_up(&mut engine, NOW, wanted, (&old.plan, &new.plan), (false, None));
+        assert_eq!((done.changed.as_slice(), done.removed.len()), (&["192.0.2.1".to_owned()][..], 0));
+        let now: Vec<(EntryId, bool)> = engine.entries().map(|(id, it)| (id, it.offered)).collect();
+        assert_eq!(now, [(ids[0], true), (ids[1], false)], "it was not begun anew");
+        let plans = (&old.plan, &old.plan);
+        let said = add(&mut engine, NOW, &old.settings.sources[0], plans, false).unwrap();
+        assert!(said.starts_with("source of a program taken over by hand"), "{said}");
+        assert!(engine.entries().all(|(_, settings)| !settings.offered));
+        assert!(add(&mut engine, NOW, &gone, plans, false).unwrap_err().contains("asked already"));
+        // Where names are lacking that only another start looks up, nothing is taken away.
+        let none = of("[dhcp]\nuse = true\n");
+        let done = take_up(&mut engine, NOW, (&[], &[]), (&old.plan, &none.plan), (false, Some("DHCP")));
+        assert!(
+            !done.is_news() && done.waiting[0].starts_with("DHCP (the process that looks up"),
+            "{done:?}"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(super) fn list(
     plan: &LaunchPlan,
     keys: Option<&KeySettings>,
 ) -> Vec<String> {
-    let InForce { settings: old, plan: old_plan, keys: old_keys, access: _, policy: _ } = in_force;
+    let InForce { settings: old, plan: old_plan, keys: old_keys, .. } = in_force;
     let Settings {
         leap_seconds,
         forward_step,
@@ -121,7 +121,7 @@ fn changed(section: &str, keys: &[(&str, bool)]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::configuration::parse;
+    use crate::configuration::{FileText, Texts, parse};
 
     const FILE: &str = "[[source]]\naddress = \"192.0.2.1\"\n\n[clock]\n\n[governor]\nprofile = \"standard\"\n\n\
         [server]\nlisten = [\"127.0.0.1:123\"]\nallow = [\"127.0.0.0/8\"]\n\n[server.nts]\nlisten = [\"127.0.0.1:4460\"]\n\
@@ -130,7 +130,7 @@ mod tests {
 
     /// What waits after each of these was replaced in the file.
     fn waiting(changes: &[(&str, &str)]) -> Vec<String> {
-        let in_force = InForce::of(&parse(FILE, "t").unwrap());
+        let in_force = InForce::of(&parse(FILE, "t").unwrap(), Texts::only(FileText::private("t", FILE)));
         let text = changes.iter().fold(FILE.to_owned(), |text, (from, to)| {
             assert!(text.contains(from), "{from}");
             text.replacen(from, to, 1)

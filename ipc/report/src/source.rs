@@ -65,6 +65,8 @@ documents! {
         frequency_ppm: Option<f64>,
         /// Standard deviation of that frequency, in ppm: before ten measurements an upper estimate. None: as there.
         frequency_error_ppm: Option<f64>,
+        /// The file in `sources.d` that a program has left and that names this source; none: the administrator did.
+        offered_by: Option<String>,
     }
 
     /// The association with an NTS source. It contains no secrets.

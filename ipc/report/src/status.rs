@@ -95,6 +95,8 @@ documents! {
         format: u32,
         /// The key that belongs to it.
         key_file: Option<String>,
+        /// What programs have left in `sources.d` and is not used though they want it; a line each.
+        left_out: Vec<String>,
         /// Whether another part of the file has changed that requires a restart: `waiting` is not empty.
         needs_restart: bool,
         /// Whether the file names another certificate or key than those that are read; a restart takes them up.

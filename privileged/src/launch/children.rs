@@ -2,6 +2,7 @@
 //! that it needs, named in its words.
 
 use super::LaunchLink;
+use super::configuration;
 use super::home::Home;
 use super::named;
 use super::programs;
@@ -107,7 +108,7 @@ impl Children {
     pub fn start_engine(
         &mut self,
         options: &Options,
-        config: File,
+        config: &configuration::Files,
         control: OwnedFd,
         files: EngineFiles,
         clock: Option<&File>,
@@ -128,8 +129,7 @@ impl Children {
             }
         }
         given.word(&mut command, "launch", engines.as_fd());
-        given.word(&mut command, "config", config.as_fd());
-        command.arg(format!("config-name={}", options.config.display()));
+        given.configuration(&mut command, options, config);
         given.word(&mut command, "control", control.as_fd());
         given.word(&mut command, "state", state.as_fd());
         given.word(&mut command, "keys", keys.as_fd());
@@ -304,7 +304,7 @@ impl Children {
 }
 
 /// Has the configuration checked by an engine that does nothing else.
-pub fn check(options: &Options, users: &Users, config: File) -> Ending {
+pub fn check(options: &Options, users: &Users, config: &configuration::Files) -> Ending {
     let run = || -> Result<Ending, Ending> {
         let (engines, ours) = pair()?;
         let folder = programs::folder(options)?;
@@ -313,8 +313,7 @@ pub fn check(options: &Options, users: &Users, config: File) -> Ending {
         command.args(options.insecure.then_some("insecure"));
         let mut given = Given::default();
         given.word(&mut command, "launch", engines.as_fd());
-        given.word(&mut command, "config", config.as_fd());
-        command.arg(format!("config-name={}", options.config.display()));
+        given.configuration(&mut command, options, config);
         let status = given.spawn(command)?.wait().map_err(|error| Ending::Launch(error.to_string()))?;
         Ok(match status.code() {
             Some(0) => {
@@ -368,6 +367,21 @@ impl<'a> Given<'a> {
         self.0.extend(fds.into_iter().map(AsFd::as_fd));
         let numbers: Vec<_> = self.0[first..].iter().map(|fd| fd.as_raw_fd().to_string()).collect();
         command.arg(format!("{key}={}", numbers.join(",")));
+    }
+
+    fn configuration(&mut self, command: &mut Command, options: &Options, files: &'a configuration::Files) {
+        self.word(command, "config", files.main.as_fd());
+        command.arg(format!("config-name={}", options.config.display()));
+        for (key, folder) in [("drop-ins", &files.drop_ins), ("programs", &files.programs)] {
+            if folder.files.is_empty() {
+                continue;
+            }
+            self.list(command, key, folder.files.iter().map(|(_, file)| file));
+            // Their names have no commas.
+            let names: Vec<&str> = folder.files.iter().map(|(name, _)| name.as_str()).collect();
+            command.arg(format!("{key}-names={}", names.join(",")));
+            command.arg(format!("{key}-folder={}", folder.path.display()));
+        }
     }
 
     fn fd(&mut self, fd: BorrowedFd<'a>) {

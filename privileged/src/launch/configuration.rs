@@ -1,4 +1,5 @@
-//! The configuration file: opened but not read, and refused if an untrusted user could replace it.
+//! The configuration file with its drop-ins, and what programs have left: opened but not read, and refused if an untrusted user
+//! could replace them.
 //!
 //! A user who can write it chooses the sources, and so the time. A file or directory that is owned by an unprivileged
 //! user, or is world-writable, is refused, as in sudo and sshd. A group-writable file is refused; a group-writable
@@ -7,6 +8,7 @@
 
 use super::diagnosis::{self, explain, is_ours, kind, make_roots, noun, owner_and_mode};
 use super::path_walk::PathWalk;
+use drop_ins::{Found, Limits, Refused};
 use ipc::permissions::Permissions;
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
@@ -14,18 +16,78 @@ use nix::libc::{O_NOCTTY, O_NONBLOCK};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::unistd::geteuid;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The path of the example, for a missing configuration.
 const EXAMPLE: &str = "the example in /usr/share/doc/truechimer is a start";
 
-/// Opens it.
+/// Files of one folder.
+#[derive(Debug, Default)]
+pub struct Folder {
+    /// The folder, as named.
+    pub path: PathBuf,
+    /// Their names, and they themselves.
+    pub files: Vec<(String, OwnedFd)>,
+}
+
+/// All that a configuration is made from.
+#[derive(Debug)]
+pub struct Files {
+    /// The configuration.
+    pub main: File,
+    /// The administrator's drop-ins.
+    pub drop_ins: Folder,
+    /// What programs have left.
+    pub programs: Folder,
+}
+
+/// Opens the configuration and its drop-ins.
+///
+/// # Errors
+/// As [`open`]; or why a drop-in, or their folder, is refused.
+pub fn open_all(config: &Path) -> Result<Files, Ending> {
+    let main = open(config)?;
+    let refused = |refused: Refused| match refused.errno {
+        Some(errno) => diagnosis::refused(errno, refused.to_string()),
+        None => Ending::Configuration(refused.to_string()),
+    };
+    let mut drop_ins = Folder { path: drop_ins::beside(config).unwrap_or_default(), files: Vec::new() };
+    if !drop_ins.path.as_os_str().is_empty() {
+        for found in drop_ins::open(&drop_ins.path, Limits::DROP_INS).map_err(refused)? {
+            let Found { name, file, .. } = found.map_err(refused)?;
+            drop_ins.files.push((name, file.into()));
+        }
+    }
+    Ok(Files { main, drop_ins, programs: Folder::default() })
+}
+
+/// Opens what programs have left in the run directory; what is faulty is reported and left out. They may leave more at any time,
+/// and say so on the control socket: so it comes after that.
+pub fn open_programs(run: &Path) -> Folder {
+    let mut programs = Folder { path: run.join(drop_ins::PROGRAMS), files: Vec::new() };
+    let left_out = |why: &Refused| say(4, &format_args!("{why}; it is left out"));
+    match drop_ins::open(&programs.path, Limits::PROGRAMS) {
+        Err(why) => left_out(&why),
+        Ok(all) => {
+            for found in all {
+                match found {
+                    Ok(Found { name, file, .. }) => programs.files.push((name, file.into())),
+                    Err(why) => left_out(&why),
+                }
+            }
+        }
+    }
+    programs
+}
+
+/// Opens the configuration alone.
 ///
 /// # Errors
 /// The path with the reason and the remedy: not there, not readable by owner and mode, no regular file, or owned by
 /// another user than root and the one that starts this program.
-pub fn open(path: &Path) -> Result<File, Ending> {
+fn open(path: &Path) -> Result<File, Ending> {
     let walk = PathWalk::of(path);
     // Without waiting for the other end of a fifo.
     let mut options = File::options();

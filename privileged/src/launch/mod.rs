@@ -77,9 +77,12 @@ const EXTENT: Span = Span::from_secs(20);
 pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infallible, Ending> {
     let users = Users::find(options)?;
     if options.check {
-        let config = policies::within_owner_and_mode(|| configuration::open(&options.config))?;
+        let config = policies::within_owner_and_mode(|| {
+            let programs = configuration::open_programs(&options.run);
+            Ok::<_, Ending>(configuration::Files { programs, ..configuration::open_all(&options.config)? })
+        })?;
         warn_of_unit(options, &users);
-        return Err(children::check(options, &users, config));
+        return Err(children::check(options, &users, &config));
     }
     let opened = policies::within_owner_and_mode(|| Opened::open(options, &users))?;
     let Opened { config, files, record, clock, control } = opened;
@@ -103,7 +106,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
     let mut children = Children::prepare(programs, options, &users)?;
     let clock_reader = clock.reader.as_ref();
     children.tell_elsewhere(elsewhere.as_deref(), notify.fd().is_some());
-    let ends = children.start_engine(options, config, control, engine_files, clock_reader)?;
+    let ends = children.start_engine(options, &config, control, engine_files, clock_reader)?;
     let mut link = LaunchLink::new(ends.launch);
     let plan = match receive(
         &mut link,
@@ -198,7 +201,7 @@ fn leave(links: (LaunchLink, OwnedFd), children: &Children, signals: &File) -> E
 
 /// All files of the launch, opened while owner and mode decide about access.
 struct Opened {
-    config: File,
+    config: configuration::Files,
     files: StateFiles,
     /// A recording, if one was requested.
     record: Option<File>,
@@ -208,7 +211,7 @@ struct Opened {
 
 impl Opened {
     fn open(options: &Options, users: &Users) -> Result<Self, Ending> {
-        let config = configuration::open(&options.config)?;
+        let mut config = configuration::open_all(&options.config)?;
         let state = Directory::open(&options.state)?;
         let run = Directory::open(&options.run)?;
         let files = StateFiles::open(&state, &run)?;
@@ -217,6 +220,7 @@ impl Opened {
         let record = options.record.as_deref().map(directory::new_record).transpose()?;
         let clock = take_clock(&options.clock)?;
         let control = run.listen("control.sock", users.group)?;
+        config.programs = configuration::open_programs(&options.run);
         if users.lacks_group {
             say(
                 4,

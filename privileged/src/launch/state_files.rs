@@ -27,7 +27,7 @@ pub const AUDIT: &str = "audit.log";
 const STATE: &str = "engine.state";
 const KEYS: &str = "engine.keys";
 /// What becomes of the run directory, for the messages.
-const LOST: &str = "and is lost by a reboot or by systemctl stop";
+const LOST: &str = "and is lost by a reboot";
 /// All of them, with the length that is allocated at the start.
 const ALL: [(&str, u64); 5] = [
     (directory::LOCK, 0),

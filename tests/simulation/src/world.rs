@@ -471,6 +471,7 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
             max_delay: Span::from_secs(3),
             max_stratum: 15,
             allow_link_local: false,
+            offered: false,
         }
     });
     Settings {

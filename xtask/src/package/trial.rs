@@ -26,18 +26,21 @@ const STEPS: &[(&str, &str)] = &[
          test \"$(systemctl is-enabled truechimer-metrics.socket)\" = disabled
          truechimer-metrics --once | grep -q '^truechimer_up 0'
          test \"$(systemctl is-enabled truechimer-chronyc-bridge.service)\" = disabled
+         test \"$(systemctl is-enabled truechimer-networkd.path)\" = disabled
+         test -d /etc/truechimer/truechimer.d
          test ! -e /run/truechimer/control.sock",
     ),
     (
         "systemd finds nothing to say against the units, and they are no more exposed than is known",
         "systemd-analyze verify truechimer.service truechimer-wait.service truechimer-metrics.socket \
-         truechimer-chronyc-bridge.service >/said 2>&1
+         truechimer-chronyc-bridge.service truechimer-networkd.path >/said 2>&1
          cat /said
          if grep -q truechimer /said; then exit 1; fi
          systemd-analyze security --offline=true --threshold=32 /usr/lib/systemd/system/truechimer.service
          systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-wait.service
          systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-metrics.service
-         systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-chronyc-bridge.service",
+         systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-chronyc-bridge.service
+         systemd-analyze security --offline=true --threshold=32 /usr/lib/systemd/system/truechimer-networkd.service",
     ),
     (
         "as delivered it names no source, and --check says so",

@@ -45,6 +45,9 @@ impl Engine {
         electorate: Electorate,
         now: RawInstant,
     ) -> Absence {
+        if self.is_excused(entry) {
+            return Absence::Excused;
+        }
         match self.moments(entry, source, electorate) {
             Some(moments) if was_tried(entry, source) => match now {
                 now if now >= moments.excused => Absence::Excused,
@@ -83,7 +86,8 @@ impl Engine {
         let sources = self.entries.members().filter(|(_, source)| source.takes_part());
         let silent = sources.filter(move |(_, source)| without(source));
         let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).map(|entry| (entry, None));
-        silent.map(|(entry, source)| (entry, Some(source))).chain(nameless)
+        let all = silent.map(|(entry, source)| (entry, Some(source))).chain(nameless);
+        all.filter(|(entry, _)| !self.is_excused(entry))
     }
 
     /// How many missing votes are doubted, and excused.

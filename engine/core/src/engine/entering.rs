@@ -123,27 +123,27 @@ impl Engine {
                 entry.awaited_until = Some(now.raw.after(UNHEARD_TIMEOUT));
             }
         }
-        let stood_back: Vec<EntryId> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.phase == Phase::Duplicate)
-            .map(|entry| entry.id)
-            .collect();
-        for id in stood_back {
-            if !self.is_duplicate(id) {
-                self.begin_entry(id, &[], now);
-            }
-        }
+        self.end_standing_back(now);
         // An address of the removed entry may now be used for a name.
         self.hurry_names(now.raw);
         self.system.dirty = true;
         self.act(now);
     }
 
-    /// Whether another entry is running for the same server.
-    fn is_duplicate(&self, id: EntryId) -> bool {
-        let entry = self.entries.get(id);
-        entry.is_some_and(|entry| self.entries.iter().any(|other| is_same_server(other, entry)))
+    /// Whether another entry is running for the same server, or a better one has its address.
+    pub(super) fn is_duplicate(&self, id: EntryId) -> bool {
+        self.entries.get(id).is_some_and(|entry| {
+            let is_held = |address| {
+                let plain = self.entries.members().filter(|(owner, _)| owner.settings.nts.is_none());
+                let mut holders = plain.filter(|(_, source)| source.address() == address);
+                holders.any(|(owner, _)| owner.id != id && owner.rank() > entry.rank())
+            };
+            let stands_back = match entry.settings.place {
+                Place::Address(address) => entry.settings.nts.is_none() && is_held(address),
+                Place::Name(..) => false,
+            };
+            stands_back || self.entries.iter().any(|other| is_same_server(other, entry))
+        })
     }
 
     /// Begins an entry: it is queried, its name is looked up, or its keys are exchanged. With NTS, it begins with the keys of
@@ -186,7 +186,7 @@ impl Engine {
         }
     }
 
-    /// An address in the configuration belongs to its entry, even if a name resolves to it too.
+    /// An address that is written out belongs to its entry, even if a name of no higher rank resolves to it too.
     fn take_over(&mut self, id: EntryId, address: Address) {
         let found = self
             .entries

@@ -86,7 +86,9 @@ impl Engine {
     /// What was measured before is void. Those that answered, or might have if the network had been there, are missed.
     pub(super) fn forget_what_was_heard(&mut self, now: RawInstant) {
         let was_heard = self.system.heard.is_heard_again();
-        let is_network = self.entries.sources().any(|source| source.poll_process.reach != 0);
+        // The register of one that nobody asks stands still.
+        let asked = self.entries.members().filter(|(entry, _)| !entry.offline);
+        let is_network = asked.map(|(_, source)| source).any(|source| source.poll_process.reach != 0);
         for entry in self.entries.iter_mut() {
             entry.forgotten &= !was_heard;
             for source in &mut entry.members {

@@ -32,7 +32,7 @@ impl Engine {
         let has_nts = self.entries.iter().any(|entry| entry.association().is_some());
         let (floor, is_right) = (self.floor(), has_nts && self.is_synchronised(now));
         let mut next: Option<RawInstant> = None;
-        for entry in self.entries.iter_mut() {
+        for entry in self.entries.iter_mut().filter(|it| !it.offline) {
             let (place, nts) = (entry.settings.place.clone(), entry.settings.nts);
             let (Some(association), Some(nts)) = (entry.association_mut(), nts) else { continue };
             association.renew_expired(is_right, now);

@@ -28,7 +28,7 @@ impl Engine {
         }
         let mut open = self.open_children();
         let mut next: Option<RawInstant> = None;
-        for Entry { lookup, settings, .. } in self.entries.iter_mut() {
+        for Entry { lookup, settings, .. } in self.entries.iter_mut().filter(|it| !it.offline) {
             let (Some(lookup), Place::Name(name, port)) = (lookup, &settings.place) else { continue };
             if open < MAX_OPEN && lookup.is_due(now) {
                 let id = ExchangeId(self.next_lookup);

@@ -66,7 +66,7 @@ impl NetworkChanges {
 impl Engine {
     /// Answers a change, if it is time.
     pub(super) fn answer_network_change(&mut self, now: RawInstant) {
-        if self.offline || !self.changes.take(now) {
+        if self.is_offline() || !self.changes.take(now) {
             return;
         }
         if self.need() != Need::Little {

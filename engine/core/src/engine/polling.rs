@@ -29,7 +29,9 @@ impl Engine {
         }
         let need = self.need();
         let mut next: Option<RawInstant> = None;
-        for Entry { settings, authentication, members, asked, .. } in self.entries.iter_mut() {
+        for Entry { settings, authentication, members, asked, .. } in
+            self.entries.iter_mut().filter(|it| !it.offline)
+        {
             for source in members {
                 let is_due = source.poll_process.due() <= now.raw;
                 if is_due && self.exchanges.is_full() {
@@ -67,7 +69,8 @@ impl Engine {
         if after != need {
             // The last one that answered has become silent: those that were before it need not wait any longer.
             self.entries.sources_mut().for_each(|source| source.hasten(now.raw, after));
-            next = self.entries.sources().map(|source| source.poll_process.due()).min();
+            let asked = self.entries.members().filter(|(entry, _)| !entry.offline);
+            next = asked.map(|(_, source)| source.poll_process.due()).min();
         }
         next
     }

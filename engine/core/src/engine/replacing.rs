@@ -77,7 +77,7 @@ impl Blocked {
 impl Engine {
     /// Replaces addresses that fail, and uses as many as are wanted. True: there are others to be queried.
     pub(super) fn tend_addresses(&mut self, now: Now) -> bool {
-        if self.offline {
+        if self.is_offline() {
             return false;
         }
         // A deadline that has passed stays passed, whatever this fact's reading is.
@@ -91,7 +91,8 @@ impl Engine {
     }
 
     fn tend_each(&mut self, need: Need, now: Now) -> bool {
-        let ids: alloc::vec::Vec<EntryId> = self.entries.iter().map(|entry| entry.id).collect();
+        let asked = self.entries.iter().filter(|entry| !entry.offline);
+        let ids: alloc::vec::Vec<EntryId> = asked.map(|entry| entry.id).collect();
         let mut changed = false;
         self.use_kept(now.raw);
         for id in ids {
@@ -99,20 +100,35 @@ impl Engine {
             changed |= self.replace_faulty(id, need, now.raw) | self.fill(id, need, now.raw);
             self.retire_kept(id, now.raw);
         }
+        changed | self.end_standing_back(now)
+    }
+
+    /// Entries that stood back for another begin anew where that one is gone, or asks elsewhere.
+    pub(super) fn end_standing_back(&mut self, now: Now) -> bool {
+        let all = self.entries.iter().filter(|entry| entry.phase == Phase::Duplicate && !entry.offline);
+        let ids: alloc::vec::Vec<EntryId> = all.map(|entry| entry.id).collect();
+        let mut changed = false;
+        for id in ids {
+            if !self.is_duplicate(id) {
+                self.begin_entry(id, &[], now);
+                changed = true;
+            }
+        }
         changed
     }
 
     /// When [`Self::tend_addresses`] may have something to do, if no fact comes before.
     pub(super) fn addresses_due(&self, now: RawInstant) -> Option<RawInstant> {
-        if self.offline {
+        if self.is_offline() {
             return None;
         }
         let now = now.max(self.tended);
         let need = self.need();
-        let recalls = self.entries.iter().filter_map(Entry::recall_due).filter(|at| *at > now);
-        let ends = self.entries.iter().filter_map(Entry::overlap_ends).filter(|at| *at > now);
+        let asked = || self.entries.iter().filter(|entry| !entry.offline);
+        let recalls = asked().filter_map(Entry::recall_due).filter(|at| *at > now);
+        let ends = asked().filter_map(Entry::overlap_ends).filter(|at| *at > now);
         let mut due: Option<RawInstant> = recalls.chain(ends).min();
-        for entry in self.entries.iter().filter(|entry| entry.candidates.offered() > 0) {
+        for entry in asked().filter(|entry| entry.candidates.offered() > 0) {
             let ends = entry.members.iter().filter_map(|source| match self.find(entry, source, now) {
                 Finding::Open(end) => end,
                 Finding::Well | Finding::Faulty(_) => None,
@@ -291,8 +307,9 @@ impl Engine {
         let mut changed = false;
         while let Some(entry) = self.entries.get(id).filter(|entry| self.is_short(entry)) {
             let Some(address) = self.pick(id, need, entry.members.is_empty(), now) else { break };
-            self.give_way(id, address);
-            self.add_address(id, address, now);
+            if !self.give_way(id, address, now) {
+                self.add_address(id, address, now);
+            }
             changed = true;
         }
         changed
@@ -321,25 +338,46 @@ impl Engine {
         entry.candidates.next(now, need, anyway, is_free, is_blocked)
     }
 
-    /// The plain source at this address, if it belongs to a lesser entry, makes room.
-    fn give_way(&mut self, id: EntryId, address: Address) {
-        let Some(entry) = self.entries.get(id).filter(|entry| entry.settings.nts.is_none()) else { return };
+    /// The plain source at this address, if it belongs to a lesser entry, makes room. True: it has come over, with all that was
+    /// measured: it was the only one of an entry that stands back as long.
+    fn give_way(&mut self, id: EntryId, address: Address, now: RawInstant) -> bool {
+        let Some(entry) = self.entries.get(id).filter(|entry| entry.settings.nts.is_none()) else {
+            return false;
+        };
         let by = entry.settings.name.clone();
-        if let Some((owner, source)) = self.entries.source_at(address).filter(|(owner, _)| owner.id != id) {
-            let (owner, gone) = (owner.id, source.id);
+        let plain =
+            self.entries.members().filter(|(owner, _)| owner.id != id && owner.settings.nts.is_none());
+        let found = plain
+            .filter(|(_, source)| source.address() == address)
+            .map(|(owner, it)| (owner.id, it.id))
+            .next();
+        let Some((owner, gone)) = found else { return false };
+        let is_written =
+            self.entries.get_mut(owner).filter(|it| it.settings.place == Place::Address(address));
+        let comes_over = is_written.map(|owner| owner.phase = Phase::Duplicate).is_some();
+        if comes_over {
+            let source = self.entries.remove_source(gone);
+            if let (Some(mut source), Some(entry)) = (source, self.entries.get_mut(id)) {
+                source.poll_process.change(&entry.settings, now);
+                entry.members.push(source);
+            }
+        } else {
             self.drop_source(gone);
-            self.tell_of_entry(owner, EntryNotice::AddressTaken(address.socket_address(), by));
         }
+        self.tell_of_entry(owner, EntryNotice::AddressTaken(address.socket_address(), by));
+        comes_over
     }
 
     /// Replaces one address of an entry by another. Keys and cookies are those of the name, whatever its address.
     fn substitute(&mut self, id: EntryId, gone: SourceId, address: Address, now: RawInstant) {
-        self.give_way(id, address);
+        let has_come = self.give_way(id, address, now);
         let Some(before) = self.entries.remove_source(gone) else { return };
         self.abandon(gone);
         self.system.dirty |= before.is_heard();
         let was_known = before.poll_process.is_known();
-        self.add_address(id, address, now);
+        if !has_come {
+            self.add_address(id, address, now);
+        }
         if let Some(newest) = self.entries.get_mut(id).and_then(|entry| entry.members.last_mut()) {
             newest.provisional = before.provisional;
         }

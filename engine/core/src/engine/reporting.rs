@@ -243,7 +243,8 @@ impl Engine {
             reference_id: source.facts.map(|facts| facts.reference_id),
             reach: source.poll_process.reach,
             poll: source.poll_process.poll.exponent(),
-            next_poll_s: (!self.offline).then(|| -seconds_since(now, source.poll_process.next)),
+            next_poll_s: (!(self.offline || entry.offline))
+                .then(|| -seconds_since(now, source.poll_process.next)),
             offset_s: opinion.map(|opinion| opinion.offset),
             offset_error_s: opinion.map(|opinion| libm::sqrt(opinion.estimate.variance)),
             delay_s: opinion.and_then(|_| source.track.filter.minimum_delay()),
@@ -258,7 +259,7 @@ impl Engine {
                 .filter(|(_, count)| *count > 0)
                 .collect(),
             activity: match source.poll_process.is_bursting() {
-                _ if self.offline => SourceActivity::Offline,
+                _ if self.offline || entry.offline => SourceActivity::Offline,
                 true => SourceActivity::Bursting,
                 false => SourceActivity::Online,
             },

@@ -11,7 +11,7 @@ impl Engine {
         if self.system.line.is_none() {
             Need::First
         } else if self.system.impasse == Some(Impasse::Silent)
-            || self.entries.sources().all(|source| source.poll_process.reach == 0)
+            || self.entries.members().all(|(entry, source)| entry.offline || source.poll_process.reach == 0)
         {
             Need::Lost
         } else {

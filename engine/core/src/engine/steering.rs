@@ -170,7 +170,9 @@ impl Engine {
                 seats: wanted(&entry.settings),
                 leaving: source.is_some_and(|source| entry.is_leaving(source)),
             },
-            opinion: source.filter(|source| source.has_vote()).and_then(|source| source.opinion(now)),
+            opinion: source
+                .filter(|source| source.has_vote() && !self.is_excused(entry))
+                .and_then(|source| source.opinion(now)),
             absence: self.absence(entry, source, electorate, now.raw),
             authenticated: entry.is_authenticated(source),
             prefer: entry.settings.prefer,
@@ -190,7 +192,7 @@ impl Engine {
             // Sources that decide whether others have a vote are never left out, however new.
             .filter(|(entry, voter)| {
                 let rules = voter.authenticated || voter.trust;
-                voter.opinion.is_some() || rules || entry.awaited_until.is_none()
+                voter.opinion.is_some() || rules || !(entry.awaited_until.is_some() || self.is_excused(entry))
             })
             .map(|(_, voter)| voter)
             .collect()

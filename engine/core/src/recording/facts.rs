@@ -126,11 +126,13 @@ fn write_input(out: &mut Writer, input: &Input, redaction: &mut Redaction) {
         Input::ExchangeFailed(failed) => exchange(out, FromExchange::ExchangeFailed(*failed)),
         Input::Command(command) => {
             out.u8(COMMAND);
-            out.u8(match command {
-                Command::Burst => 0,
-                Command::Offline => 1,
-                Command::Online => 2,
-            });
+            let (kind, of) = match command {
+                Command::Burst(of) => (0, of),
+                Command::Offline(of) => (1, of),
+                Command::Online(of) => (2, of),
+            };
+            out.u8(kind);
+            out.option(*of, |out, id| out.octets(&id.number().to_le_bytes()));
         }
         Input::OwnAddresses(addresses) => {
             out.u8(OWN_ADDRESSES);
@@ -198,12 +200,16 @@ fn read_input(from: &mut Reader<'_>, kind: u8) -> Result<Input, Malformed> {
             FromExchange::ExchangeFailed(failed) => Input::ExchangeFailed(failed),
             FromExchange::Hello(_) | FromExchange::Pong => return Err(Malformed),
         },
-        COMMAND => Input::Command(match from.u8()? {
-            0 => Command::Burst,
-            1 => Command::Offline,
-            2 => Command::Online,
-            _ => return Err(Malformed),
-        }),
+        COMMAND => {
+            let kind = from.u8()?;
+            let of = from.option(read_id)?;
+            Input::Command(match kind {
+                0 => Command::Burst(of),
+                1 => Command::Offline(of),
+                2 => Command::Online(of),
+                _ => return Err(Malformed),
+            })
+        }
         OWN_ADDRESSES => {
             let count = from.u8()?;
             let addresses: Result<Vec<_>, _> = (0..count).map(|_| from.ip()).collect();

@@ -139,6 +139,7 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
         max_delay,
         max_stratum,
         allow_link_local,
+        offered,
     } = source;
     out.text(name);
     write_place(out, place);
@@ -158,6 +159,7 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
     out.i64(max_delay.nanos());
     out.u8(*max_stratum);
     out.bool(*allow_link_local);
+    out.bool(*offered);
 }
 
 pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malformed> {
@@ -183,6 +185,7 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
         max_delay: span(from)?,
         max_stratum: from.u8()?,
         allow_link_local: from.bool()?,
+        offered: from.bool()?,
     })
 }
 

@@ -75,12 +75,12 @@ fn recorded(setup: Setup, seconds: f64) -> (World, Vec<u8>) {
         .give(Input::OwnAddresses(std::vec!["192.0.2.200".parse().unwrap(), "2001:db8::1".parse().unwrap()]));
     world.run(seconds / 2.0);
     world.servers[0].up = false;
-    world.give(Input::Command(Command::Burst));
+    world.give(Input::Command(Command::Burst(None)));
     world.run(seconds / 4.0);
-    world.give(Input::Command(Command::Offline));
+    world.give(Input::Command(Command::Offline(None)));
     world.servers[0].up = true;
     world.run(seconds / 8.0);
-    world.give(Input::Command(Command::Online));
+    world.give(Input::Command(Command::Online(None)));
     world.run(seconds / 8.0);
     world.engine.finish();
     let octets = octets.borrow().clone();

@@ -216,7 +216,7 @@ fn change_network(world: &mut World, last: u8) {
 fn a_name_that_has_another_address_in_another_network_is_asked_there_within_a_minute() {
     // `online` says the same as a change that the kernel tells of.
     let changes: [fn(&mut World); 2] =
-        [|world| change_network(world, 9), |world| world.give(Input::Command(Command::Online))];
+        [|world| change_network(world, 9), |world| world.give(Input::Command(Command::Online(None)))];
     for change in changes {
         let mut world = named(lan(2), 1);
         assert!(run(&mut world, 4.0 * 3600.0, |n| n == 0, |world| world.age() > 4.0 * 3600.0 - 1.0));
@@ -446,7 +446,7 @@ fn online_tries_what_failed_at_once_even_where_nobody_said_offline() {
     let mut world = Setup::of(servers).start();
     world.run(3600.0);
     world.servers[0].up = true;
-    world.give(Input::Command(Command::Online));
+    world.give(Input::Command(Command::Online(None)));
     world.run(2.0);
     assert!(is_synchronised(&world));
 }

@@ -415,22 +415,6 @@ fn names_are_looked_up_with_back_off_and_pool_members_that_died_are_replaced() {
 }
 
 #[test]
-fn offline_asks_nobody_and_online_asks_at_once() {
-    let mut world = Setup::of(lan(2)).start();
-    world.run(100.0);
-    world.give(Input::Command(Command::Offline));
-    let before = world.queries.len();
-    world.run(2000.0);
-    assert_eq!(world.queries.len(), before);
-    world.give(Input::Command(Command::Online));
-    world.run(1.0);
-    assert_eq!(world.queries.len(), before + 8);
-    world.give(Input::Command(Command::Burst));
-    world.run(1.0);
-    assert_eq!(world.queries.len(), before + 16);
-}
-
-#[test]
 fn the_same_facts_give_the_same_effects() {
     let run = || {
         let mut world = Setup::of(wan(3)).start();
@@ -453,7 +437,7 @@ fn nothing_happens_before_the_welcome() {
     });
     let now = crate::io::Now { raw: RawInstant::MIN, wall: WallTime::saturating(BEGIN) };
     engine.handle_input(now, Input::Timeout);
-    engine.handle_input(now, Input::Command(Command::Burst));
+    engine.handle_input(now, Input::Command(Command::Burst(None)));
     assert_eq!(engine.poll_output(), None);
     assert_eq!(engine.poll_timeout(), None);
     assert_eq!(engine.status(now).system.state().name(), "starting");

@@ -244,12 +244,12 @@ fn sources_agree_again_only_if_a_disagreement_was_reported() {
     // One of the two goes astray while the third may only be slow, which then makes a majority.
     world.servers[1].error = 0.4;
     for _ in 0..4 {
-        world.give(Input::Command(Command::Burst));
+        world.give(Input::Command(Command::Burst(None)));
         world.run(1.0);
     }
     assert_eq!(world.status().system.state().name(), "holdover", "{:?}", world.status().system);
     world.servers[2].up = true;
-    world.give(Input::Command(Command::Burst));
+    world.give(Input::Command(Command::Burst(None)));
     world.run(60.0);
     assert!(world.status().system.synchronised, "{:?}", world.status().system);
     assert_eq!(agreements(&world), 0, "{:?}", world.notices);

@@ -81,6 +81,8 @@ fn entry(kind: u8) -> SourceSettings {
         (kind & 24 == 24).then_some(NtsSettings { roots: kind & 1, offer: AeadOffer::GcmSivFirst });
     settings.min_poll = (kind >> 4) as i8;
     settings.max_poll = (kind >> 3) as i8;
+    // A program has left it.
+    settings.offered = settings.nts.is_none() && kind & 2 != 0;
     (settings.burst, settings.trust, settings.require) = (kind & 32 != 0, kind & 64 != 0, kind & 128 != 0);
     settings
 }
@@ -143,8 +145,15 @@ fn say() -> impl Strategy<Value = Say> {
         1 => any::<u8>().prop_map(Say::Add),
         1 => any::<usize>().prop_map(Say::Remove),
         1 => (any::<usize>(), any::<u8>()).prop_map(|(n, kind)| Say::Change(n, kind)),
-        1 => prop_oneof![Just(Command::Burst), Just(Command::Offline), Just(Command::Online)]
-            .prop_map(|command| Say::Plain(Input::Command(command))),
+        2 => (0..3u8, proptest::option::of(0..6u32)).prop_map(|(kind, of)| {
+            let of = of.map(EntryId::from_number);
+            let command = match kind {
+                0 => Command::Burst(of),
+                1 => Command::Offline(of),
+                _ => Command::Online(of),
+            };
+            Say::Plain(Input::Command(command))
+        }),
     ]
 }
 

@@ -285,7 +285,7 @@ fn a060_failed_exchanges_back_off_say_why_and_never_lead_to_plain_queries() {
     assert!(failures(&world, ExchangeFailure::UnknownIssuer) == 1, "told once");
     // An administrator who has put it right need not wait.
     world.servers[0].nts().failure = None;
-    world.give(Input::Command(Command::Burst));
+    world.give(Input::Command(Command::Burst(None)));
     world.run(1.0);
     assert_eq!(nts(&world, 0).state.name(), "ready");
 }

@@ -274,6 +274,11 @@ fn no_message_repeats_a_fleets_secret() {
         assert!(message.contains("fleet-secret: expected a text of at least 32 octets"), "{message}");
         assert!(!message.contains("hunter2") && !message.contains("2718281828"), "{message}");
     }
+    // Without quotation marks it is not TOML.
+    for value in ["hunter2", "h\"unter2", "hunter2\\", "\"hunter2", "hunter2 hunter2"] {
+        let message = bad(&server(&format!("{FILES}fleet-secret = {value}\nfleet-since = 2026-11-01\n")));
+        assert!(message.contains("not TOML") && !message.contains("unter2"), "{message}");
+    }
     let printed = format!("{:?}", good(WHOLE));
     assert!(
         printed.contains("20758") && !printed.contains(SECRET) && !printed.contains("107, 84"),

@@ -21,6 +21,7 @@ pub fn source(address: Address) -> SourceSettings {
         max_delay: Span::from_secs(3),
         max_stratum: 15,
         allow_link_local: false,
+        offered: false,
         nts: None,
     }
 }
