@@ -19,6 +19,7 @@
 
 #[allow(clippy::needless_range_loop, reason = "matrices, indexed as in the books")]
 mod bank;
+#[allow(clippy::needless_range_loop, reason = "matrices, indexed as in the books")]
 mod belief;
 mod calm;
 mod delays;
