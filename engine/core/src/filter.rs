@@ -19,6 +19,8 @@
 
 #[allow(clippy::needless_range_loop, reason = "matrices, indexed as in the books")]
 mod bank;
+#[allow(clippy::needless_range_loop, reason = "matrices, indexed as in the books")]
+mod belief;
 mod calm;
 mod delays;
 mod edge;
@@ -258,6 +260,18 @@ impl Filter {
                     for (way, longer) in ways.into_iter().enumerate() {
                         let Some(Longer { run, by }) = longer else { continue };
                         bank.reroute(way, by);
+                        longest = longest.max(run);
+                    }
+                    self.delays.change_path(longest);
+                    self.rehearsal = None;
+                    self.rival = None;
+                    self.suspects = None;
+                }
+                Verdict::Restored(ways) => {
+                    let mut longest = 0;
+                    for (way, restored) in ways.into_iter().enumerate() {
+                        let Some(run) = restored else { continue };
+                        bank.restore(way);
                         longest = longest.max(run);
                     }
                     self.delays.change_path(longest);

@@ -5,8 +5,13 @@
 //! time in one direction is: that n packets are all later than m, with a mean jitter of s, has a chance of e^(−nm/s). So the
 //! path of this direction became longer as soon as nm/s is large enough, be it after few packets that are very late or after
 //! many that are a little.
+//!
+//! A route that changed often changes back. The path that a direction had before is remembered (`belief`), and against it
+//! longer and shorter are judged by the same evidence: how much better it explains the last packets than the present one.
 
 use super::bank::Fit;
+use super::belief::STRAY;
+use super::edge::bounded_above;
 
 /// Earlier than this is impossible. In standard deviations.
 const GATE: f64 = 4.5;
@@ -27,6 +32,13 @@ const EVIDENT: f64 = 20.0;
 /// rests.
 const LATE: f64 = 4.0;
 
+/// The logarithm of how much better the path before has to explain the measurements, and so many of them at least.
+const BETTER: f64 = 10.0;
+const LEAST_RETURN: usize = 2;
+
+/// No edge is known better than this, seconds.
+const LEAST_DEVIATION: f64 = 1e-9;
+
 /// The result of a measurement for the paths.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Verdict {
@@ -36,6 +48,8 @@ pub(super) enum Verdict {
     Shorter(usize, f64),
     /// So it is with the ways (there, back) that are longer.
     Longer([Option<Longer>; 2]),
+    /// The ways (there, back) that have the path again that they had before, for so many measurements, this one included.
+    Restored([Option<usize>; 2]),
     /// The offset has changed, or this way is shorter by so many seconds (negative).
     Contradicts(usize, f64),
 }
@@ -64,12 +78,15 @@ pub(super) struct Paths {
     next: usize,
     /// So many of each direction.
     counts: [usize; 2],
+    /// How much better the path before explains the last measurements of each direction (a logarithm), and how many these
+    /// are.
+    returns: [(f64, usize); 2],
 }
 
 impl Paths {
     pub(super) const fn new() -> Self {
         const NONE: Rest = Rest { rest: 0.0, late: 0.0, scale: 0.0 };
-        Self { ring: [[NONE; 2]; LONGEST_RUN], next: 0, counts: [0; 2] }
+        Self { ring: [[NONE; 2]; LONGEST_RUN], next: 0, counts: [0; 2], returns: [(0.0, 0); 2] }
     }
 
     pub(super) fn compare(&mut self, fit: &Fit) -> Verdict {
@@ -80,6 +97,12 @@ impl Paths {
         });
         self.next = (self.next + 1) % LONGEST_RUN;
         self.counts = self.counts.map(|count| (count + 1).min(LONGEST_RUN));
+        let restored = [0, 1].map(|way| self.restored(way, fit));
+        if restored.iter().any(Option::is_some) {
+            self.counts = [0; 2];
+            self.returns = [(0.0, 0); 2];
+            return Verdict::Restored(restored);
+        }
         let early = |way: usize| -fit.rests[way] > GATE * fit.deviations[way];
         for way in 0..2 {
             if early(way) {
@@ -101,6 +124,33 @@ impl Paths {
             return Verdict::Longer(longer);
         }
         Verdict::Fits
+    }
+
+    /// For how many measurements this way has had the path before again.
+    fn restored(&mut self, way: usize, fit: &Fit) -> Option<usize> {
+        let (lead, run) = &mut self.returns[way];
+        let Some((rest, deviation)) = fit.before[way] else {
+            (*lead, *run) = (0.0, 0);
+            return None;
+        };
+        let scale = fit.scales[way];
+        *lead += likelihood(rest, deviation, scale) - likelihood(fit.rests[way], fit.deviations[way], scale);
+        *run += 1;
+        if *lead <= 0.0 {
+            (*lead, *run) = (0.0, 0);
+        }
+        let found = (*lead > BETTER && *run >= LEAST_RETURN).then_some(*run);
+        // A single packet that is too early for the present path is enough, if its round trip was too short as well. It may
+        // have been late on the path before, by less than half of what that is shorter.
+        let other = 1 - way;
+        let shorter = rest - fit.rests[way];
+        let together = fit.rests[way] + fit.rests[other];
+        let slack = |way: usize| (LATE * fit.scales[way]).max(0.5 * shorter);
+        let is_early = -fit.rests[way] > GATE * fit.deviations[way]
+            && together < -GATE * libm::hypot(fit.deviations[way], fit.deviations[other])
+            && fit.rests[other] < slack(other);
+        let fits = rest > -GATE * deviation && rest < slack(way);
+        found.or((is_early && fits).then_some(1))
     }
 
     /// The run of late measurements that is the least likely by chance, and the least of it.
@@ -131,6 +181,13 @@ impl Paths {
     }
 }
 
+/// Logarithm of the density of a rest on a path, in scales; it may be a stray.
+fn likelihood(rest: f64, deviation: f64, scale: f64) -> f64 {
+    let deviation = deviation.max(LEAST_DEVIATION);
+    let log = bounded_above(rest, deviation * deviation, scale).log + libm::log(scale);
+    log.max(STRAY) + libm::log1p(libm::exp(-(log - STRAY).abs()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,7 +201,12 @@ mod tests {
             let quantile = ((n * 29 % 64) as f64 + 0.5) / 64.0;
             let rest = -libm::log(quantile) * jitter(n);
             let longer = if n < 100 { 0.0 } else { more };
-            let fit = Fit { rests: [rest + longer, rest], deviations: [0.01; 2], scales: [1.0; 2] };
+            let fit = Fit {
+                rests: [rest + longer, rest],
+                deviations: [0.01; 2],
+                scales: [1.0; 2],
+                before: [None; 2],
+            };
             match paths.compare(&fit) {
                 Verdict::Longer([Some(longer), None]) => Some((n - 100 + 1, longer)),
                 Verdict::Fits => None,
@@ -171,11 +233,53 @@ mod tests {
     #[test]
     fn both_ways_can_be_longer_at_once() {
         let mut paths = Paths::new();
-        let fit = Fit { rests: [10.0, 12.0], deviations: [0.01; 2], scales: [1.0; 2] };
+        let fit = Fit { rests: [10.0, 12.0], deviations: [0.01; 2], scales: [1.0; 2], before: [None; 2] };
         for _ in 1..CONVINCED {
             assert_eq!(paths.compare(&fit), Verdict::Fits);
         }
         let longer = |by| Some(Longer { run: CONVINCED, by });
         assert_eq!(paths.compare(&fit), Verdict::Longer([longer(10.0), longer(12.0)]));
+    }
+
+    /// The same where the path before is `longer` by so much than the present one: after how many packets of a change by
+    /// `more` it is taken for the one before.
+    fn restored(longer: f64, more: f64) -> Option<usize> {
+        let mut paths = Paths::new();
+        (0..400).find_map(|n| {
+            let quantile = ((n * 29 % 64) as f64 + 0.5) / 64.0;
+            let rest = -libm::log(quantile) + if n < 100 { 0.0 } else { more };
+            let before = [Some((rest - longer, 0.01)), None];
+            let fit = Fit { rests: [rest, 1.0], deviations: [0.01; 2], scales: [1.0; 2], before };
+            match paths.compare(&fit) {
+                Verdict::Restored([Some(run), None]) => {
+                    assert!(n >= 100 && run <= n - 100 + 6, "{n}: a run of {run}");
+                    Some(n - 100 + 1)
+                }
+                _ => None,
+            }
+        })
+    }
+
+    #[test]
+    fn the_path_before_is_known_again_after_few_packets_whether_it_is_longer_or_shorter() {
+        for (change, packets) in [(20.0, 2), (5.0, 3), (2.0, 6), (1.0, 11), (0.5, 22)] {
+            let after = restored(change, change).unwrap();
+            assert!(after <= packets, "{change}: after {after}");
+            let after = restored(-change, -change).unwrap();
+            assert!(after <= 4, "-{change}: after {after}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_did_not_change_is_not_taken_for_the_one_before() {
+        for longer in [20.0, 5.0, 2.0, 1.0, 0.5, -0.5, -1.0, -2.0, -5.0, -20.0] {
+            assert_eq!(restored(longer, 0.0), None, "{longer}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_longer_than_the_one_before_is_another_one() {
+        assert_eq!(restored(-20.0, -8.0), None);
+        assert_eq!(restored(5.0, 3.0), None);
     }
 }

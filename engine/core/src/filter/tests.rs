@@ -359,3 +359,40 @@ fn a_start_in_a_burst_of_delay_is_right_after_five_minutes() {
         }
     }
 }
+
+/// The RMS error of the estimate on the last of `days`, seconds, at polls of 64 s with 1 ms of jitter, where the way there is
+/// longer by `more` for half of each eight hours.
+fn error_after_days_of_turns(more: f64, days: f64, seed: u64) -> f64 {
+    let mut path = Path { state: 7919 * seed + 1, minimum: 38e-3, forward: 1e-3, back: 1e-3 };
+    let mut filter = Filter::new();
+    filter.expect(20e-6, 1e-6);
+    let (mut truth, mut frequency, mut at, mut squares, mut count) = (0.0, 20e-6, 0.0, 0.0, 0);
+    while at < days * 86_400.0 {
+        // A wander of 1e-9 s/s/√s.
+        frequency += 1e-9 * 8.0 * libm::sqrt(12.0) * (path.uniform() - 0.5);
+        (truth, at) = (truth + 64.0 * frequency, at + 64.0);
+        let longer = if at % 28_800.0 >= 14_400.0 { more } else { 0.0 };
+        let plain = path.measure(at, truth);
+        filter.learn(&Measurement {
+            offset: plain.offset + (0.5e9 * longer) as i64,
+            high: plain.high + (1e9 * longer) as i64,
+            delay: plain.delay + longer,
+            ..plain
+        });
+        if at > (days - 1.0) * 86_400.0 {
+            let error = at_the_end(&filter, at).0 - truth;
+            (squares, count) = (squares + error * error, count + 1);
+        }
+    }
+    libm::sqrt(squares / f64::from(count))
+}
+
+#[test]
+fn a_way_that_is_longer_and_shorter_again_for_days_leaves_no_error() {
+    for more in [3e-3, 20e-3] {
+        for seed in 1..4 {
+            let error = error_after_days_of_turns(more, 5.0, seed);
+            assert!(error < 80e-6, "{more} {seed}: {error}");
+        }
+    }
+}
