@@ -274,7 +274,7 @@ impl Filter {
                         bank.restore(way);
                         longest = longest.max(run);
                     }
-                    self.delays.change_path(longest);
+                    self.delays.return_to_path(longest);
                     self.rehearsal = None;
                     self.rival = None;
                     self.suspects = None;

@@ -44,6 +44,14 @@ impl Delays {
         }
     }
 
+    /// The path before has been back for the last `run` delays. Those of a path that was there for a few only have no minimum of
+    /// their own: it would be one of them, and the jitter would seem to be less than it is.
+    pub(super) fn return_to_path(&mut self, run: usize) {
+        if self.since >= run + CONVINCED {
+            self.change_path(run);
+        }
+    }
+
     /// The path has been another one for the last `run` delays: they have a minimum of their own from now on.
     pub(super) fn change_path(&mut self, run: usize) {
         // Those in between are of the path that was, and those before them of earlier ones.

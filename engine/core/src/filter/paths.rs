@@ -99,31 +99,31 @@ impl Paths {
         self.counts = self.counts.map(|count| (count + 1).min(LONGEST_RUN));
         let restored = [0, 1].map(|way| self.restored(way, fit));
         if restored.iter().any(Option::is_some) {
-            self.counts = [0; 2];
-            self.returns = [(0.0, 0); 2];
+            self.begin(restored.map(|run| run.is_some()));
             return Verdict::Restored(restored);
         }
-        let early = |way: usize| -fit.rests[way] > GATE * fit.deviations[way];
         for way in 0..2 {
-            if early(way) {
-                let other = 1 - way;
-                let together = fit.rests[way] + fit.rests[other];
-                let deviation = libm::hypot(fit.deviations[way], fit.deviations[other]);
-                if together < -GATE * deviation && fit.rests[other] < LATE * fit.scales[other] {
-                    self.counts = [0; 2];
+            if is_early(fit, way) {
+                if is_round_trip_short(fit) && fit.rests[1 - way] < LATE * fit.scales[1 - way] {
+                    self.begin([true; 2]);
                     return Verdict::Shorter(way, fit.rests[way]);
                 }
                 return Verdict::Contradicts(way, fit.rests[way]);
             }
         }
         let longer = [0, 1].map(|way| self.longer(way));
-        for (count, longer) in self.counts.iter_mut().zip(longer) {
-            *count = if longer.is_some() { 0 } else { *count };
-        }
+        self.begin(longer.map(|longer| longer.is_some()));
         if longer.iter().any(Option::is_some) {
             return Verdict::Longer(longer);
         }
         Verdict::Fits
+    }
+
+    /// These ways have another path from now on.
+    fn begin(&mut self, ways: [bool; 2]) {
+        for way in (0..2).filter(|way| ways[*way]) {
+            (self.counts[way], self.returns[way]) = (0, (0.0, 0));
+        }
     }
 
     /// For how many measurements this way has had the path before again.
@@ -133,6 +133,11 @@ impl Paths {
             (*lead, *run) = (0.0, 0);
             return None;
         };
+        // What is early without a shorter round trip is so because the offset has changed, which no path explains.
+        let is_offset = is_early(fit, 1 - way) || (is_early(fit, way) && !is_round_trip_short(fit));
+        if is_offset {
+            return None;
+        }
         let scale = fit.scales[way];
         *lead += likelihood(rest, deviation, scale) - likelihood(fit.rests[way], fit.deviations[way], scale);
         *run += 1;
@@ -144,13 +149,10 @@ impl Paths {
         // have been late on the path before, by less than half of what that is shorter.
         let other = 1 - way;
         let shorter = rest - fit.rests[way];
-        let together = fit.rests[way] + fit.rests[other];
         let slack = |way: usize| (LATE * fit.scales[way]).max(0.5 * shorter);
-        let is_early = -fit.rests[way] > GATE * fit.deviations[way]
-            && together < -GATE * libm::hypot(fit.deviations[way], fit.deviations[other])
-            && fit.rests[other] < slack(other);
+        let is_shorter = is_early(fit, way) && fit.rests[other] < slack(other);
         let fits = rest > -GATE * deviation && rest < slack(way);
-        found.or((is_early && fits).then_some(1))
+        found.or((is_shorter && fits).then_some(1))
     }
 
     /// The run of late measurements that is the least likely by chance, and the least of it.
@@ -179,6 +181,16 @@ impl Paths {
         }
         found
     }
+}
+
+/// Whether this way is earlier than possible.
+fn is_early(fit: &Fit, way: usize) -> bool {
+    -fit.rests[way] > GATE * fit.deviations[way]
+}
+
+/// Whether the round trip is shorter than possible, whatever the offset is.
+fn is_round_trip_short(fit: &Fit) -> bool {
+    fit.rests[0] + fit.rests[1] < -GATE * libm::hypot(fit.deviations[0], fit.deviations[1])
 }
 
 /// Logarithm of the density of a rest on a path, in scales; it may be a stray.
@@ -246,10 +258,11 @@ mod tests {
     fn restored(longer: f64, more: f64) -> Option<usize> {
         let mut paths = Paths::new();
         (0..400).find_map(|n| {
-            let quantile = ((n * 29 % 64) as f64 + 0.5) / 64.0;
-            let rest = -libm::log(quantile) + if n < 100 { 0.0 } else { more };
+            let quantile = |shift: usize| (((n * 29 + shift) % 64) as f64 + 0.5) / 64.0;
+            let rest = -libm::log(quantile(0)) + if n < 100 { 0.0 } else { more };
             let before = [Some((rest - longer, 0.01)), None];
-            let fit = Fit { rests: [rest, 1.0], deviations: [0.01; 2], scales: [1.0; 2], before };
+            let rests = [rest, -libm::log(quantile(23))];
+            let fit = Fit { rests, deviations: [0.01; 2], scales: [1.0; 2], before };
             match paths.compare(&fit) {
                 Verdict::Restored([Some(run), None]) => {
                     assert!(n >= 100 && run <= n - 100 + 6, "{n}: a run of {run}");
@@ -262,11 +275,14 @@ mod tests {
 
     #[test]
     fn the_path_before_is_known_again_after_few_packets_whether_it_is_longer_or_shorter() {
-        for (change, packets) in [(20.0, 2), (5.0, 3), (2.0, 6), (1.0, 11), (0.5, 22)] {
+        // Back to a shorter one it takes a packet whose round trip is shorter, too.
+        for (change, packets, back) in
+            [(20.0, 2, Some(4)), (5.0, 3, Some(4)), (2.0, 6, Some(4)), (1.0, 11, Some(8)), (0.5, 22, None)]
+        {
             let after = restored(change, change).unwrap();
             assert!(after <= packets, "{change}: after {after}");
-            let after = restored(-change, -change).unwrap();
-            assert!(after <= 4, "-{change}: after {after}");
+            let after = back.map(|_| restored(-change, -change).unwrap());
+            assert!(after <= back, "-{change}: after {after:?}");
         }
     }
 
@@ -274,6 +290,23 @@ mod tests {
     fn a_path_that_did_not_change_is_not_taken_for_the_one_before() {
         for longer in [20.0, 5.0, 2.0, 1.0, 0.5, -0.5, -1.0, -2.0, -5.0, -20.0] {
             assert_eq!(restored(longer, 0.0), None, "{longer}");
+        }
+    }
+
+    #[test]
+    fn a_step_of_the_offset_by_what_the_path_before_was_longer_or_shorter_is_none_of_the_path() {
+        for (longer, step) in
+            [(3.0, 3.0), (3.0, 4.0), (20.0, 20.0), (-3.0, -2.5), (-3.0, -3.0), (-20.0, -19.0)]
+        {
+            let mut paths = Paths::new();
+            for n in 0..200_u32 {
+                let quantile = |shift: u32| (f64::from((n * 29 + shift) % 64) + 0.5) / 64.0;
+                let step = if n < 100 { 0.0 } else { step };
+                let rests = [-libm::log(quantile(0)) + step, -libm::log(quantile(17)) - step];
+                let before = [Some((rests[0] - longer, 0.01)), None];
+                let verdict = paths.compare(&Fit { rests, deviations: [0.01; 2], scales: [1.0; 2], before });
+                assert!(!matches!(verdict, Verdict::Restored(_)), "{longer}, {step}: {n}");
+            }
         }
     }
 
