@@ -7,7 +7,8 @@
 //!   status   status, as a table or as JSON
 //!   keys     keys, and the certificate's part of reload
 //!   reload   reload, of all or of the programs' sources
-//!   sources  sources, source NAME, server
+//!   sources  sources, source NAME
+//!   server   server
 //!   why      why
 //!   activity  activity
 //!   wait     wait-sync

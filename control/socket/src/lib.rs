@@ -70,7 +70,7 @@ impl fmt::Display for AskError {
                 write!(
                     f,
                     "the daemon does not answer within {seconds:.0} s: it is starting, or hangs (then systemd restarts it \
-                     within 3 minutes; at once: systemctl restart truechimer)"
+                     within 4 minutes; at once: systemctl restart truechimer)"
                 )
             }
             Self::TooLong => {

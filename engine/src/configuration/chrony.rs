@@ -52,7 +52,7 @@ const WORDS: [(&str, &str); 65] = [
     ("maxdrift", "nothing to write: the governor bounds the frequency, see truechimerd(8)"),
     ("leapsecmode", "write leap-seconds = true (system) or false (ignore) under [clock]"),
     ("leapseclist", "nothing to write: leap seconds are announced by the sources"),
-    ("offline", "nothing to write: chimerctl offline takes all sources off"),
+    ("offline", "nothing to write: chimerctl offline, for all sources or by name"),
     ("clientloglimit", "nothing to write: the table of clients has a fixed size"),
     ("noclientlog", "nothing to write: the table of clients has a fixed size"),
     ("dscp", "write dscp under [server]"),
