@@ -36,6 +36,9 @@ const LATE: f64 = 4.0;
 const BETTER: f64 = 10.0;
 const LEAST_RETURN: usize = 2;
 
+/// And how much better the round trips alone, which a step of the offset does not change.
+const PLAUSIBLE: f64 = 2.0;
+
 /// No edge is known better than this, seconds.
 const LEAST_DEVIATION: f64 = 1e-9;
 
@@ -78,15 +81,29 @@ pub(super) struct Paths {
     next: usize,
     /// So many of each direction.
     counts: [usize; 2],
-    /// How much better the path before explains the last measurements of each direction (a logarithm), and how many these
-    /// are.
-    returns: [(f64, usize); 2],
+    /// What speaks for it that each direction has the path before again.
+    returns: [Return; 2],
+}
+
+/// What the last measurements of a direction say of the path before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Return {
+    /// How much better it explains them, a logarithm,
+    lead: f64,
+    /// And how many they are.
+    run: usize,
+    /// The same lead by the round trips alone, which no offset changes.
+    trips: f64,
+}
+
+impl Return {
+    const NONE: Self = Self { lead: 0.0, run: 0, trips: 0.0 };
 }
 
 impl Paths {
     pub(super) const fn new() -> Self {
         const NONE: Rest = Rest { rest: 0.0, late: 0.0, scale: 0.0 };
-        Self { ring: [[NONE; 2]; LONGEST_RUN], next: 0, counts: [0; 2], returns: [(0.0, 0); 2] }
+        Self { ring: [[NONE; 2]; LONGEST_RUN], next: 0, counts: [0; 2], returns: [Return::NONE; 2] }
     }
 
     pub(super) fn compare(&mut self, fit: &Fit) -> Verdict {
@@ -99,7 +116,8 @@ impl Paths {
         self.counts = self.counts.map(|count| (count + 1).min(LONGEST_RUN));
         let restored = [0, 1].map(|way| self.restored(way, fit));
         if restored.iter().any(Option::is_some) {
-            self.begin(restored.map(|run| run.is_some()));
+            // The offset moves with it, beside which the rests of the other way were measured, too.
+            self.begin([true; 2]);
             return Verdict::Restored(restored);
         }
         for way in 0..2 {
@@ -122,35 +140,36 @@ impl Paths {
     /// These ways have another path from now on.
     fn begin(&mut self, ways: [bool; 2]) {
         for way in (0..2).filter(|way| ways[*way]) {
-            (self.counts[way], self.returns[way]) = (0, (0.0, 0));
+            (self.counts[way], self.returns[way]) = (0, Return::NONE);
         }
     }
 
     /// For how many measurements this way has had the path before again.
     fn restored(&mut self, way: usize, fit: &Fit) -> Option<usize> {
-        let (lead, run) = &mut self.returns[way];
+        let seen = &mut self.returns[way];
         let Some((rest, deviation)) = fit.before[way] else {
-            (*lead, *run) = (0.0, 0);
+            *seen = Return::NONE;
             return None;
         };
-        // What is early without a shorter round trip is so because the offset has changed, which no path explains.
-        let is_offset = is_early(fit, 1 - way) || (is_early(fit, way) && !is_round_trip_short(fit));
-        if is_offset {
-            return None;
+        let other = 1 - way;
+        let (scale, shorter) = (fit.scales[way], rest - fit.rests[way]);
+        seen.lead +=
+            likelihood(rest, deviation, scale) - likelihood(fit.rests[way], fit.deviations[way], scale);
+        seen.run += 1;
+        let together = fit.rests[0] + fit.rests[1];
+        let noise = libm::hypot(fit.deviations[way], deviation);
+        let both = 0.5 * (fit.scales[0] + fit.scales[1]);
+        seen.trips +=
+            likelihood_of_trip(together + shorter, noise, both) - likelihood_of_trip(together, noise, both);
+        if seen.lead <= 0.0 {
+            *seen = Return::NONE;
         }
-        let scale = fit.scales[way];
-        *lead += likelihood(rest, deviation, scale) - likelihood(fit.rests[way], fit.deviations[way], scale);
-        *run += 1;
-        if *lead <= 0.0 {
-            (*lead, *run) = (0.0, 0);
-        }
-        let found = (*lead > BETTER && *run >= LEAST_RETURN).then_some(*run);
+        let found =
+            (seen.lead > BETTER && seen.trips > PLAUSIBLE && seen.run >= LEAST_RETURN).then_some(seen.run);
         // A single packet that is too early for the present path is enough, if its round trip was too short as well. It may
         // have been late on the path before, by less than half of what that is shorter.
-        let other = 1 - way;
-        let shorter = rest - fit.rests[way];
         let slack = |way: usize| (LATE * fit.scales[way]).max(0.5 * shorter);
-        let is_shorter = is_early(fit, way) && fit.rests[other] < slack(other);
+        let is_shorter = is_early(fit, way) && is_round_trip_short(fit) && fit.rests[other] < slack(other);
         let fits = rest > -GATE * deviation && rest < slack(way);
         found.or((is_shorter && fits).then_some(1))
     }
@@ -181,6 +200,16 @@ impl Paths {
         }
         found
     }
+}
+
+/// Logarithm of the density of what a round trip is above its least, in scales: both ways have the same jitter, and it may be
+/// a stray.
+fn likelihood_of_trip(excess: f64, deviation: f64, scale: f64) -> f64 {
+    // Below the least it falls as the edge is known.
+    let above = excess.max(0.0).max(deviation) / scale;
+    let below = (excess / deviation.max(LEAST_DEVIATION)).min(0.0);
+    let log = libm::log(above) - above - 0.5 * below * below;
+    log.max(STRAY) + libm::log1p(libm::exp(-(log - STRAY).abs()))
 }
 
 /// Whether this way is earlier than possible.
