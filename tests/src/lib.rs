@@ -26,6 +26,7 @@
 //!   authority  a certificate authority for the duration of a test
 //!   key_client a small client of the key exchange
 //!   role       a role in a thread or as its program; the test plays the engine
+//!   seen       what many tests look for: the sources and processes of a daemon
 //!   key_pair   the key exchange service and its key holder; the test plays the engine
 //!   key_load   key exchanges in a closed loop
 //!   key_server a key exchange server that does what a test orders
@@ -65,6 +66,7 @@ pub mod process;
 pub mod programs;
 pub mod relay;
 pub mod role;
+pub mod seen;
 mod skip;
 #[cfg(target_arch = "x86_64")]
 pub mod tracer;

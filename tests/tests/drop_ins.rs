@@ -1,23 +1,13 @@
 //! Drop-ins beside the configuration, and what programs leave in the run directory: read at a start and at a reload.
 
 use bench::daemon::{Daemon, Setup, source};
-use bench::programs::free_port;
+use bench::seen::{all_answer, names, pids, server};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A daemon that serves the host's own time on so many loopback addresses, and where.
-fn server(count: usize) -> (Daemon, Vec<String>) {
-    let port = free_port();
-    let places: Vec<String> = (1..=count).map(|n| format!("127.0.0.{n}:{port}")).collect();
-    let listen = places.iter().map(|place| format!("\"{place}\"")).collect::<Vec<_>>().join(", ");
-    let configuration =
-        format!("[server]\nlisten = [{listen}]\nallow = [\"127.0.0.0/8\"]\nlocal-stratum = 3\n");
-    (Setup::new("server", &configuration).start(), places)
-}
 
 /// Writes a file into a folder of the daemon's place, which is made if it is not there; without a text it is removed.
 fn put(setup: &Setup, folder: &str, name: &str, text: Option<&str>) -> PathBuf {
@@ -49,18 +39,6 @@ fn says(daemon: &Daemon, words: &[&str]) -> (bool, String) {
     let output = daemon.chimerctl(words);
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     (output.status.success(), text)
-}
-
-fn names(daemon: &Daemon) -> Vec<String> {
-    daemon.sources().iter().map(|source| source["name"].as_str().unwrap_or_default().to_owned()).collect()
-}
-
-fn pids(daemon: &Daemon) -> Vec<u32> {
-    daemon.processes().into_iter().map(|process| process.pid).collect()
-}
-
-fn all_answer(daemon: &Daemon) -> bool {
-    daemon.sources().iter().all(|source| source["reach"] != 0)
 }
 
 #[test]

@@ -7,6 +7,7 @@ use bench::daemon::{Daemon, Setup, source};
 use bench::key_client;
 use bench::nts::NtsServer;
 use bench::programs::{free_port, wait_for};
+use bench::seen::pids;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use protocol::header::Header;
@@ -47,11 +48,6 @@ fn nts_server(word: &str, network: u8) -> NtsServer {
 
 fn text(setup: &Setup) -> String {
     std::fs::read_to_string(setup.place().join("truechimer.toml")).expect("it was written")
-}
-
-/// Its processes but for those of look-ups and key exchanges, which are no children of the first.
-fn pids(daemon: &Daemon) -> Vec<u32> {
-    daemon.processes().into_iter().map(|process| process.pid).collect()
 }
 
 /// Each process is that of the start, and no filter has denied anything.

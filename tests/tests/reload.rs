@@ -2,38 +2,16 @@
 
 use bench::daemon::{Daemon, Setup, source};
 use bench::programs::free_port;
+use bench::seen::{all_answer, names, pids, server};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A daemon that serves the host's own time on so many loopback addresses, and where.
-fn server(count: usize) -> (Daemon, Vec<String>) {
-    let port = free_port();
-    let places: Vec<String> = (1..=count).map(|n| format!("127.0.0.{n}:{port}")).collect();
-    let listen = places.iter().map(|place| format!("\"{place}\"")).collect::<Vec<_>>().join(", ");
-    let configuration =
-        format!("[server]\nlisten = [{listen}]\nallow = [\"127.0.0.0/8\"]\nlocal-stratum = 3\n");
-    (Setup::new("server", &configuration).start(), places)
-}
 
 fn reload(daemon: &Daemon, text: &str) -> String {
     daemon.setup().configure(text);
     let output = daemon.chimerctl(&["reload"]);
     assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn names(daemon: &Daemon) -> Vec<String> {
-    daemon.sources().iter().map(|source| source["name"].as_str().unwrap_or_default().to_owned()).collect()
-}
-
-/// The processes from the start.
-fn pids(daemon: &Daemon) -> Vec<u32> {
-    daemon.processes().into_iter().map(|process| process.pid).collect()
-}
-
-fn all_answer(daemon: &Daemon) -> bool {
-    daemon.sources().iter().all(|source| source["reach"] != 0)
 }
 
 #[test]

@@ -7,6 +7,7 @@ use bench::key_client;
 use bench::netns::Network;
 use bench::nts::Trust;
 use bench::programs::{free_port, program};
+use bench::seen::pids;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -265,7 +266,7 @@ fn an_interface_that_flaps_during_reloads_and_the_stop_costs_nothing() {
         descriptors(&daemon)
     };
     let before = is_served();
-    let pids: Vec<u32> = daemon.processes().into_iter().map(|process| process.pid).collect();
+    let began = pids(&daemon);
     assert!(near.ip(&["link", "del", "eth0"]));
     let begun = Instant::now();
     let times = flapping(&near, || {
@@ -284,7 +285,7 @@ fn an_interface_that_flaps_during_reloads_and_the_stop_costs_nothing() {
     // Of each `listen` once a second at most.
     assert!((2..=2 * (seconds + 4)).contains(&said), "{said} in {seconds} s: {}", daemon.log());
     assert_eq!(is_served(), before);
-    assert_eq!(daemon.processes().into_iter().map(|process| process.pid).collect::<Vec<_>>(), pids);
+    assert_eq!(pids(&daemon), began);
     assert!(near.ip(&["link", "del", "eth0"]));
     let mut exit = None;
     flapping(&near, || {

@@ -2,9 +2,9 @@
 //! somebody else's.
 
 use super::hooks::{Hooks, is_quiet};
-use super::lease::names;
 use bench::daemon::{Setup, spawn};
 use bench::programs::{Place, program, wait_for};
+use bench::seen::names;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;

@@ -1,9 +1,10 @@
 //! A real client with a real server, and a daemon that asks whom they name.
 
 use super::hooks::Hooks;
-use bench::daemon::{Daemon, Setup, spawn};
+use bench::daemon::{Setup, spawn};
 use bench::netns::Network;
 use bench::programs::{Place, find_peer, program, wait_for};
+use bench::seen::names;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, Permissions};
@@ -56,10 +57,6 @@ fn dhcp_server(busybox: &Path, network: &Network, place: &Place, time_server: Ip
     let words =
         [busybox.display().to_string(), "udhcpd".into(), "-f".into(), configuration.display().to_string()];
     Within::start(network, &place.join("udhcpd.log"), &words)
-}
-
-pub fn names(daemon: &Daemon) -> Vec<String> {
-    daemon.sources().iter().map(|source| source["name"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
 #[test]
