@@ -10,7 +10,7 @@ use crate::keeping::Keeping;
 use crate::launch::{flags, learn, ready, time_spec};
 use crate::links::{BURST, Breach, Fact, Links, Taken};
 use crate::log::{Log, Severity};
-use crate::reload::{Again, InForce, Opened, ReloadError};
+use crate::reload::{self, Again, InForce, Opened, ReloadError};
 use crate::state::StateFile;
 use engine_core::io::{Input, Now, Output};
 use engine_core::recording::Recorder;
@@ -281,7 +281,7 @@ impl Running {
                 answers::measurements(all.collect())
             }
             Verb::Server => answers::server(surroundings),
-            Verb::Change(change, name) => match in_force.command(change, name.as_deref(), engine) {
+            Verb::Change(change, name) => match reload::command(engine, change, name.as_deref()) {
                 Ok(command) => {
                     engine.handle_input(now, Input::Command(command));
                     answers::done()

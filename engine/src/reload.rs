@@ -5,16 +5,16 @@
 mod sources;
 mod waiting;
 
-pub use sources::Sources;
+pub use sources::{Sources, command};
 
 use crate::configuration::{
     self, Configuration, ConfigurationError, FileText, KeySettings, Offered, Texts, judge, read_text,
     read_whole,
 };
-use crate::control::{Change, Reload};
+use crate::control::Reload;
 use crate::links::{Breach, Links};
 use crate::log::Severity;
-use engine_core::io::{Command, Now};
+use engine_core::io::Now;
 use engine_core::recording::Recorder;
 use engine_core::settings::{ClockSettings, Settings, SourceSettings};
 use ipc::file_path::FilePath;
@@ -400,19 +400,6 @@ impl InForce {
             self.unwanted.push(gone);
         }
         Ok(said)
-    }
-
-    /// The command for this change of the source of that name; none: of all.
-    ///
-    /// # Errors
-    /// There is none of that name.
-    pub fn command(&self, change: Change, name: Option<&str>, engine: &Recorder) -> Result<Command, String> {
-        let of = name.map(|name| sources::find(engine, name)).transpose()?.map(|(id, _)| id);
-        Ok(match change {
-            Change::Burst => Command::Burst(of),
-            Change::Offline => Command::Offline(of),
-            Change::Online => Command::Online(of),
-        })
     }
 
     /// Puts in force what the engine alone decides by, and names the keys that have another value now, and those that wait: what

@@ -4,8 +4,9 @@
 //! for a restart.
 
 use crate::configuration::{MAX_SOURCES, SYSTEM};
+use crate::control::Change;
 use engine_core::EntryId;
-use engine_core::io::Now;
+use engine_core::io::{Command, Now};
 use engine_core::recording::Recorder;
 use engine_core::settings::{NtsSettings, Place, SourceSettings};
 use ipc::file_path::FilePath;
@@ -209,11 +210,24 @@ pub fn remove(engine: &mut Recorder, now: Now, name: &str) -> Result<SourceSetti
     Ok(gone)
 }
 
+/// The command for this change of the source of that name; none: of all.
+///
+/// # Errors
+/// There is none of that name.
+pub fn command(engine: &Recorder, change: Change, name: Option<&str>) -> Result<Command, String> {
+    let of = name.map(|name| find(engine, name)).transpose()?.map(|(id, _)| id);
+    Ok(match change {
+        Change::Burst => Command::Burst(of),
+        Change::Offline => Command::Offline(of),
+        Change::Online => Command::Online(of),
+    })
+}
+
 /// The source of this name.
 ///
 /// # Errors
 /// For the administrator.
-pub fn find<'e>(engine: &'e Recorder, name: &str) -> Result<(EntryId, &'e SourceSettings), String> {
+fn find<'e>(engine: &'e Recorder, name: &str) -> Result<(EntryId, &'e SourceSettings), String> {
     let found = engine.entries().find(|(_, settings)| is_one_name(&settings.name, name));
     found.ok_or_else(|| {
         let known: Vec<&str> = engine.entries().map(|(_, settings)| settings.name.as_str()).collect();

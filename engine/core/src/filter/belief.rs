@@ -31,6 +31,11 @@ const SOFTNESS: f64 = 0.5;
 /// Logarithm of the density of strays of one way, in scales: a hundredth, spread over a hundred.
 pub(super) const STRAY: f64 = -9.210_340_371_976_182;
 
+/// The logarithm of the sum of two densities, of which these are the logarithms.
+pub(super) fn either(one: f64, other: f64) -> f64 {
+    one.max(other) + libm::log1p(libm::exp(-(one - other).abs()))
+}
+
 /// With fewer samples than this, the jitter is estimated from the round trips.
 const TRUSTED: f64 = 10.0;
 
@@ -188,7 +193,7 @@ impl Belief {
         // The packet may also be an outlier that carries no information.
         let stray = 2.0 * STRAY - libm::log(self.scales[0]) - libm::log(self.scales[1]);
         self.keep(before, 1.0 / (1.0 + libm::exp((stray - log).clamp(-700.0, 700.0))));
-        let log = log.max(stray) + libm::log1p(libm::exp(-(log - stray).abs()));
+        let log = either(log, stray);
         let rests = self.rests(bounds);
         for (scale, rest) in self.scales.iter_mut().zip(rests) {
             let rest = rest.clamp(-LONGEST_REST * *scale, LONGEST_REST * *scale);

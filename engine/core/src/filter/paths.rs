@@ -10,7 +10,7 @@
 //! longer and shorter are judged by the same evidence: how much better it explains the last packets than the present one.
 
 use super::bank::Fit;
-use super::belief::STRAY;
+use super::belief::{STRAY, either};
 use super::edge::bounded_above;
 
 /// Earlier than this is impossible. In standard deviations.
@@ -209,7 +209,7 @@ fn likelihood_of_trip(excess: f64, deviation: f64, scale: f64) -> f64 {
     let above = excess.max(0.0).max(deviation) / scale;
     let below = (excess / deviation.max(LEAST_DEVIATION)).min(0.0);
     let log = libm::log(above) - above - 0.5 * below * below;
-    log.max(STRAY) + libm::log1p(libm::exp(-(log - STRAY).abs()))
+    either(log, STRAY)
 }
 
 /// Whether this way is earlier than possible.
@@ -226,7 +226,7 @@ fn is_round_trip_short(fit: &Fit) -> bool {
 fn likelihood(rest: f64, deviation: f64, scale: f64) -> f64 {
     let deviation = deviation.max(LEAST_DEVIATION);
     let log = bounded_above(rest, deviation * deviation, scale).log + libm::log(scale);
-    log.max(STRAY) + libm::log1p(libm::exp(-(log - STRAY).abs()))
+    either(log, STRAY)
 }
 
 #[cfg(test)]
