@@ -136,12 +136,18 @@ struct Rival {
 
 impl Rival {
     /// Sees what `bank` has just learnt, with a likelihood of `fit`, and takes its place where it knows better:
-    /// then true.
-    fn compete(&mut self, bank: &mut Bank, fit: f64, measurement: &Measurement, scale: f64) -> bool {
+    /// then true. `path`: how much better a path of before explains it.
+    fn compete(
+        &mut self,
+        bank: &mut Bank,
+        (fit, path): (f64, f64),
+        measurement: &Measurement,
+        scale: f64,
+    ) -> bool {
         self.bank.advance(measurement.at);
         self.lead += self.bank.learn(measurement, scale) - fit;
         self.age += 1;
-        let wins = self.lead > SUPERIOR;
+        let wins = self.lead > SUPERIOR + path;
         if wins {
             core::mem::swap(bank, &mut self.bank);
         } else if self.age < RIVALRY {
@@ -267,6 +273,13 @@ impl Filter {
                     self.rival = None;
                     self.suspects = None;
                 }
+                Verdict::LongerTogether(Longer { run, by }) => {
+                    bank.reroute_together(by);
+                    self.delays.change_path(run);
+                    self.rehearsal = None;
+                    self.rival = None;
+                    self.suspects = None;
+                }
                 Verdict::Restored(ways) => {
                     let mut longest = 0;
                     for (way, restored) in ways.into_iter().enumerate() {
@@ -354,10 +367,10 @@ impl Filter {
             None => bank.learn(measurement, scale),
         };
         if let Some(rival) = &mut self.rival {
-            if rival.compete(bank, fit, measurement, scale) {
+            if rival.compete(bank, (fit, self.paths.lead()), measurement, scale) {
                 self.rehearsal = None;
             }
-        } else if self.samples >= ACQUAINTED {
+        } else if self.samples >= ACQUAINTED && !bank.has_a_new_path() {
             self.rival = Some(Rival { bank: bank.had_it_jumped(), lead: 0.0, age: 0 });
         }
         if self.samples >= ACQUAINTED && self.refuted.judge(bank, measurement, scale) {

@@ -31,6 +31,9 @@ const GUESS_WORTH: f64 = 1.5;
 const JUMPS: [f64; 3] = [0.5e-6, 3e-6, 20e-6];
 const OFF: f64 = 1.0;
 
+/// So many measurements make a path known.
+const NEW: u32 = 8;
+
 /// A path that a way had for fewer measurements than this is not remembered.
 const ESTABLISHED: u32 = 16;
 
@@ -59,6 +62,8 @@ pub(super) struct Fit {
     pub(super) rests: [f64; 2],
     /// Standard deviations of these.
     pub(super) deviations: [f64; 2],
+    /// And of their sum, which does not depend on the offset.
+    pub(super) trip_deviation: f64,
     /// Mean residuals so far.
     pub(super) scales: [f64; 2],
     /// Residual and deviation, had each direction the path again that it had before; `None`: none is remembered.
@@ -142,10 +147,18 @@ impl Bank {
 
     pub(super) fn fit(&self, measurement: &Measurement) -> Fit {
         let bounds = self.bounds(measurement);
-        let mut fit = Fit { rests: [0.0; 2], deviations: [0.0; 2], scales: [0.0; 2], before: [None; 2] };
-        let (mut squares, mut before) = ([0.0; 2], [(0.0, 0.0); 2]);
+        let mut fit = Fit {
+            rests: [0.0; 2],
+            deviations: [0.0; 2],
+            trip_deviation: 0.0,
+            scales: [0.0; 2],
+            before: [None; 2],
+        };
+        let (mut squares, mut trip, mut before) = ([0.0; 2], 0.0, [(0.0, 0.0); 2]);
         for belief in self.beliefs.iter() {
             let (rests, variances) = (belief.rests(&bounds), belief.variances(bounds.noise));
+            let together = rests[0] + rests[1];
+            trip += belief.weight * (belief.trip_variance(bounds.noise) + together * together);
             let (longer, variances_before) = (belief.before(), belief.variances_before(bounds.noise));
             for way in 0..2 {
                 fit.rests[way] += belief.weight * rests[way];
@@ -156,6 +169,8 @@ impl Bank {
                 before[way].1 += belief.weight * (variances_before[way] + rest * rest);
             }
         }
+        let together = fit.rests[0] + fit.rests[1];
+        fit.trip_deviation = libm::sqrt((trip - together * together).max(0.0));
         for way in 0..2 {
             fit.deviations[way] = libm::sqrt((squares[way] - fit.rests[way] * fit.rests[way]).max(0.0));
             let (rest, square) = before[way];
@@ -290,6 +305,24 @@ impl Bank {
         }
         self.remembered[way] |= remembered;
         self.ages[way] = 0;
+    }
+
+    /// The path became longer by so much in all; how much of it each way is not known.
+    pub(super) fn reroute_together(&mut self, longer: f64) {
+        let remembered = self.ages.map(|age| age >= ESTABLISHED);
+        for belief in self.beliefs.iter_mut() {
+            belief.reroute_together(longer, remembered);
+        }
+        for way in 0..2 {
+            self.remembered[way] |= remembered[way];
+        }
+        self.ages = [0; 2];
+    }
+
+    /// Whether a way got another path so lately that its least time is not known: no measurement is evidence against the
+    /// oscillator then.
+    pub(super) fn has_a_new_path(&self) -> bool {
+        (0..2).any(|way| self.remembered[way] && self.ages[way] < NEW)
     }
 
     /// This way has the path again that it had before.

@@ -63,6 +63,13 @@ const DELAYS: core::ops::Range<usize> = 2..STATES;
 const THERE: Vector = [1.0, 0.0, 1.0, 0.0, 0.0, 0.0];
 const BACK: Vector = [1.0, 0.0, 0.0, -1.0, 0.0, 0.0];
 
+/// The round trip, which no offset changes.
+const TRIP: Vector = [0.0, 0.0, 1.0, 1.0, 0.0, 0.0];
+
+/// What is known of how much one way has of a path that became longer: a half, with the deviation of one of nothing, half, and
+/// all.
+const SHARE: f64 = 0.41;
+
 /// The same, had each direction the path before.
 const THERE_BEFORE: Vector = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0];
 const BACK_BEFORE: Vector = [1.0, 0.0, 0.0, 0.0, 0.0, -1.0];
@@ -142,6 +149,12 @@ impl Belief {
     pub(super) fn variances(&self, noise: f64) -> [f64; 2] {
         let soft = self.softness(noise);
         [THERE, BACK].map(|h| dot(&self.covariance, &h).1.max(0.0) + soft * soft)
+    }
+
+    /// Variance of the sum of both residuals' edges.
+    pub(super) fn trip_variance(&self, noise: f64) -> f64 {
+        let soft = self.softness(noise);
+        dot(&self.covariance, &TRIP).1.max(0.0) + 2.0 * soft * soft
     }
 
     /// Learns one bound: `h`·state lies below (`sign` 1) or above (−1) it, at a mean distance of `scale`.
@@ -235,6 +248,20 @@ impl Belief {
         }
         let open = self.scales[way] + 0.1 * longer.abs();
         self.covariance[state][state] = open * open;
+    }
+
+    /// The same for a path of which both ways together became longer by so much.
+    pub(super) fn reroute_together(&mut self, longer: f64, remembered: [bool; 2]) {
+        for way in 0..2 {
+            self.reroute(way, 0.5 * longer, remembered[way]);
+        }
+        let share = SHARE * longer;
+        let share = share * share;
+        self.covariance[2][2] += share;
+        self.covariance[3][3] += share;
+        // What one way has the other has not.
+        self.covariance[2][3] = -share;
+        self.covariance[3][2] = -share;
     }
 
     /// This way has the path again that it had before, and the one that it has now is remembered.

@@ -6,6 +6,10 @@
 //! path of this direction became longer as soon as nm/s is large enough, be it after few packets that are very late or after
 //! many that are a little.
 //!
+//! What is late is so beside the estimate of the offset. Where that is not known better than by how much packets are late (both
+//! ways became longer, and neither is on time), no direction is late beyond doubt, but their round trips are, which no offset
+//! changes: the path became longer, and which way is not known.
+//!
 //! A route that changed often changes back. The path that a direction had before is remembered (`belief`), and against it
 //! longer and shorter are judged by the same evidence: how much better it explains the last packets than the present one.
 
@@ -28,9 +32,18 @@ const LONGEST_RUN: usize = 64;
 /// The logarithm of the chance of a run beyond which it is no chance.
 const EVIDENT: f64 = 20.0;
 
+/// The same for a way while the other one is longer beyond doubt: a route that changes mostly changes both.
+const AS_WELL: f64 = 8.0;
+
 /// A packet that is later than this in one direction and early in the other does not say which of both has changed. In mean
 /// rests.
 const LATE: f64 = 4.0;
+
+/// The logarithm of how much likelier a longer path has to be than more jitter, where only the round trips tell.
+const PREFERRED: f64 = 5.0;
+
+/// Where the round trips are found in the ring, beside the ways there and back.
+const TRIP: usize = 2;
 
 /// The logarithm of how much better the path before has to explain the measurements, and so many of them at least.
 const BETTER: f64 = 10.0;
@@ -51,36 +64,38 @@ pub(super) enum Verdict {
     Shorter(usize, f64),
     /// So it is with the ways (there, back) that are longer.
     Longer([Option<Longer>; 2]),
+    /// The round trip is longer, and no way by itself is seen to be.
+    LongerTogether(Longer),
     /// The ways (there, back) that have the path again that they had before, for so many measurements, this one included.
     Restored([Option<usize>; 2]),
     /// The offset has changed, or this way is shorter by so many seconds (negative).
     Contradicts(usize, f64),
 }
 
-/// A way that has been longer for so many measurements, this one included, by so many seconds.
+/// A way, or the round trip, that has been longer for so many measurements, this one included, by so many seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Longer {
     pub(super) run: usize,
     pub(super) by: f64,
 }
 
-/// What is remembered of a measurement, for one direction. Seconds.
+/// What is remembered of a measurement, for one direction or the round trip. Seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Rest {
     rest: f64,
     /// By how much it was late beyond doubt.
     late: f64,
-    /// Mean rest before.
+    /// Mean rest of one way before.
     scale: f64,
 }
 
-/// The last residuals of each direction.
+/// The last residuals of each direction, and of the round trip.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Paths {
-    ring: [[Rest; 2]; LONGEST_RUN],
+    ring: [[Rest; 3]; LONGEST_RUN],
     next: usize,
-    /// So many of each direction.
-    counts: [usize; 2],
+    /// So many of each.
+    counts: [usize; 3],
     /// What speaks for it that each direction has the path before again.
     returns: [Return; 2],
 }
@@ -103,15 +118,15 @@ impl Return {
 impl Paths {
     pub(super) const fn new() -> Self {
         const NONE: Rest = Rest { rest: 0.0, late: 0.0, scale: 0.0 };
-        Self { ring: [[NONE; 2]; LONGEST_RUN], next: 0, counts: [0; 2], returns: [Return::NONE; 2] }
+        Self { ring: [[NONE; 3]; LONGEST_RUN], next: 0, counts: [0; 3], returns: [Return::NONE; 2] }
     }
 
     pub(super) fn compare(&mut self, fit: &Fit) -> Verdict {
-        self.ring[self.next] = [0, 1].map(|way| Rest {
-            rest: fit.rests[way],
-            late: fit.rests[way] - LATE_GATE * fit.deviations[way],
-            scale: fit.scales[way],
-        });
+        let one =
+            |rest: f64, deviation: f64, scale: f64| Rest { rest, late: rest - LATE_GATE * deviation, scale };
+        let [there, back] = [0, 1].map(|way| one(fit.rests[way], fit.deviations[way], fit.scales[way]));
+        let mean = 0.5 * (there.scale + back.scale);
+        self.ring[self.next] = [there, back, one(there.rest + back.rest, fit.trip_deviation, mean)];
         self.next = (self.next + 1) % LONGEST_RUN;
         self.counts = self.counts.map(|count| (count + 1).min(LONGEST_RUN));
         let restored = [0, 1].map(|way| self.restored(way, fit));
@@ -129,18 +144,31 @@ impl Paths {
                 return Verdict::Contradicts(way, fit.rests[way]);
             }
         }
-        let longer = [0, 1].map(|way| self.longer(way));
+        let mut longer = [0, 1].map(|way| self.longer(way, EVIDENT));
+        if longer.iter().any(Option::is_some) {
+            longer = [0, 1].map(|way| longer[way].or_else(|| self.longer(way, AS_WELL)));
+        }
         self.begin(longer.map(|longer| longer.is_some()));
         if longer.iter().any(Option::is_some) {
             return Verdict::Longer(longer);
         }
+        if let Some(longer) = self.longer_together() {
+            self.begin([true; 2]);
+            return Verdict::LongerTogether(longer);
+        }
         Verdict::Fits
+    }
+
+    /// How much better a path before explains the last measurements than the present one; a logarithm, at most [`BETTER`].
+    pub(super) fn lead(&self) -> f64 {
+        self.returns.iter().map(|seen| seen.lead).fold(0.0, f64::max).min(BETTER)
     }
 
     /// These ways have another path from now on.
     fn begin(&mut self, ways: [bool; 2]) {
         for way in (0..2).filter(|way| ways[*way]) {
             (self.counts[way], self.returns[way]) = (0, Return::NONE);
+            self.counts[TRIP] = 0;
         }
     }
 
@@ -174,14 +202,13 @@ impl Paths {
         found.or((is_shorter && fits).then_some(1))
     }
 
-    /// The run of late measurements that is the least likely by chance, and the least of it.
-    fn longer(&self, way: usize) -> Option<Longer> {
+    /// The run of late measurements of this way that is the least likely by chance, and the least of it.
+    fn longer(&self, way: usize, evident: f64) -> Option<Longer> {
         let (mut least, mut latest, mut sum) = (f64::INFINITY, f64::INFINITY, 0.0);
         let mut found = None;
-        let mut most = EVIDENT;
+        let mut most = evident;
         for age in 0..self.counts[way] {
-            let Rest { rest, late, scale } =
-                self.ring[(self.next + LONGEST_RUN - 1 - age) % LONGEST_RUN][way];
+            let Rest { rest, late, scale } = self.aged(age, way);
             (least, latest, sum) = (least.min(rest), latest.min(late), sum + rest);
             if latest <= 0.0 {
                 break;
@@ -199,6 +226,53 @@ impl Paths {
             }
         }
         found
+    }
+
+    fn aged(&self, age: usize, way: usize) -> Rest {
+        self.ring[(self.next + LONGEST_RUN - 1 - age) % LONGEST_RUN][way]
+    }
+
+    /// The same of the round trips. Their jitter is that of both ways, a sum: it is later than x mean excesses with a chance of
+    /// (1 + x)e^−x. As the run was chosen among many, and its own jitter is little known, it must also be likelier by far than
+    /// one of the same path with more jitter.
+    fn longer_together(&self) -> Option<Longer> {
+        let (mut least, mut latest, mut sum) = (f64::INFINITY, f64::INFINITY, 0.0);
+        let mut found = None;
+        let mut most = EVIDENT;
+        for age in 0..self.counts[TRIP] {
+            let Rest { rest, late, scale } = self.aged(age, TRIP);
+            (least, latest, sum) = (least.min(rest), latest.min(late), sum + rest);
+            if latest <= 0.0 {
+                break;
+            }
+            let run = age + 1;
+            if run < CONVINCED {
+                continue;
+            }
+            let count = run as f64;
+            let jitter = (0.5 * (sum - count * least) / (count - 1.0)).max(scale);
+            let late = latest / jitter;
+            let evidence = count * (late - libm::log1p(late));
+            if evidence > most && self.preference(run, latest, jitter) > PREFERRED {
+                most = evidence;
+                // What the least of them is late on the mean.
+                let late = jitter * libm::sqrt(core::f64::consts::FRAC_PI_2 / count);
+                found = Some(Longer { run, by: (least - late).max(latest) });
+            }
+        }
+        found
+    }
+
+    /// By how much likelier (a logarithm) the last `run` round trips are on a path that is longer by `late` with this jitter than on
+    /// the present one with the jitter that fits them best.
+    fn preference(&self, run: usize, late: f64, jitter: f64) -> f64 {
+        let rests = || (0..run).map(|age| self.aged(age, TRIP).rest);
+        let wide = 0.5 * rests().sum::<f64>() / run as f64;
+        let of = |rest: f64| {
+            let excess = (rest - late).max(0.1 * jitter);
+            libm::log(excess / rest) - excess / jitter + rest / wide
+        };
+        rests().map(of).sum::<f64>() + 2.0 * run as f64 * libm::log(wide / jitter)
     }
 }
 
@@ -245,6 +319,7 @@ mod tests {
             let fit = Fit {
                 rests: [rest + longer, rest],
                 deviations: [0.01; 2],
+                trip_deviation: 0.01,
                 scales: [1.0; 2],
                 before: [None; 2],
             };
@@ -266,6 +341,70 @@ mod tests {
         assert_eq!(found(0.0, |_| 1.0), None);
     }
 
+    /// The first measurement at which round trips are found to be longer, of which each way is `more` longer than before and has
+    /// this jitter, while the offset is hardly known: no way by itself is late beyond doubt.
+    fn found_together(more: f64, jitter: f64) -> Option<(usize, Longer)> {
+        let mut paths = Paths::new();
+        (0..400).find_map(|n| {
+            let quantile = |shift: usize| (((n * 29 + shift) % 64) as f64 + 0.5) / 64.0;
+            let (longer, jitter) = if n < 100 { (0.0, 1.0) } else { (more, jitter) };
+            let rests = [0, 23].map(|shift| longer - jitter * libm::log(quantile(shift)));
+            let deviations = [more / 3.0 + 0.01; 2];
+            let fit = Fit { rests, deviations, trip_deviation: 0.05, scales: [1.0; 2], before: [None; 2] };
+            match paths.compare(&fit) {
+                Verdict::LongerTogether(longer) => Some((n - 100 + 1, longer)),
+                Verdict::Fits => None,
+                other => panic!("{other:?}"),
+            }
+        })
+    }
+
+    #[test]
+    fn round_trips_are_found_to_be_longer_where_no_way_by_itself_is() {
+        for (more, packets) in [(20.0, 8), (4.0, 8), (2.0, 12), (1.0, 40)] {
+            let (after, Longer { run, by }) = found_together(more, 1.0).unwrap();
+            assert!(after <= packets && run >= after, "{more}: after {after}, a run of {run}");
+            assert!((2.0 * more - 0.7..2.0 * more + 0.7).contains(&by), "{more}: {by}");
+        }
+        assert_eq!(found_together(0.0, 1.0), None);
+        assert_eq!(found_together(0.0, 8.0), None);
+    }
+
+    #[test]
+    fn a_way_that_is_late_as_well_is_longer_as_well() {
+        let mut paths = Paths::new();
+        let longer = |n: usize| {
+            let rests = [20.0, if n == 5 { 6.0 } else { 20.0 }];
+            let deviations = [0.01, 0.5];
+            paths.compare(&Fit {
+                rests,
+                deviations,
+                trip_deviation: 0.01,
+                scales: [5.0; 2],
+                before: [None; 2],
+            })
+        };
+        let found = (0..CONVINCED).map(longer).last();
+        assert!(
+            matches!(found, Some(Verdict::Longer([Some(_), None]))),
+            "6 in one of eight, of 20: {found:?}"
+        );
+        let mut paths = Paths::new();
+        let longer = |n: usize| {
+            let rests = [20.0, if n == 5 { 12.0 } else { 20.0 }];
+            let deviations = [0.01, 0.5];
+            paths.compare(&Fit {
+                rests,
+                deviations,
+                trip_deviation: 0.01,
+                scales: [5.0; 2],
+                before: [None; 2],
+            })
+        };
+        let found = (0..CONVINCED).map(longer).last();
+        assert!(matches!(found, Some(Verdict::Longer([Some(_), Some(_)]))), "{found:?}");
+    }
+
     #[test]
     fn more_jitter_is_no_longer_way() {
         assert_eq!(found(0.0, |n| if n < 100 { 1.0 } else { 8.0 }), None);
@@ -274,7 +413,13 @@ mod tests {
     #[test]
     fn both_ways_can_be_longer_at_once() {
         let mut paths = Paths::new();
-        let fit = Fit { rests: [10.0, 12.0], deviations: [0.01; 2], scales: [1.0; 2], before: [None; 2] };
+        let fit = Fit {
+            rests: [10.0, 12.0],
+            deviations: [0.01; 2],
+            trip_deviation: 0.01,
+            scales: [1.0; 2],
+            before: [None; 2],
+        };
         for _ in 1..CONVINCED {
             assert_eq!(paths.compare(&fit), Verdict::Fits);
         }
@@ -291,7 +436,7 @@ mod tests {
             let rest = -libm::log(quantile(0)) + if n < 100 { 0.0 } else { more };
             let before = [Some((rest - longer, 0.01)), None];
             let rests = [rest, -libm::log(quantile(23))];
-            let fit = Fit { rests, deviations: [0.01; 2], scales: [1.0; 2], before };
+            let fit = Fit { rests, deviations: [0.01; 2], trip_deviation: 0.01, scales: [1.0; 2], before };
             match paths.compare(&fit) {
                 Verdict::Restored([Some(run), None]) => {
                     assert!(n >= 100 && run <= n - 100 + 6, "{n}: a run of {run}");
@@ -333,7 +478,13 @@ mod tests {
                 let step = if n < 100 { 0.0 } else { step };
                 let rests = [-libm::log(quantile(0)) + step, -libm::log(quantile(17)) - step];
                 let before = [Some((rests[0] - longer, 0.01)), None];
-                let verdict = paths.compare(&Fit { rests, deviations: [0.01; 2], scales: [1.0; 2], before });
+                let verdict = paths.compare(&Fit {
+                    rests,
+                    deviations: [0.01; 2],
+                    trip_deviation: 0.01,
+                    scales: [1.0; 2],
+                    before,
+                });
                 assert!(!matches!(verdict, Verdict::Restored(_)), "{longer}, {step}: {n}");
             }
         }
