@@ -71,7 +71,15 @@ fn system(status: SystemStatus) -> SystemReport {
             words.into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word.to_owned()).collect()
         }),
         pauses: status.pauses.map(|pauses| pauses.shown(status.forward_steps).to_owned()),
+        deciding: status.resilience.map(|it| count(it.deciding)),
+        may_fall_silent: status.resilience.map(|it| count(it.silent)),
+        may_be_wrong: status.resilience.map(|it| count(it.lying)),
+        losses: status.resilience.map(|it| it.sentence().into_owned()),
     }
+}
+
+fn count(of: usize) -> u32 {
+    u32::try_from(of).unwrap_or(u32::MAX)
 }
 
 fn source(status: SourceStatus) -> SourceReport {

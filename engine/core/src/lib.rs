@@ -70,6 +70,7 @@ mod orders;
 mod poll;
 mod poll_process;
 pub mod recording;
+mod resilience;
 mod sample;
 mod sanity;
 mod select;

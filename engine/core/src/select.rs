@@ -380,5 +380,26 @@ pub(crate) fn select(
     (standings, Ok(agreement))
 }
 
+/// Whether the agreement of a selection with these standings stands if so many of the votes that made it contradict it.
+pub(crate) fn outvotes(
+    candidates: &[Candidate],
+    standings: &[Standing],
+    lying: usize,
+    awaits_unheard: bool,
+) -> bool {
+    let votes = electorate(candidates);
+    let agrees = |standing: &Standing| {
+        !matches!(standing, Standing::Falseticker | Standing::Outvoted | Standing::NoMajority)
+    };
+    let of = |agreeing: bool| {
+        let those = standings.iter().zip(candidates).filter(|(it, _)| agrees(it) == agreeing);
+        let those = those.map(|(_, it)| it).filter(|it| votes(it) && it.claim.is_some());
+        independent(&those.map(|it| (it.group, it.upstream)).collect::<alloc::vec::Vec<_>>())
+    };
+    let others = Poll::of(candidates.iter().filter(|it| votes(it)), awaits_unheard).others;
+    let left = of(true).saturating_sub(lying);
+    left > 0 && others.awaited(awaits_unheard).are_outvoted_by(left, left + of(false) + lying)
+}
+
 #[cfg(test)]
 mod tests;

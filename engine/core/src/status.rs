@@ -78,6 +78,19 @@ pub struct SystemStatus {
     pub pauses: Option<Pauses>,
     /// Whether steps forward are allowed that nothing shows.
     pub forward_steps: ForwardSteps,
+    /// What the selection would survive; none: there is no majority to follow.
+    pub resilience: Option<Resilience>,
+}
+
+/// How many of the sources that decide may fail at the same time, whichever these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resilience {
+    /// Sources with a vote that answer and agree.
+    pub deciding: usize,
+    /// So many of them may fall silent, and the others are followed.
+    pub silent: usize,
+    /// So many of them may say a wrong time, and are outvoted.
+    pub lying: usize,
 }
 
 impl SystemStatus {

@@ -164,6 +164,8 @@ pub(crate) struct Voter<'a> {
     pub(crate) require: bool,
     /// It was a survivor of the last selection.
     pub(crate) survived: bool,
+    /// It agreed in the last selection, but is not used: it drifts, or is new.
+    pub(crate) is_aside: bool,
     pub(crate) strays: u8,
     /// Seconds between its samples.
     pub(crate) interval: f64,
@@ -184,40 +186,41 @@ pub(crate) struct Rules {
     pub(crate) max_distance: Span,
 }
 
-/// Selects among `voters` and combines the survivors. There is a verdict for each one that has an opinion.
-pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
+/// The input of the selection: first those that were heard, then the others.
+pub(crate) fn candidates(voters: &[Voter<'_>], rules: Rules) -> Vec<Candidate> {
     let (heard, silent): (Vec<&Voter<'_>>, Vec<&Voter<'_>>) =
         voters.iter().partition(|voter| voter.opinion.is_some());
-    let everybody: Vec<&Voter<'_>> = heard.iter().chain(&silent).copied().collect();
+    let everybody: Vec<&Voter<'_>> = heard.into_iter().chain(silent).collect();
     let identities: Vec<Identity<'_>> = everybody.iter().map(|voter| voter.identity).collect();
     let (groups, operators) = (group(&identities, true), group(&identities, false));
-    let candidates: Vec<Candidate> = everybody
-        .iter()
-        .zip(groups.iter().zip(&operators))
-        .map(|(voter, (group, operator))| Candidate {
-            claim: voter.opinion.map(|opinion| opinion.claim),
-            absence: voter.absence,
-            live: voter
-                .opinion
-                .is_some_and(|opinion| opinion.is_live() && !opinion.is_far(rules.max_distance)),
-            authenticated: voter.authenticated,
-            group: *group,
-            operator: *operator,
-            seat: voter.seat,
-            upstream: voter.identity.upstream(),
-            survived: voter.survived,
-            prefer: voter.prefer,
-            trust: voter.trust,
-            require: voter.require,
-        })
-        .collect();
+    let candidate = |(voter, (group, operator)): (&&Voter<'_>, (&usize, &usize))| Candidate {
+        claim: voter.opinion.map(|opinion| opinion.claim),
+        absence: voter.absence,
+        live: voter.opinion.is_some_and(|opinion| opinion.is_live() && !opinion.is_far(rules.max_distance)),
+        authenticated: voter.authenticated,
+        group: *group,
+        operator: *operator,
+        seat: voter.seat,
+        upstream: voter.identity.upstream(),
+        survived: voter.survived,
+        prefer: voter.prefer,
+        trust: voter.trust,
+        require: voter.require,
+    };
+    everybody.iter().zip(groups.iter().zip(&operators)).map(candidate).collect()
+}
+
+/// Selects among `voters` and combines the survivors. There is a verdict for each one that has an opinion.
+pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
+    let candidates = candidates(voters, rules);
     let (standings, agreement) = select(&candidates, rules.awaits_unheard, rules.minimum, rules.require);
     let excuses = agreement.is_ok() && needs_excuses(&candidates, rules);
     let votes = electorate(&candidates);
     let seats: Vec<_> =
         candidates.iter().map(|candidate| (candidate.seat, (candidate.group, candidate.upstream))).collect();
     let allegiances = seated(&seats);
-    let heard = heard.iter().filter_map(|voter| Some((*voter, voter.opinion?, voter.source?)));
+    let heard = voters.iter().filter(|voter| voter.opinion.is_some());
+    let heard = heard.filter_map(|voter| Some((voter, voter.opinion?, voter.source?)));
     let mut heard: Vec<Heard<'_>> = heard
         .zip(standings.iter().zip(candidates.iter().zip(&allegiances)))
         .map(|((voter, opinion, source), (standing, (candidate, allegiance)))| Heard {

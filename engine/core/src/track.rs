@@ -114,6 +114,11 @@ impl Track {
         self.standing == Some(Standing::Survivor)
     }
 
+    /// Whether the last selection found that it agrees, and left it out all the same.
+    pub(crate) fn is_aside(&self) -> bool {
+        matches!(self.standing, Some(Standing::Drifting | Standing::Probation))
+    }
+
     /// Whether its last sample fits those before.
     pub(crate) fn is_sure(&self) -> bool {
         !self.filter.is_empty() && !self.filter.is_doubtful()

@@ -41,6 +41,10 @@ fn report() -> Report {
             one_operator: Vec::new(),
             pauses_shown_by: None,
             pauses: None,
+            deciding: None,
+            may_fall_silent: None,
+            may_be_wrong: None,
+            losses: None,
         },
         sources: Vec::new(),
     }
@@ -199,6 +203,13 @@ fn full() -> Report {
         one_operator: vec!["a.example".to_owned(), "c.example".to_owned()],
         pauses_shown_by: Some(vec!["rtc".to_owned(), "vmclock".to_owned()]),
         pauses: Some("shown by the hardware clock (RTC) and vmclock".to_owned()),
+        deciding: Some(4),
+        may_fall_silent: Some(3),
+        may_be_wrong: Some(1),
+        losses: Some(
+            "of the 4 sources that decide, any 3 may fall silent, or any 1 be wrong, and the others are followed"
+                .to_owned(),
+        ),
     };
     Report { system, sources: vec![selected, unheard] }
 }

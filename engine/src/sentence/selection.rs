@@ -3,6 +3,7 @@
 use super::notice::duration;
 use super::{Sentence, Text, sources};
 use engine_core::notice::{EntryCounts, Impasse, Missing, NoSelection};
+use engine_core::status::Resilience;
 use ipc::message::exchange::LookupFailure;
 
 impl Sentence for NoSelection {
@@ -49,6 +50,34 @@ impl Sentence for NoSelection {
             Impasse::Silent => {
                 "no source that has a vote and agrees with the majority answers now; the clock runs on at its last frequency".into()
             }
+        }
+    }
+}
+
+impl Sentence for Resilience {
+    fn sentence(&self) -> Text {
+        let Self { deciding, silent, lying } = *self;
+        match (deciding, silent, lying) {
+            (0, ..) => "no source answers that has a vote".into(),
+            (1, _, 0) => "one source decides: without it the clock runs on at its last frequency, and nothing shows whether it is \
+                          wrong"
+                .into(),
+            (1, ..) => "one source decides: without it the clock runs on at its last frequency".into(),
+            (_, 0, _) => format!(
+                "of the {deciding} sources that decide none may fall silent (minimum-sources, require): the clock then runs on at \
+                 its last frequency"
+            )
+            .into(),
+            (_, _, 0) => format!(
+                "of the {deciding} sources that decide, any {silent} may fall silent, and the others are followed; if one is wrong, \
+                 none may be"
+            )
+            .into(),
+            _ => format!(
+                "of the {deciding} sources that decide, any {silent} may fall silent, or any {lying} be wrong, and the others are \
+                 followed"
+            )
+            .into(),
         }
     }
 }

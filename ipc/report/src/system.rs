@@ -73,5 +73,13 @@ documents! {
         pauses_shown_by: Option<Vec<String>>,
         /// The same, and what to do where it is nothing, in one sentence.
         pauses: Option<String>,
+        /// Sources with a vote that answer and agree. None, like the next three fields: there is no majority to follow.
+        deciding: Option<u32>,
+        /// So many of these may fall silent, whichever they are, and the clock goes on being corrected.
+        may_fall_silent: Option<u32>,
+        /// So many of these may be wrong, whichever they are, and are outvoted.
+        may_be_wrong: Option<u32>,
+        /// The same in one sentence.
+        losses: Option<String>,
     }
 }

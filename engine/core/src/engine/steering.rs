@@ -9,8 +9,10 @@ use crate::independence::Seat;
 use crate::io::{Now, OrderKind, Output};
 use crate::local_clock::{from_scaled, to_scaled};
 use crate::notice::{ClockNotice, Notice, SystemNotice};
+use crate::resilience::resilience;
 use crate::select::Impasse;
 use crate::source::Source;
+use crate::status::Resilience;
 use crate::system::{Rules, Voter, find};
 use crate::timers::Timer;
 use alloc::vec::Vec;
@@ -103,15 +105,7 @@ impl Engine {
     fn select(&mut self, now: Now) {
         let unheard = self.unheard(now.raw);
         let waited = core::mem::replace(&mut self.system.counted_unheard, unheard > 0) && unheard == 0;
-        let minimum = usize::from(self.settings.clock.minimum_sources.max(1));
-        let rules = Rules {
-            awaits_unheard: unheard > 0,
-            minimum,
-            require: self.entries.iter().any(|entry| entry.settings.require),
-            require_nts: self.settings.clock.require_nts,
-            max_distance: self.settings.clock.max_distance,
-        };
-        let finding = find(&self.voters(now), rules, now);
+        let finding = find(&self.voters(now), self.rules(unheard > 0), now);
         self.system.absences = self.absences(now);
         let excused_before = self.system.excuses;
         self.system.excuses = if finding.line.is_ok() { finding.excuses } else { excused_before };
@@ -159,6 +153,21 @@ impl Engine {
         }
     }
 
+    fn rules(&self, awaits_unheard: bool) -> Rules {
+        Rules {
+            awaits_unheard,
+            minimum: usize::from(self.settings.clock.minimum_sources.max(1)),
+            require: self.entries.iter().any(|entry| entry.settings.require),
+            require_nts: self.settings.clock.require_nts,
+            max_distance: self.settings.clock.max_distance,
+        }
+    }
+
+    /// What the selection would survive, if it were made now.
+    pub(super) fn resilience(&self, now: Now) -> Option<Resilience> {
+        resilience(&self.voters(now), self.rules(self.unheard(now.raw) > 0))
+    }
+
     /// All sources with a vote, and the entries whose vote is missing.
     pub(super) fn voters<'a>(&'a self, now: Now) -> Vec<Voter<'a>> {
         let electorate = self.electorate();
@@ -179,6 +188,7 @@ impl Engine {
             trust: entry.settings.trust,
             require: entry.settings.require,
             survived: source.is_some_and(|source| source.track.survives()),
+            is_aside: source.is_some_and(|source| source.track.is_aside()),
             strays: source.map_or(0, |source| source.track.strays),
             interval: source.map_or(f64::INFINITY, |source| source.poll_process.poll.interval()),
         };

@@ -118,6 +118,7 @@ fn choose(tracks: &[Track]) -> (Finding, Vec<Standing>) {
             trust: false,
             require: false,
             survived: false,
+            is_aside: false,
             strays: 0,
             interval: 16.0,
         })

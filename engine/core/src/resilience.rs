@@ -1,0 +1,47 @@
+//! What the clock would survive: how many of the sources that decide now may fall silent, and how many may lie.
+
+use crate::independence::{Allegiance, Seat, independent, seated};
+use crate::select::{Candidate, Standing, electorate, outvotes, select};
+use crate::status::Resilience;
+use crate::system::{Rules, Voter, candidates};
+use alloc::vec::Vec;
+
+/// None: there is no majority to follow.
+///
+/// Both numbers hold whichever sources fail, and are therefore the least: where a name or an operator has several, more may
+/// fail.
+pub(crate) fn resilience(voters: &[Voter<'_>], rules: Rules) -> Option<Resilience> {
+    let heard = voters.iter().filter(|voter| voter.opinion.is_some());
+    let aside: Vec<bool> = heard.map(|voter| voter.is_aside).collect();
+    of(&candidates(voters, rules), &aside, rules)
+}
+
+/// `aside`: of the candidates that were heard, which come first, those that are not used though they agree.
+fn of(candidates: &[Candidate], aside: &[bool], rules: Rules) -> Option<Resilience> {
+    let (standings, agreement) = select(candidates, rules.awaits_unheard, rules.minimum, rules.require);
+    agreement.ok()?;
+    let votes = electorate(candidates);
+    let is_followed = |standing: &Standing| matches!(standing, Standing::Survivor | Standing::Spare);
+    let followed: Vec<&Candidate> = standings
+        .iter()
+        .zip(aside)
+        .zip(candidates)
+        .filter_map(|((standing, aside), candidate)| (is_followed(standing) && !aside).then_some(candidate))
+        .collect();
+    let deciding = followed.iter().filter(|candidate| votes(candidate)).count();
+    let operators: Vec<(Seat, Allegiance)> =
+        followed.iter().map(|it| (it.seat, (it.operator, it.upstream))).collect();
+    // Each that fails takes no more than one operator away.
+    let spare = independent(&seated(&operators)).saturating_sub(rules.minimum);
+    let required = followed.iter().filter(|candidate| candidate.require).count();
+    let required = if rules.require { required.saturating_sub(1) } else { usize::MAX };
+    let silent = deciding.saturating_sub(1).min(spare).min(required);
+    let lying = (1..=silent)
+        .take_while(|lying| outvotes(candidates, &standings, *lying, rules.awaits_unheard))
+        .last()
+        .unwrap_or(0);
+    Some(Resilience { deciding, silent, lying })
+}
+
+#[cfg(test)]
+mod tests;
