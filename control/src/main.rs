@@ -122,6 +122,10 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
         Command::Burst(whom) => change(socket, "burst", &whom.names, form),
         Command::Online(whom) => change(socket, "online", &whom.names, form),
         Command::Offline(whom) => change(socket, "offline", &whom.names, form),
+        Command::Log { level } => {
+            let reply = control_socket::log(socket, level.name())?;
+            Ok(done(&reply, &format!("log: {} and worse", level.name()), form))
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! One line for each event: severity, text, nothing from outside unescaped, nothing repeated without end.
 //!
-//! Lines go to standard error (with a severity prefix if it is connected to the journal) or to the syslog socket.
+//! Lines go to the journal, where standard error is connected to it: by its own protocol, with the fields of the event, and
+//! where its socket does not take them by standard error, with a severity prefix. Otherwise they go to standard error or to
+//! the syslog socket.
 //! Writing never blocks: a line that cannot be written at once is lost and counted. `limiter` describes which lines are
 //! held back and how they are summarised.
 
@@ -11,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use nix::unistd::write;
 use policies::inherited::{InheritError, Inherited};
-use sentence::Sentence;
+use sentence::{Field, Sentence, fields};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
@@ -34,6 +36,27 @@ impl Severity {
     /// Ordinary.
     pub const INFO: Self = Self(6);
 
+    /// What only a search for a fault needs.
+    pub const DEBUG: Self = Self(7);
+
+    const NAMES: [(&str, Self); 5] = [
+        ("error", Self::ERROR),
+        ("warning", Self::WARNING),
+        ("notice", Self::NOTICE),
+        ("info", Self::INFO),
+        ("debug", Self::DEBUG),
+    ];
+
+    /// From its name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, severity)| severity)
+    }
+
+    /// Its name; of one worse than an error that of an error.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.into_iter().find(|(_, known)| *known >= self).map_or("debug", |(name, _)| name)
+    }
+
     /// From the number of syslog; above 7 counts as 7.
     pub const fn from_number(number: u8) -> Self {
         Self(if number > 7 { 7 } else { number })
@@ -47,12 +70,14 @@ const MAX_LINE: usize = 800;
 pub struct Log {
     sink: Sink,
     limiter: Limiter,
+    /// What is less severe than this is not written.
+    level: Severity,
     lost: u64,
 }
 
 enum Sink {
     Plain,
-    Journal,
+    Journal(Option<UnixDatagram>),
     Syslog(Box<Logger<LoggerBackend, Formatter3164>>),
     #[cfg(test)]
     Kept(Vec<(Severity, String)>),
@@ -74,19 +99,50 @@ impl Log {
                     pid: std::process::id(),
                 },
             ))),
-            None if words.flag("journal") => Sink::Journal,
+            None if words.flag("journal") => {
+                Sink::Journal(words.optional_fd("journal-socket")?.map(UnixDatagram::from))
+            }
             None => Sink::Plain,
         };
-        Ok(Self { sink, limiter: Limiter::new(), lost: 0 })
+        Ok(Self::to(sink))
+    }
+
+    fn to(sink: Sink) -> Self {
+        Self { sink, limiter: Limiter::new(), level: Severity::INFO, lost: 0 }
+    }
+
+    /// What is written from now on: lines of this severity, and of a worse one. The change itself is told in any case.
+    pub fn set_level(&mut self, now: RawInstant, level: Severity) {
+        self.level = self.level.max(Severity::NOTICE);
+        let text =
+            format!("the log has lines of severity {} and worse from now on, until a restart", level.name());
+        self.write_change(now, Severity::NOTICE, &text);
+        self.level = level.max(Severity::ERROR);
+    }
+
+    /// Whether lines are written that only a search for a fault needs.
+    pub fn is_verbose(&self) -> bool {
+        self.level >= Severity::DEBUG
     }
 
     /// Writes one line now, whatever was written before.
     pub fn write(&mut self, severity: Severity, text: &str) {
+        self.write_with(severity, text, &[]);
+    }
+
+    fn write_with(&mut self, severity: Severity, text: &str, fields: &[Field]) {
+        if severity > self.level {
+            return;
+        }
         let text = clip(escape(text));
         let Severity(number) = severity;
         let taken = match &mut self.sink {
             Sink::Plain => write_to_stderr(&format!("truechimer-engine: {text}\n")),
-            Sink::Journal => write_to_stderr(&format!("<{number}>{text}\n")),
+            Sink::Journal(socket) => {
+                let entry = entry(number, &text, fields);
+                socket.as_ref().is_some_and(|socket| socket.send(&entry).is_ok())
+                    || write_to_stderr(&format!("<{number}>{text}\n"))
+            }
             Sink::Syslog(logger) => match number {
                 0..=3 => logger.err(&text),
                 4 => logger.warning(&text),
@@ -122,38 +178,40 @@ impl Log {
 
     /// Writes an event of the engine, subject to the limits of its weight.
     pub fn tell(&mut self, now: RawInstant, notice: &Notice) {
-        let (severity, sentence) = (Severity::from_number(notice.severity()), notice.sentence());
-        match notice.weight() {
-            Weight::Line => self.write_limited(now, severity, &sentence),
-            Weight::Fault => self.write_fault(now, severity, &sentence),
-            Weight::Change => self.write_change(now, severity, &sentence),
-            Weight::Clock => self.write_of_the_clock(now, severity, &sentence),
-        }
+        let severity = Severity::from_number(notice.severity());
+        self.admit(now, severity, (&notice.sentence(), &fields(notice)), notice.weight());
     }
 
     /// Writes a line that an administrator needs, in its place: a step, a change of state, a refusal. Held back
     /// only in a flood ([`limiter`]).
     pub fn write_change(&mut self, now: RawInstant, severity: Severity, text: &str) {
-        self.settle(now);
-        if self.limiter.admits_change(now, severity, text) {
-            self.write(severity, text);
-        }
+        self.admit(now, severity, (text, &[]), Weight::Change);
     }
 
     /// Writes a line, but of each kind at most one a minute; the others are counted, and one line says how many.
     pub fn write_limited(&mut self, now: RawInstant, severity: Severity, text: &str) {
-        self.write_of_a_kind(now, severity, text, false);
+        self.admit(now, severity, (text, &[]), Weight::Line);
     }
 
     /// The same of a fault that is found again and again while it lasts: ever more rarely, and at last once in an hour.
     pub fn write_fault(&mut self, now: RawInstant, severity: Severity, text: &str) {
-        self.write_of_a_kind(now, severity, text, true);
+        self.admit(now, severity, (text, &[]), Weight::Fault);
     }
 
-    fn write_of_a_kind(&mut self, now: RawInstant, severity: Severity, text: &str, is_fault: bool) {
+    /// Writes a line of this weight, unless it is held back; what is not to be written displaces no other.
+    fn admit(
+        &mut self,
+        now: RawInstant,
+        severity: Severity,
+        (text, fields): (&str, &[Field]),
+        weight: Weight,
+    ) {
+        if severity > self.level {
+            return;
+        }
         self.settle(now);
-        if self.limiter.admits(now, severity, text, is_fault) {
-            self.write(severity, text);
+        if self.limiter.admits(now, severity, text, weight) {
+            self.write_with(severity, text, fields);
         }
         self.write_told();
     }
@@ -194,8 +252,18 @@ impl Log {
     /// A log that keeps its lines.
     #[cfg(test)]
     pub fn kept() -> Self {
-        Self { sink: Sink::Kept(Vec::new()), limiter: Limiter::new(), lost: 0 }
+        Self::to(Sink::Kept(Vec::new()))
     }
+}
+
+/// An entry as the journal takes it over its socket (systemd's "Native Journal Protocol"): each field a line.
+fn entry(severity: u8, text: &str, fields: &[Field]) -> Vec<u8> {
+    let mut entry = format!("PRIORITY={severity}\nSYSLOG_IDENTIFIER=truechimer-engine\nMESSAGE={text}\n");
+    for (name, value) in fields {
+        // A value with a line end would need another form; escaped it has none.
+        entry.push_str(&format!("{name}={}\n", clip(escape(value))));
+    }
+    entry.into_bytes()
 }
 
 /// Writes to standard error without blocking; false if the line cannot be written now.

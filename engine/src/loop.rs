@@ -12,6 +12,7 @@ use crate::links::{BURST, Breach, Fact, Links, Taken};
 use crate::log::{Log, Severity};
 use crate::reload::{self, Again, InForce, Opened, ReloadError};
 use crate::state::StateFile;
+use crate::verbose;
 use engine_core::io::{Input, Now, Output};
 use engine_core::recording::Recorder;
 use ipc::message::client::{Rejected, Silence, Unanswered};
@@ -288,6 +289,10 @@ impl Running {
                 }
                 Err(why) => answers::refused(&why),
             },
+            Verb::Log(level) => {
+                log.set_level(now.raw, level);
+                answers::done()
+            }
             Verb::Add(text) => changed(log, now, in_force.add_source(now, &text, links, engine)),
             Verb::Remove(name) => changed(log, now, in_force.remove_source(now, &name, engine)),
             Verb::Reload(asked) => match in_force.reload(now, in_force.with_others(asked), (links, engine)) {
@@ -316,6 +321,11 @@ impl Running {
     pub fn carry_out(&mut self, now: Now) -> Result<(), Ending> {
         let raw = now.raw;
         while let Some(output) = self.engine.poll_output() {
+            if self.log.is_verbose()
+                && let Some(line) = verbose::line(&output)
+            {
+                self.log.write(Severity::DEBUG, &line);
+            }
             match output {
                 Output::Query(query) => {
                     if self.links.send_query(raw, query)? == Taken::Skipped {

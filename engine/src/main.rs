@@ -44,6 +44,7 @@ mod r#loop;
 mod recording;
 mod reload;
 mod state;
+mod verbose;
 
 use crate::answers::Surroundings;
 use crate::clock::Clock;

@@ -12,11 +12,13 @@
 //!   system        the state of the clock
 //!   source        the state of a source
 //!   change        what would change it
+//!   fields        events for programs, as fields of the journal
 //!   recording     a recording ended early; a replay
 //!   violation     the client violated the protocol of its link
 //! ```
 
 mod change;
+mod fields;
 mod key_exchange;
 mod notice;
 mod packet_test;
@@ -28,6 +30,7 @@ mod system;
 mod violation;
 
 pub use change::change;
+pub use fields::{Field, fields};
 
 use ipc::served_at::{Missing, Service};
 use std::borrow::Cow;

@@ -94,6 +94,39 @@ pub enum Command {
     Online(Whom),
     /// Stop polling, for instance before the link goes down (root)
     Offline(Whom),
+    /// Which lines the daemon's log has, until a restart (root)
+    Log {
+        /// Lines of this severity, and of a worse one; `info` is what a start begins with
+        level: Level,
+    },
+}
+
+/// A severity of lines of the log.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Level {
+    /// Something has ended, or does not work
+    Error,
+    /// Something will not work, or looks like an attack
+    Warning,
+    /// Significant, but normal
+    Notice,
+    /// Ordinary
+    Info,
+    /// Each query and each order too
+    Debug,
+}
+
+impl Level {
+    /// Its word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Notice => "notice",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
 }
 
 /// The sources that a command is about.

@@ -168,6 +168,14 @@ pub fn change(path: &Path, verb: &str, name: &str) -> Result<Value, AskError> {
     with_source(path, verb, name)
 }
 
+/// Has lines of this severity and worse logged from now on.
+///
+/// # Errors
+/// As [`ask`].
+pub fn log(path: &Path, level: &str) -> Result<Value, AskError> {
+    request(path, format!("{{\"verb\":\"log\",\"level\":{}}}\n", Value::from(level)), DEADLINE)
+}
+
 fn with_source(path: &Path, verb: &str, source: &str) -> Result<Value, AskError> {
     request(path, format!("{{\"verb\":\"{verb}\",\"source\":{}}}\n", Value::from(source)), DEADLINE)
 }

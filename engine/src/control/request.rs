@@ -2,6 +2,7 @@
 
 use super::MAX_REQUEST;
 use crate::configuration::FileText;
+use crate::log::Severity;
 use serde::Deserialize;
 use std::fmt;
 
@@ -26,6 +27,8 @@ pub enum Verb {
     Add(String),
     /// The name of a source, as configured, that is no longer asked.
     Remove(String),
+    /// How severe lines of the log have to be to be written from now on.
+    Log(Severity),
 }
 
 /// A change of how sources are polled.
@@ -67,7 +70,7 @@ impl fmt::Display for RequestError {
             Self::TooLong => write!(f, "a request is one line of at most {MAX_REQUEST} octets"),
             Self::NotUnderstood => f.write_str(
                 "not understood; send {\"verb\":\"status\"}, sources, measurements, server, keys, burst, offline, online, \
-                 add, remove or reload",
+                 add, remove, reload or log",
             ),
             Self::Forbidden => {
                 f.write_str("only root, or the user who started the daemon, may change things; try with sudo")
@@ -88,6 +91,7 @@ struct Document<'a> {
     source: Option<String>,
     drop_ins: Option<Vec<Part>>,
     programs: Option<Vec<Part>>,
+    level: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +130,10 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
     if document.source.is_some() && !takes_source || document.source.is_none() && needs_source {
         return Err(RequestError::NotUnderstood);
     }
+    let level = document.level.as_deref().map(Severity::from_name);
+    if level.is_some() != (document.verb == "log") {
+        return Err(RequestError::NotUnderstood);
+    }
     let of = document.source;
     let verb = match document.verb {
         "add" => Verb::Add(of.unwrap_or_default()),
@@ -146,10 +154,11 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         "burst" => Verb::Change(Change::Burst, of),
         "offline" => Verb::Change(Change::Offline, of),
         "online" => Verb::Change(Change::Online, of),
+        "log" => Verb::Log(level.flatten().ok_or(RequestError::NotUnderstood)?),
         _ => return Err(RequestError::NotUnderstood),
     };
     match verb {
-        Verb::Change(..) | Verb::Reload(_) | Verb::Add(_) | Verb::Remove(_) if !may_change => {
+        Verb::Change(..) | Verb::Reload(_) | Verb::Add(_) | Verb::Remove(_) | Verb::Log(_) if !may_change => {
             Err(RequestError::Forbidden)
         }
         verb => Ok(verb),

@@ -13,7 +13,8 @@
 //! allowances, and is written at most once a minute. A process that makes the engine log without end therefore causes
 //! at most 300 lines at once and 97 a minute in the long run.
 
-use super::{Log, Severity};
+use super::Severity;
+use engine_core::notice::Weight;
 use ipc::units::{RawInstant, Span};
 
 /// Lines of one kind are this far apart at first; what comes between is counted.
@@ -134,17 +135,6 @@ impl Allowance {
     }
 }
 
-impl Log {
-    /// Writes a line about the clock itself, in order: a step, a change by another program, a refusal. Held back only
-    /// in a flood of such lines.
-    pub fn write_of_the_clock(&mut self, now: RawInstant, severity: Severity, text: &str) {
-        self.settle(now);
-        if self.limiter.clock.admits(now, severity, text) {
-            self.write(severity, text);
-        }
-    }
-}
-
 impl Limiter {
     pub(super) const fn new() -> Self {
         Self {
@@ -156,13 +146,17 @@ impl Limiter {
         }
     }
 
-    /// Whether a change is written now.
-    pub(super) fn admits_change(&mut self, now: RawInstant, severity: Severity, text: &str) -> bool {
-        self.changes.admits(now, severity, text)
+    /// Whether a line is written now.
+    pub(super) fn admits(&mut self, now: RawInstant, severity: Severity, text: &str, weight: Weight) -> bool {
+        match weight {
+            Weight::Clock => self.clock.admits(now, severity, text),
+            Weight::Change => self.changes.admits(now, severity, text),
+            Weight::Fault => self.admits_kind(now, severity, text, true),
+            Weight::Line => self.admits_kind(now, severity, text, false),
+        }
     }
 
-    /// Whether an ordinary line is written now.
-    pub(super) fn admits(&mut self, now: RawInstant, severity: Severity, text: &str, is_fault: bool) -> bool {
+    fn admits_kind(&mut self, now: RawInstant, severity: Severity, text: &str, is_fault: bool) -> bool {
         let pattern = pattern(text);
         if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.pattern == pattern && kind.is_quiet(now)) {
             kind.held.add(now, severity, text);

@@ -6,6 +6,12 @@ fn at(seconds: i64) -> RawInstant {
     RawInstant::try_new(seconds * 1_000_000_000).unwrap()
 }
 
+impl Log {
+    fn write_of_the_clock(&mut self, now: RawInstant, severity: Severity, text: &str) {
+        self.admit(now, severity, (text, &[]), Weight::Clock);
+    }
+}
+
 /// Letters only, so that each is of a different kind.
 fn word(number: u32) -> String {
     number.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
@@ -201,4 +207,45 @@ fn a095_kinds_that_are_forgotten_say_first_what_they_held_back() {
     }
     log.finish(at(2));
     assert_eq!(log.lines().len(), 160);
+}
+
+#[test]
+fn the_journal_gets_an_event_with_its_fields_and_nothing_that_begins_another_field() {
+    let (journal, ours) = UnixDatagram::pair().unwrap();
+    journal.set_nonblocking(true).unwrap();
+    let mut log = Log::to(Sink::Journal(Some(ours)));
+    let notice = Notice::Entry("a\nPRIORITY=0".to_owned(), engine_core::notice::EntryNotice::CookiesRejected);
+    log.tell(at(1), &notice);
+    let mut octets = [0; 4096];
+    let length = journal.recv(&mut octets).unwrap();
+    let entry = std::str::from_utf8(&octets[..length]).unwrap();
+    let lines: Vec<&str> = entry.lines().collect();
+    assert_eq!(lines[0], "PRIORITY=6");
+    assert_eq!(lines[1], "SYSLOG_IDENTIFIER=truechimer-engine");
+    assert!(lines[2].starts_with("MESSAGE=source a"), "{entry}");
+    assert_eq!(lines[3..], ["TRUECHIMER_EVENT=nts-cookies-rejected", "TRUECHIMER_SOURCE=a\\nPRIORITY=0"]);
+    // A line of the process itself has no event.
+    log.write(Severity::NOTICE, "started");
+    let length = journal.recv(&mut octets).unwrap();
+    assert_eq!(&octets[..length], b"PRIORITY=5\nSYSLOG_IDENTIFIER=truechimer-engine\nMESSAGE=started\n");
+}
+
+#[test]
+fn a_level_leaves_out_what_is_less_severe_and_its_change_is_told_in_any_case() {
+    let mut log = Log::kept();
+    log.write(Severity::DEBUG, "a query");
+    assert!(log.lines().is_empty() && !log.is_verbose());
+    log.set_level(at(1), Severity::ERROR);
+    assert!(log.lines()[0].starts_with("the log has lines of severity error and worse"), "{:?}", log.lines());
+    log.write_change(at(2), Severity::WARNING, "a warning");
+    log.write_change(at(2), Severity::ERROR, "an error");
+    assert_eq!(log.lines()[1..], ["an error"]);
+    log.set_level(at(3), Severity::DEBUG);
+    assert!(log.lines()[2].starts_with("the log has lines of severity debug and worse"));
+    log.write(Severity::DEBUG, "a query");
+    assert_eq!(log.lines().last(), Some(&"a query"));
+    for (name, severity) in Severity::NAMES {
+        assert_eq!((Severity::from_name(name), severity.name()), (Some(severity), name));
+    }
+    assert_eq!((Severity::from_name("all"), Severity::from_number(1).name()), (None, "error"));
 }

@@ -156,7 +156,7 @@ impl Children {
         if let Some(clock) = clock {
             given.word(&mut command, "clock", clock.as_fd());
         }
-        let syslog = if options.syslog { connect_syslog() } else { None };
+        let syslog = if options.syslog { connect_log("/dev/log") } else { None };
         if let Some(syslog) = &syslog {
             given.word(&mut command, "syslog", syslog.as_fd());
         }
@@ -164,8 +164,12 @@ impl Children {
             // Twice before it is missed; more often than once a second it is not passed on.
             command.arg(format!("heartbeat={}", (watchdog / 3).clamp(1_000, 70_000)));
         }
+        let journal = super::journal::reads_stderr().then(|| connect_log(super::journal::SOCKET)).flatten();
         if super::journal::reads_stderr() {
             command.arg("journal");
+        }
+        if let Some(journal) = &journal {
+            given.word(&mut command, "journal-socket", journal.as_fd());
         }
         self.started[Process::Engine] = Some(given.spawn(command)?);
         Ok(EngineEnds { launch, orders })
@@ -345,9 +349,9 @@ fn path_word(word: &str, path: &FilePath) -> String {
     format!("{word}={}", path.as_str())
 }
 
-fn connect_syslog() -> Option<OwnedFd> {
+fn connect_log(path: &str) -> Option<OwnedFd> {
     let socket = std::os::unix::net::UnixDatagram::unbound().ok()?;
-    socket.connect("/dev/log").ok()?;
+    socket.connect(path).ok()?;
     socket.set_nonblocking(true).ok()?;
     Some(socket.into())
 }

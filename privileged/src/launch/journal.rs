@@ -4,6 +4,9 @@ use nix::sys::stat::fstat;
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
+/// Where the journal takes entries with fields (systemd's "Native Journal Protocol").
+pub const SOCKET: &str = "/run/systemd/journal/socket";
+
 /// Asked once, before the system call filter is in force; standard error stays the same.
 static IS_READER: OnceLock<bool> = OnceLock::new();
 
