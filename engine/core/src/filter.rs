@@ -433,6 +433,7 @@ impl Filter {
         self.rehearsal = None;
         self.rival = None;
         self.suspects = None;
+        self.paths = Paths::new();
         if let Some(bank) = self.bank.take() {
             let last = bank.estimate(bank.at());
             self.prior = (last.frequency, libm::sqrt(last.frequency_variance) + 0.5e-6);

@@ -170,7 +170,11 @@ impl Bank {
             }
         }
         let together = fit.rests[0] + fit.rests[1];
-        fit.trip_deviation = libm::sqrt((trip - together * together).max(0.0));
+        // Without a round trip there is nothing to say of it.
+        fit.trip_deviation = match measurement.is_one_way() {
+            true => f64::INFINITY,
+            false => libm::sqrt((trip - together * together).max(0.0)),
+        };
         for way in 0..2 {
             fit.deviations[way] = libm::sqrt((squares[way] - fit.rests[way] * fit.rests[way]).max(0.0));
             let (rest, square) = before[way];
@@ -319,10 +323,10 @@ impl Bank {
         self.ages = [0; 2];
     }
 
-    /// Whether a way got another path so lately that its least time is not known: no measurement is evidence against the
+    /// Whether both ways got another path so lately that nothing holds the offset: no measurement is evidence against the
     /// oscillator then.
     pub(super) fn has_a_new_path(&self) -> bool {
-        (0..2).any(|way| self.remembered[way] && self.ages[way] < NEW)
+        (0..2).all(|way| self.remembered[way] && self.ages[way] < NEW)
     }
 
     /// This way has the path again that it had before.

@@ -42,6 +42,9 @@ const LATE: f64 = 4.0;
 /// The logarithm of how much likelier a longer path has to be than more jitter, where only the round trips tell.
 const PREFERRED: f64 = 5.0;
 
+/// A way that was late by less than this share of a round trip has not become longer.
+const ON_TIME: f64 = 0.2;
+
 /// Where the round trips are found in the ring, beside the ways there and back.
 const TRIP: usize = 2;
 
@@ -233,16 +236,18 @@ impl Paths {
     }
 
     /// The same of the round trips. Their jitter is that of both ways, a sum: it is later than x mean excesses with a chance of
-    /// (1 + x)e^−x. As the run was chosen among many, and its own jitter is little known, it must also be likelier by far than
+    /// (1 + x)e^−x. A way of which a packet was on time, or nearly, is not longer, and then neither are both. As the run was chosen among many, and its own jitter is little known, it must also be likelier by far than
     /// one of the same path with more jitter.
     fn longer_together(&self) -> Option<Longer> {
         let (mut least, mut latest, mut sum) = (f64::INFINITY, f64::INFINITY, 0.0);
+        let mut way = f64::INFINITY;
         let mut found = None;
         let mut most = EVIDENT;
         for age in 0..self.counts[TRIP] {
             let Rest { rest, late, scale } = self.aged(age, TRIP);
             (least, latest, sum) = (least.min(rest), latest.min(late), sum + rest);
-            if latest <= 0.0 {
+            way = way.min(self.aged(age, 0).rest).min(self.aged(age, 1).rest);
+            if latest <= 0.0 || way <= 0.0 {
                 break;
             }
             let run = age + 1;
@@ -250,14 +255,15 @@ impl Paths {
                 continue;
             }
             let count = run as f64;
-            let jitter = (0.5 * (sum - count * least) / (count - 1.0)).max(scale);
+            // What the least of them is late on the mean, in mean excesses of one way; all are by two.
+            let lateness = libm::sqrt(core::f64::consts::FRAC_PI_2 / count);
+            let jitter = ((sum / count - least) / (2.0 - lateness)).max(scale);
             let late = latest / jitter;
             let evidence = count * (late - libm::log1p(late));
-            if evidence > most && self.preference(run, latest, jitter) > PREFERRED {
+            let are_both = way > ON_TIME * least;
+            if evidence > most && are_both && self.preference(run, latest, jitter) > PREFERRED {
                 most = evidence;
-                // What the least of them is late on the mean.
-                let late = jitter * libm::sqrt(core::f64::consts::FRAC_PI_2 / count);
-                found = Some(Longer { run, by: (least - late).max(latest) });
+                found = Some(Longer { run, by: (least - lateness * jitter).max(latest) });
             }
         }
         found
