@@ -2,8 +2,10 @@
 
 use super::MAX_REQUEST;
 use crate::configuration::FileText;
+use ipc::message::server::{ClientOrder, ClientsWanted, MAX_WANTED};
 use serde::Deserialize;
 use std::fmt;
+use std::net::IpAddr;
 
 /// A request that may be followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,10 @@ pub enum Verb {
     Add(String),
     /// The name of a source, as configured, that is no longer asked.
     Remove(String),
+    /// Clients of the server.
+    Clients(ClientsWanted),
+    /// Whether the server answers this address.
+    Access(IpAddr),
 }
 
 /// A change of how sources are polled.
@@ -67,7 +73,7 @@ impl fmt::Display for RequestError {
             Self::TooLong => write!(f, "a request is one line of at most {MAX_REQUEST} octets"),
             Self::NotUnderstood => f.write_str(
                 "not understood; send {\"verb\":\"status\"}, sources, measurements, server, keys, burst, offline, online, \
-                 add, remove or reload",
+                 add, remove, reload, clients or access",
             ),
             Self::Forbidden => {
                 f.write_str("only root, or the user who started the daemon, may change things; try with sudo")
@@ -88,6 +94,9 @@ struct Document<'a> {
     source: Option<String>,
     drop_ins: Option<Vec<Part>>,
     programs: Option<Vec<Part>>,
+    sort: Option<&'a str>,
+    limit: Option<u16>,
+    address: Option<IpAddr>,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +135,12 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
     if document.source.is_some() && !takes_source || document.source.is_none() && needs_source {
         return Err(RequestError::NotUnderstood);
     }
+    let is_of_clients = document.sort.is_some() || document.limit.is_some();
+    if is_of_clients && document.verb != "clients"
+        || document.address.is_some() != (document.verb == "access")
+    {
+        return Err(RequestError::NotUnderstood);
+    }
     let of = document.source;
     let verb = match document.verb {
         "add" => Verb::Add(of.unwrap_or_default()),
@@ -146,6 +161,8 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         "burst" => Verb::Change(Change::Burst, of),
         "offline" => Verb::Change(Change::Offline, of),
         "online" => Verb::Change(Change::Online, of),
+        "clients" => Verb::Clients(clients_wanted(document.sort, document.limit)?),
+        "access" => Verb::Access(document.address.ok_or(RequestError::NotUnderstood)?),
         _ => return Err(RequestError::NotUnderstood),
     };
     match verb {
@@ -153,6 +170,23 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
             Err(RequestError::Forbidden)
         }
         verb => Ok(verb),
+    }
+}
+
+/// The most requests first, and as many as can be, unless something else is said.
+fn clients_wanted(sort: Option<&str>, limit: Option<u16>) -> Result<ClientsWanted, RequestError> {
+    let by = match sort {
+        None | Some("requests") => ClientOrder::Requests,
+        Some("dropped") => ClientOrder::Dropped,
+        Some("interval") => ClientOrder::Interval,
+        Some("last") => ClientOrder::Last,
+        Some(_) => return Err(RequestError::NotUnderstood),
+    };
+    let most = limit.unwrap_or(MAX_WANTED);
+    if (1..=MAX_WANTED).contains(&most) {
+        Ok(ClientsWanted { by, most })
+    } else {
+        Err(RequestError::NotUnderstood)
     }
 }
 
