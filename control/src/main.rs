@@ -9,6 +9,7 @@
 //!   reload   reload, of all or of the programs' sources
 //!   sources  sources, source NAME
 //!   server   server
+//!   clients  clients, access
 //!   why      why
 //!   activity  activity
 //!   wait     wait-sync
@@ -29,6 +30,7 @@
 
 mod activity;
 mod audit;
+mod clients;
 mod daemon_paths;
 mod file;
 mod keys;
@@ -122,6 +124,8 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
         Command::Burst(whom) => change(socket, "burst", &whom.names, form),
         Command::Online(whom) => change(socket, "online", &whom.names, form),
         Command::Offline(whom) => change(socket, "offline", &whom.names, form),
+        Command::Clients(asked) => clients::list(socket, asked, form),
+        Command::Access { address } => clients::access(socket, *address, form),
     }
 }
 
