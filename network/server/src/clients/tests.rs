@@ -178,10 +178,10 @@ fn of_four_thousand_clients_nearly_all_are_known_and_of_too_many_as_many_as_ther
     }
 }
 
-/// A million forged addresses in ten seconds, each of which comes a second time after so many others.
-fn flood(bench: &mut Bench, repeats: usize) {
+/// So many forged addresses, a hundred thousand a second, each of which comes a second time after so many others.
+fn flood(bench: &mut Bench, count: i64, repeats: usize) {
     let (mut state, mut later) = (7, std::collections::VecDeque::new());
-    for number in 0..1_000_000 {
+    for number in 0..count {
         let forged = IpAddr::from((draw(&mut state) & 0x3fff_ffff).to_be_bytes());
         bench.note(forged, ANSWERED, number * 10_000);
         later.push_back(forged);
@@ -199,7 +199,7 @@ fn a077_a_million_forged_addresses_replace_no_client_that_asks_again_and_again()
     for repeats in [0, 1, 1_000] {
         let mut bench = regulars(400);
         let before = bench.networks(1);
-        flood(&mut bench, repeats);
+        flood(&mut bench, 1_000_000, repeats);
         let left = bench.networks(1);
         let lost = before.difference(&left).count();
         assert_eq!((before.len(), lost), (400, 0), "each again after {repeats}");
@@ -221,7 +221,7 @@ fn a077_where_a_line_is_full_of_regular_clients_a_flood_costs_it_one() {
             |line: &&Line| line.clients(0).iter().filter(|client| client.requests >= 4).count() == WAYS;
         let full = bench.clients.lines.iter().filter(is_full).count();
         assert!(full > 80 && before.len() > 5_000, "{full} lines are full, of {} clients", before.len());
-        flood(&mut bench, repeats);
+        flood(&mut bench, 300_000, repeats);
         let lost = before.difference(&bench.networks(1)).count();
         assert_eq!(lost, full, "of {}, each again after {repeats}", before.len());
     }
@@ -291,6 +291,11 @@ fn threads_lose_no_count_and_make_no_second_client_that_is_told() {
 fn times_at_both_ends_overflow_nothing() {
     let mut bench = Bench::new();
     let source = Source { ip: host(1), port: 1 };
+    for now in [RawInstant::MIN, RawInstant::MAX] {
+        bench.clients.note(&mut bench.memo, &source, ANSWERED, now);
+    }
+    let first = bench.told(ClientOrder::Interval, 1, 0).0[0];
+    assert_eq!(first.interval, Some(Span::saturating(LONGEST << UNIT)), "the longest that is told apart");
     for now in [RawInstant::MAX, RawInstant::MIN, RawInstant::MAX, RawInstant::MIN] {
         bench.clients.note(&mut bench.memo, &source, ANSWERED, now);
     }
