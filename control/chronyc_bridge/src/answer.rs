@@ -21,6 +21,9 @@ const UNSYNCHRONISED: f64 = 1.0;
 const EIGHT: usize = 8;
 const CLIENT: usize = 60;
 
+/// What is shorter, in seconds, is as long as this: requests that came together.
+const SHORTEST: f64 = 1e-6;
+
 /// An interval that is not known.
 const NO_INTERVAL: i8 = 127;
 
@@ -154,7 +157,8 @@ fn clients(head: &Head, all: &[Client], page: Page) -> Reply {
         // Of NTP, key exchanges and commands.
         reply.address(Address::Known(client.ip));
         reply.word(count(report.requests)).word(0).word(0).word(count(report.dropped)).word(0).word(0);
-        let interval = report.interval_s.map_or(NO_INTERVAL, |interval| interval.log2().round() as i8);
+        let interval =
+            report.interval_s.map_or(NO_INTERVAL, |interval| interval.max(SHORTEST).log2().round() as i8);
         reply.octets(&[interval as u8, NO_INTERVAL as u8, NO_INTERVAL as u8, NO_INTERVAL as u8]);
         let age = report.last_request_s.map_or(NEVER, |age| saturated(age as u64));
         reply.word(age).word(NEVER).word(NEVER);

@@ -361,7 +361,7 @@ fn clients_of_the_server_come_eight_at_a_time_in_the_order_of_their_addresses() 
         }),
         requests: Some(number * 10),
         dropped: Some(number),
-        interval_s: (number != 1).then_some(70.0),
+        interval_s: (number != 1).then_some(if number == 2 { 70.0 } else { 0.0 }),
         last_request_s: Some(9.75),
         ..ClientReport::default()
     };
@@ -385,6 +385,7 @@ fn clients_of_the_server_come_eight_at_a_time_in_the_order_of_their_addresses() 
     assert_eq!(fields.0[at + 44..at + 48], [6, 127, 127, 127]);
     assert_eq!([fields.word(at + 48), fields.word(at + 52), fields.word(at + 56)], [9, NEVER, NEVER]);
     assert_eq!(fields.0[12 + 44], 127, "the first has asked once");
+    assert_eq!(fields.0[12 + 2 * 60 + 44] as i8, -20, "the third at once");
     assert_eq!(page(8, 8, 0).2, [9, 10, 11, 12, 13, 14, 15, 16]);
     let (_, next, _, fields) = page(16, 8, 0);
     assert_eq!((next, fields.word(8)), (20, 4));
