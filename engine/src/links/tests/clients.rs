@@ -54,7 +54,7 @@ fn an_answer_of_several_parts_is_passed_on_once_it_is_whole() {
 fn one_question_is_open_at_a_time_and_the_next_one_after_its_answer() {
     let mut bench = greeted();
     bench.links.ask_for_clients(at(1), wanted(5)).unwrap();
-    bench.links.ask_for_clients(at(2), wanted(7)).unwrap();
+    bench.links.ask_for_clients(at(2), wanted(6)).unwrap();
     assert_eq!(bench.server.receive(), Ok(Some((0, ToServer::Clients(wanted(5))))));
     bench.server.send(&FromServer::Clients(part(5, true))).unwrap();
     bench.links.receive(at(3), Process::Server).unwrap();
