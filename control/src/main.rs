@@ -9,6 +9,7 @@
 //!   reload   reload, of all or of the programs' sources
 //!   sources  sources, source NAME
 //!   server   server
+//!   clients  clients, access
 //!   why      why
 //!   activity  activity
 //!   wait     wait-sync
@@ -29,6 +30,7 @@
 
 mod activity;
 mod audit;
+mod clients;
 mod daemon_paths;
 mod file;
 mod keys;
@@ -126,6 +128,8 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
             let reply = control_socket::log(socket, level.name())?;
             Ok(done(&reply, &format!("log: {} and worse", level.name()), form))
         }
+        Command::Clients(asked) => clients::list(socket, asked, form),
+        Command::Access { address } => clients::access(socket, *address, form),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Replies on the control socket, as JSON in the form of `ipc/report`.
 
+mod clients;
 mod keys;
 
+pub use clients::{access, clients};
 pub use keys::keys;
 
 use crate::documents::clock_name;

@@ -34,6 +34,15 @@ pub const MAX_REPLY: usize = 256 * 1024;
 /// The overflow uid, which stands for every user that this process's user namespace does not map.
 const UNKNOWN_USER: u32 = 65534;
 
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// This reply.
+    Reply(String),
+    /// Another process has to be asked first: the same request comes again at each turn, for a few seconds.
+    Later(Verb),
+}
+
 /// The listener and its connections.
 #[derive(Debug)]
 pub struct Control {
@@ -56,17 +65,17 @@ impl Control {
     /// What to wait for: the listener only while there is room for another connection.
     pub fn waits(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
         let listener = self.has_room().then(|| (self.listener.as_fd(), PollFlags::POLLIN));
-        listener.into_iter().chain(self.connections.iter().map(Connection::waits))
+        listener.into_iter().chain(self.connections.iter().filter_map(Connection::waits))
     }
 
-    /// When the oldest connection ends.
+    /// When a connection has something to do at the latest.
     pub fn deadline(&self) -> Option<RawInstant> {
         self.connections.iter().map(Connection::deadline).min()
     }
 
     /// Accepts, reads, answers and writes as far as possible without blocking; `answer` makes one reply.
-    pub fn serve(&mut self, now: RawInstant, answer: &mut dyn FnMut(Verb) -> String) {
-        self.connections.retain_mut(|connection| connection.deadline() > now);
+    pub fn serve(&mut self, now: RawInstant, answer: &mut dyn FnMut(Verb) -> Answer) {
+        self.connections.retain_mut(|connection| connection.may_live(now));
         while self.has_room() {
             match accept4(&self.listener, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
                 Ok(socket) => {
@@ -78,7 +87,7 @@ impl Control {
                 Err(_) => break,
             }
         }
-        self.connections.retain_mut(|connection| connection.advance(answer) == Progress::Open);
+        self.connections.retain_mut(|connection| connection.advance(now, answer) == Progress::Open);
     }
 
     fn has_room(&self) -> bool {

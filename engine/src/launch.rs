@@ -120,7 +120,9 @@ fn note(interfaces: &mut Vec<(Service, InterfaceName, bool)>, said: (Service, In
 fn too_early(fact: &Fact) -> Breach {
     match fact {
         Fact::Hello(process, _) => Breach::new(*process, "said hello twice"),
-        Fact::Counters(_) | Fact::Interface(..) => Breach::new(Process::Server, "counted out of turn"),
+        Fact::Counters(_) | Fact::Interface(..) | Fact::Clients(_) => {
+            Breach::new(Process::Server, "counted out of turn")
+        }
         // Unsolicited: no process is pinged during the launch, and the link has reported that already.
         Fact::Alive(_) => Breach::new(Process::Engine, "took an answer that can't be"),
         Fact::Reload => Breach::new(Process::Privileged, "spoke before its time"),

@@ -5,6 +5,7 @@
 
 mod asked;
 mod breach;
+mod clients;
 mod counting;
 mod interfaces;
 mod key_service;
@@ -13,10 +14,12 @@ mod orders;
 mod queued_link;
 
 pub use breach::Breach;
+pub use clients::ClientList;
 pub use key_service::KeyServiceLink;
 pub use queued_link::Taken;
 
 use crate::links::asked::Unended;
+use crate::links::clients::AskedClients;
 use crate::links::counting::{Counting, Pace};
 use crate::links::interfaces::Interfaces;
 use crate::links::liveness::Liveness;
@@ -57,6 +60,8 @@ pub enum Fact {
     Input(Input),
     /// Counts of the server.
     Counters(Counters),
+    /// Clients of the server, once all that were asked for are told.
+    Clients(Option<ClientList>),
     /// An interface that `listen` names for this is missing, or is there again.
     Interface(Service, InterfaceName, bool),
     /// What became of reading the certificate.
@@ -88,6 +93,7 @@ pub struct Links {
     welcomed: bool,
     epoch: u32,
     counting: Counting<COUNTS>,
+    clients: AskedClients,
     /// How often the client has told of the network.
     changes: Pace,
     /// What the server has said of the interfaces that entries of its `listen` name.
@@ -124,6 +130,7 @@ impl Links {
             welcomed: false,
             epoch: 0,
             counting: Counting::of(Process::Server),
+            clients: AskedClients::default(),
             changes: Pace::default(),
             interfaces: Interfaces::of(Process::Server),
             plan: None,
@@ -456,6 +463,7 @@ impl Links {
                 let name = self.interfaces.take(now, listen, said)?;
                 Fact::Interface(Service::Time, name, said.is_there)
             }
+            FromServer::Clients(part) => Fact::Clients(self.take_clients(&part)?),
         }))
     }
 }

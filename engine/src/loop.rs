@@ -2,13 +2,13 @@
 
 use crate::answers::{self, Surroundings};
 use crate::clock::Clock;
-use crate::control::{Control, Verb};
+use crate::control::{Answer, Control, Verb};
 use crate::documents::{self, report};
 use crate::ending::Ending;
 use crate::home::{Return, Watch};
 use crate::keeping::Keeping;
 use crate::launch::{flags, learn, ready, time_spec};
-use crate::links::{BURST, Breach, Fact, Links, Taken};
+use crate::links::{BURST, Breach, ClientList, Fact, Links, Taken};
 use crate::log::{Log, Severity};
 use crate::reload::{self, Again, InForce, Opened, ReloadError};
 use crate::state::StateFile;
@@ -93,6 +93,8 @@ pub struct Running {
     pub served: Vec<IpAddr>,
     /// Facts that arose while effects were carried out; they are passed in next.
     pub pending: Vec<Input>,
+    /// Clients of the server, for who has asked for them.
+    pub told: Option<ClientList>,
 }
 
 /// What a wait ended with.
@@ -131,7 +133,7 @@ impl Running {
         if self.keeping.is_due(now.raw) {
             self.tend_keys(now)?;
         }
-        if woken.control || self.control.deadline().is_some_and(|due| due <= now.raw) {
+        if woken.control || self.told.is_some() || self.control.deadline().is_some_and(|due| due <= now.raw) {
             self.answer(now)?;
         }
         if now.raw.since(self.spoke).nanos() >= self.heartbeat.nanos() {
@@ -248,6 +250,7 @@ impl Running {
                     self.log.write_change(now.raw, severity, &text);
                 }
                 Fact::Counters(counters) => self.surroundings.counters = Some(counters),
+                Fact::Clients(told) => self.told = told.or(self.told.take()),
                 Fact::Certificate(_) | Fact::KeyCounters(_) => {
                     learn(&mut self.surroundings.key_exchange, &fact);
                     if let (Fact::Certificate(_), Some(known)) = (&fact, &mut self.surroundings.key_exchange)
@@ -267,49 +270,69 @@ impl Running {
     fn answer(&mut self, now: Now) -> Result<(), Ending> {
         let Self { control, engine, surroundings, elsewhere, links, in_force, log, keeping, .. } = self;
         let mut breach = None;
-        control.serve(now.raw, &mut |verb| match verb {
-            Verb::Status => {
-                let besides = (elsewhere.as_deref(), &*links.unserved());
-                answers::status(report(engine.status(now)), surroundings, besides, now.wall)
-            }
-            Verb::Keys => {
-                let known = surroundings.key_exchange.as_ref();
-                answers::keys(report(engine.status(now)), keeping.cookies(), known, now.wall)
-            }
-            Verb::Sources => answers::sources(report(engine.status(now)), |name| in_force.offered_by(name)),
-            Verb::Measurements => {
-                let all = engine.measurements(now).into_iter().map(documents::measurements);
-                answers::measurements(all.collect())
-            }
-            Verb::Server => answers::server(surroundings),
-            Verb::Change(change, name) => match reload::command(engine, change, name.as_deref()) {
-                Ok(command) => {
-                    engine.handle_input(now, Input::Command(command));
+        let told = self.told.take();
+        control.serve(now.raw, &mut |verb| {
+            Answer::Reply(match verb {
+                Verb::Status => {
+                    let besides = (elsewhere.as_deref(), &*links.unserved());
+                    answers::status(report(engine.status(now)), surroundings, besides, now.wall)
+                }
+                Verb::Keys => {
+                    let known = surroundings.key_exchange.as_ref();
+                    answers::keys(report(engine.status(now)), keeping.cookies(), known, now.wall)
+                }
+                Verb::Sources => {
+                    answers::sources(report(engine.status(now)), |name| in_force.offered_by(name))
+                }
+                Verb::Measurements => {
+                    let all = engine.measurements(now).into_iter().map(documents::measurements);
+                    answers::measurements(all.collect())
+                }
+                Verb::Server => answers::server(surroundings),
+                Verb::Clients(wanted) => {
+                    let told = told.as_ref().filter(|told| told.wanted == wanted);
+                    if told.is_none() && links.expects(Process::Server) {
+                        breach = links.ask_for_clients(now.raw, wanted).err().or(breach.take());
+                        return Answer::Later(Verb::Clients(wanted));
+                    }
+                    answers::clients(told, in_force.server().1)
+                }
+                Verb::Access(ip) => {
+                    let (rules, policy) = in_force.server();
+                    answers::access(ip, links.expects(Process::Server).then_some(rules), policy)
+                }
+                Verb::Change(change, name) => match reload::command(engine, change, name.as_deref()) {
+                    Ok(command) => {
+                        engine.handle_input(now, Input::Command(command));
+                        answers::done()
+                    }
+                    Err(why) => answers::refused(&why),
+                },
+                Verb::Log(level) => {
+                    log.set_level(now.raw, level);
                     answers::done()
                 }
-                Err(why) => answers::refused(&why),
-            },
-            Verb::Log(level) => {
-                log.set_level(now.raw, level);
-                answers::done()
-            }
-            Verb::Add(text) => changed(log, now, in_force.add_source(now, &text, links, engine)),
-            Verb::Remove(name) => changed(log, now, in_force.remove_source(now, &name, engine)),
-            Verb::Reload(asked) => match in_force.reload(now, in_force.with_others(asked), (links, engine)) {
-                Ok(reloaded) => {
-                    if let Some(sentence) = reloaded.sentence() {
-                        log.write_change(now.raw, Severity::NOTICE, &sentence);
+                Verb::Add(text) => changed(log, now, in_force.add_source(now, &text, links, engine)),
+                Verb::Remove(name) => changed(log, now, in_force.remove_source(now, &name, engine)),
+                Verb::Reload(asked) => {
+                    match in_force.reload(now, in_force.with_others(asked), (links, engine)) {
+                        Ok(reloaded) => {
+                            if let Some(sentence) = reloaded.sentence() {
+                                log.write_change(now.raw, Severity::NOTICE, &sentence);
+                            }
+                            reloaded
+                                .tell_programs(|severity, line| log.write_limited(now.raw, severity, line));
+                            let readings = surroundings.key_exchange.map_or(0, |known| known.readings);
+                            answers::reloaded(&reloaded, readings)
+                        }
+                        Err(ReloadError::Configuration(error)) => answers::refused(&error),
+                        Err(ReloadError::Breach(found)) => {
+                            breach = Some(found);
+                            answers::refused(&"the daemon ends")
+                        }
                     }
-                    reloaded.tell_programs(|severity, line| log.write_limited(now.raw, severity, line));
-                    let readings = surroundings.key_exchange.map_or(0, |known| known.readings);
-                    answers::reloaded(&reloaded, readings)
                 }
-                Err(ReloadError::Configuration(error)) => answers::refused(&error),
-                Err(ReloadError::Breach(found)) => {
-                    breach = Some(found);
-                    answers::refused(&"the daemon ends")
-                }
-            },
+            })
         });
         if let Some(breach) = breach {
             return Err(breach.into());

@@ -273,6 +273,7 @@ fn run(
         condition: None,
         warned: None,
         pending: vec![Input::Welcome(launched.welcome), Input::OwnAddresses(own)],
+        told: None,
         served,
     };
     let ending = running.run();

@@ -185,6 +185,11 @@ impl InForce {
         Self { settings, plan, access, policy, keys, uses_dhcp, offered, unwanted, texts }
     }
 
+    /// The server's access rules, and how it answers.
+    pub fn server(&self) -> (&[Rule], &ServerPolicy) {
+        (&self.access, &self.policy)
+    }
+
     /// The file of the program that a source of this name comes from.
     pub fn offered_by(&self, name: &str) -> Option<&str> {
         let (_, file) = self.offered.iter().find(|(source, _)| source.name == name)?;

@@ -17,8 +17,17 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What can be asked without changing anything, in the order of the manual.
-const QUESTIONS: [&[&str]; 7] =
-    [&["status"], &["sources"], &["sources", "-v"], &["why"], &["activity"], &["server"], &["keys"]];
+const QUESTIONS: [&[&str]; 9] = [
+    &["status"],
+    &["sources"],
+    &["sources", "-v"],
+    &["why"],
+    &["activity"],
+    &["server"],
+    &["keys"],
+    &["clients"],
+    &["access", "192.0.2.1"],
+];
 
 /// A daemon with an honest source, one that is silent, and one whose name nobody resolves.
 fn daemon() -> (Daemon, [Forger; 2]) {

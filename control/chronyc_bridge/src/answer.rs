@@ -5,8 +5,8 @@
 //! truechimer's (the correction that is left, and the offset of the last reply).
 
 use crate::reply::{Address, NEVER, Reply};
-use crate::request::{Head, Question, Refusal};
-use crate::snapshot::{Snapshot, Source};
+use crate::request::{Head, Page, Question, Refusal};
+use crate::snapshot::{Client, Snapshot, Source};
 use crate::source_fields;
 use report::{LeapName, SourceActivity, SystemState, Word};
 use std::collections::BTreeMap;
@@ -16,6 +16,16 @@ const LOCAL: u32 = 0x7f7f_0101;
 
 /// What chronyd shows as root delay and root dispersion of a clock that is not synchronised, in seconds.
 const UNSYNCHRONISED: f64 = 1.0;
+
+/// The clients in a reply, and the octets of each.
+const EIGHT: usize = 8;
+const CLIENT: usize = 60;
+
+/// What is shorter, in seconds, is as long as this: requests that came together.
+const SHORTEST: f64 = 1e-6;
+
+/// An interval that is not known.
+const NO_INTERVAL: i8 = 127;
 
 /// Whose values these are, and when.
 #[derive(Clone, Copy, Debug)]
@@ -61,12 +71,7 @@ fn reply(head: &Head, question: Question, moment: Moment<'_>) -> Result<Reply, R
         Question::Authentication(which) => found(known.find(which), 20, source_fields::authentication),
         Question::Selection(index) => found(known.at(index), 23, source_fields::selection),
         Question::Server => Ok(server(head, known, moment.heard)),
-        Question::Clients => {
-            let mut reply = Reply::new(head, 21);
-            // None at all: how many positions there are, the next one, how many follow, and room for eight.
-            reply.octets(&[0; 3 * 4 + 8 * 60]);
-            Ok(reply)
-        }
+        Question::Clients(page) => Ok(clients(head, known.clients.as_deref().ok_or(Refusal::Failed)?, page)),
         Question::HardwareClock => Err(Refusal::NoHardwareClock),
         Question::Smoothing => Err(Refusal::NotEnabled),
     }
@@ -133,6 +138,32 @@ fn activity(head: &Head, known: &Snapshot) -> Reply {
     // After a burst they are online again; while sources are offline there is none.
     reply.word(count(SourceActivity::Bursting)).word(0);
     reply.word(count(SourceActivity::Unresolved));
+    reply
+}
+
+/// How many positions there are, the next one, how many clients follow, and room for eight.
+fn clients(head: &Head, all: &[Client], page: Page) -> Reply {
+    let asks = |client: &Client| client.report.requests.unwrap_or(0) >= u64::from(page.least_hits);
+    let wanted = all.iter().zip(1..).skip(page.first as usize).filter(|(client, _)| asks(client));
+    let most = EIGHT.min(page.most as usize);
+    let shown: Vec<(&Client, u32)> = wanted.take(most).collect();
+    let count = saturated(all.len() as u64);
+    let next = shown.last().filter(|_| shown.len() == most).map_or(count, |(_, next)| *next);
+    let mut reply = Reply::new(head, 21);
+    reply.word(count).word(next).word(shown.len() as u32);
+    for (client, _) in &shown {
+        let report = &client.report;
+        let count = |count: Option<u64>| saturated(count.unwrap_or(0));
+        // Of NTP, key exchanges and commands.
+        reply.address(Address::Known(client.ip));
+        reply.word(count(report.requests)).word(0).word(0).word(count(report.dropped)).word(0).word(0);
+        let interval =
+            report.interval_s.map_or(NO_INTERVAL, |interval| interval.max(SHORTEST).log2().round() as i8);
+        reply.octets(&[interval as u8, NO_INTERVAL as u8, NO_INTERVAL as u8, NO_INTERVAL as u8]);
+        let age = report.last_request_s.map_or(NEVER, |age| saturated(age as u64));
+        reply.word(age).word(NEVER).word(NEVER);
+    }
+    reply.octets(&[0; CLIENT].repeat(EIGHT - shown.len()));
     reply
 }
 

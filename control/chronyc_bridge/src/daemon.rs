@@ -1,9 +1,10 @@
 //! The daemon, which is asked at most once a second, however often somebody asks here.
 
-use crate::snapshot::Snapshot;
+use crate::request::Question;
+use crate::snapshot::{Client, Snapshot};
 use control_socket::{AskError, ask_here, read};
 use ipc::text::escape;
-use report::read::{SourcesReply, StatusReply};
+use report::read::{ClientsReply, SourcesReply, StatusReply};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -25,12 +26,14 @@ pub struct Daemon {
     until: Option<Instant>,
     /// Why there was no answer, as it was said last.
     trouble: Option<String>,
+    /// Until when it is not asked for clients, since it did not answer.
+    rests: Option<Instant>,
 }
 
 impl Daemon {
     /// The daemon of this socket.
     pub fn new(socket: PathBuf) -> Self {
-        Self { socket, last: None, until: None, trouble: None }
+        Self { socket, last: None, until: None, trouble: None, rests: None }
     }
 
     /// Its state, at most a second old; none: it does not answer.
@@ -43,6 +46,26 @@ impl Daemon {
             self.last = asked.ok();
         }
         self.last.as_ref()
+    }
+
+    /// The same with what this question needs besides.
+    pub fn look_for(&mut self, question: Question) -> Option<&Snapshot> {
+        self.look();
+        let is_asked = self.last.as_ref().is_some_and(|known| known.clients.is_none());
+        let rests = self.rests.is_some_and(|until| until > Instant::now());
+        if matches!(question, Question::Clients(_)) && is_asked && !rests {
+            let clients = self.ask_for_clients().ok();
+            self.rests = clients.is_none().then(|| Instant::now() + REST);
+            if let Some(known) = &mut self.last {
+                known.clients = clients;
+            }
+        }
+        self.last.as_ref()
+    }
+
+    fn ask_for_clients(&self) -> Result<Vec<Client>, AskError> {
+        let reply: ClientsReply = read(&ask_here(&self.socket, "clients", PATIENCE)?)?;
+        Ok(Client::list(reply.clients.unwrap_or_default()))
     }
 
     fn ask(&self) -> Result<Snapshot, AskError> {

@@ -82,7 +82,7 @@ fn serve(socket: &UnixDatagram, mut daemon: Daemon) -> std::io::Result<()> {
             Heard::Refused(head, refusal) => Reply::refused(&head, refusal),
             Heard::Asked(head, question) => {
                 heard = heard.saturating_add(1);
-                answer(&head, question, Moment { snapshot: daemon.look(), now: now(), heard })
+                answer(&head, question, Moment { snapshot: daemon.look_for(question), now: now(), heard })
             }
         };
         send(socket, &reply, &from);

@@ -45,6 +45,17 @@ pub enum Which {
     None,
 }
 
+/// Which clients are asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The position of the first one.
+    pub first: u32,
+    /// The most of them.
+    pub most: u32,
+    /// Only those with so many requests.
+    pub least_hits: u32,
+}
+
 /// What is asked. All of it can be answered without changing anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
@@ -69,7 +80,7 @@ pub enum Question {
     /// What the server has answered.
     Server,
     /// Clients of the server.
-    Clients,
+    Clients(Page),
     /// The drift of the hardware clock.
     HardwareClock,
     /// The smoothing of served time.
@@ -142,11 +153,22 @@ fn question(command: u16, body: &[u8]) -> Result<Question, Refusal> {
         57 => Question::LastReply(which()?),
         65 => Question::Name(which()?),
         67 => Question::Authentication(which()?),
-        68 => Question::Clients,
+        68 => Question::Clients(page(body)?),
         69 => Question::Selection(index()?),
         1..=LAST => return Err(Refusal::NotAuthorised),
         _ => return Err(Refusal::Invalid),
     })
+}
+
+/// Four words, of which the last would begin the counts anew.
+fn page(body: &[u8]) -> Result<Page, Refusal> {
+    let words = body.first_chunk::<16>().ok_or(Refusal::Length)?;
+    let word =
+        |at: usize| words.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_be_bytes(*word));
+    match word(12) {
+        0 => Ok(Page { first: word(0), most: word(4), least_hits: word(8) }),
+        _ => Err(Refusal::NotAuthorised),
+    }
 }
 
 /// An address: sixteen octets, of which one of four needs the first four, the family, and two unused ones.

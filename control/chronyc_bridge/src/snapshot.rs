@@ -2,10 +2,10 @@
 
 use crate::reply::Address;
 use crate::request::Which;
-use report::read::{SourceReport, StatusReply, SystemReport};
+use report::read::{ClientReport, SourceReport, StatusReply, SystemReport};
 use report::{SourceState, Word};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The daemon's documents.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,17 @@ pub struct Snapshot {
     pub server: BTreeMap<String, u64>,
     /// Those of the key exchange service.
     pub key_exchange: BTreeMap<String, u64>,
+    /// Clients of the server, by address; none: nobody has asked for them, or the server did not answer.
+    pub clients: Option<Vec<Client>>,
+}
+
+/// A client, and where it is.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its report.
+    pub report: ClientReport,
+    /// Its address, or the first one of its network.
+    pub ip: IpAddr,
 }
 
 /// A source, and where it is.
@@ -44,6 +55,7 @@ impl Snapshot {
             sources: sources.collect(),
             server: status.server.unwrap_or_default(),
             key_exchange: status.key_exchange.and_then(|service| service.counters).unwrap_or_default(),
+            clients: None,
         }
     }
 
@@ -64,6 +76,19 @@ impl Snapshot {
     /// The source that the clock follows.
     pub fn reference(&self) -> Option<&Source> {
         self.sources.iter().find(|source| source.state() == Some(SourceState::Selected))
+    }
+}
+
+impl Client {
+    /// In the order of addresses, which stays the same from one question to the next.
+    pub fn list(reports: Vec<ClientReport>) -> Vec<Self> {
+        let client = |report: ClientReport| {
+            let ip = report.address.as_deref()?.split('/').next()?.parse().ok()?;
+            Some(Self { report, ip })
+        };
+        let mut all: Vec<Self> = reports.into_iter().filter_map(client).collect();
+        all.sort_by_key(|client| client.ip);
+        all
     }
 }
 

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// The control socket as the package is delivered.
@@ -99,6 +100,49 @@ pub enum Command {
         /// Lines of this severity, and of a worse one; `info` is what a start begins with
         level: Level,
     },
+    /// Which clients ask the server how often, and which of them too often
+    Clients(ClientsArguments),
+    /// Whether the server answers this address, by which rule, and how often
+    Access {
+        /// An IPv4 or IPv6 address
+        address: IpAddr,
+    },
+}
+
+/// The options of `clients`.
+#[derive(Args, Debug)]
+pub struct ClientsArguments {
+    /// Which come first: with the most requests, the most dropped ones, the shortest interval, or the latest request
+    #[arg(long, value_name = "BY", value_enum, default_value_t = ClientOrder::Requests)]
+    pub sort: ClientOrder,
+    /// Only the first N, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub limit: u16,
+}
+
+/// Orders of clients.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ClientOrder {
+    /// Those with the most requests
+    Requests,
+    /// Those of whom the most requests were dropped
+    Dropped,
+    /// Those who ask in the shortest intervals
+    Interval,
+    /// Those who asked last
+    Last,
+}
+
+impl ClientOrder {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Dropped => "dropped",
+            Self::Interval => "interval",
+            Self::Last => "last",
+        }
+    }
 }
 
 /// A severity of lines of the log.

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -174,6 +175,22 @@ pub fn change(path: &Path, verb: &str, name: &str) -> Result<Value, AskError> {
 /// As [`ask`].
 pub fn log(path: &Path, level: &str) -> Result<Value, AskError> {
     request(path, format!("{{\"verb\":\"log\",\"level\":{}}}\n", Value::from(level)), DEADLINE)
+}
+
+/// Clients of the server, the first `limit` of this order (`requests`, `dropped`, `interval` or `last`).
+///
+/// # Errors
+/// As [`ask`].
+pub fn clients(path: &Path, sort: &str, limit: u16) -> Result<Value, AskError> {
+    request(path, format!("{{\"verb\":\"clients\",\"sort\":\"{sort}\",\"limit\":{limit}}}\n"), DEADLINE)
+}
+
+/// Whether the server answers this address.
+///
+/// # Errors
+/// As [`ask`].
+pub fn access(path: &Path, address: IpAddr) -> Result<Value, AskError> {
+    request(path, format!("{{\"verb\":\"access\",\"address\":\"{address}\"}}\n"), DEADLINE)
 }
 
 fn with_source(path: &Path, verb: &str, source: &str) -> Result<Value, AskError> {

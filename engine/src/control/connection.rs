@@ -1,8 +1,9 @@
-//! One connection: reads a line, then writes a reply, then ends.
+//! One connection: reads a line, then writes a reply, then ends. In between it waits for the reply where another process has
+//! to be asked.
 
 use super::request::{RequestError, parse, refusal};
-use super::{LIFETIME, MAX_CHANGE, MAX_REPLY, MAX_REQUEST, Verb};
-use ipc::units::RawInstant;
+use super::{Answer, LIFETIME, MAX_CHANGE, MAX_REPLY, MAX_REQUEST, Verb};
+use ipc::units::{RawInstant, Span};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::unistd::{read, write};
@@ -10,6 +11,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How a request starts that may be long.
 const CHANGE: &[u8] = b"{\"verb\":\"reload\"";
+
+/// How long a reply may wait for another process; the peer can still read for a while what is said then.
+const PATIENCE: Span = Span::from_secs(3);
+const REST: Span = Span::from_secs(1);
+
+/// What is said then.
+const UNANSWERED: &str =
+    "the server did not answer in time: it is busy, or hangs; ask again, and see chimerctl status";
 
 /// Whether a connection stays open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +36,8 @@ pub struct Connection {
     ends: RawInstant,
     may_change: bool,
     request: Vec<u8>,
+    /// What is asked, and until when the reply may wait.
+    waiting: Option<(Verb, RawInstant)>,
     reply: Option<Vec<u8>>,
     written: usize,
 }
@@ -34,36 +45,57 @@ pub struct Connection {
 impl Connection {
     /// Takes an accepted, non-blocking socket.
     pub fn new(socket: OwnedFd, now: RawInstant, may_change: bool) -> Self {
-        Self { socket, ends: now.after(LIFETIME), may_change, request: Vec::new(), reply: None, written: 0 }
+        let ends = now.after(LIFETIME);
+        Self { socket, ends, may_change, request: Vec::new(), waiting: None, reply: None, written: 0 }
     }
 
-    /// When it ends at the latest.
+    /// When there is something to do at the latest.
     pub fn deadline(&self) -> RawInstant {
-        self.ends
+        self.waiting.as_ref().map_or(self.ends, |(_, until)| self.ends.min(*until))
     }
 
-    /// What to wait for.
-    pub fn waits(&self) -> (BorrowedFd<'_>, PollFlags) {
+    /// Whether its time is not over.
+    pub fn may_live(&self, now: RawInstant) -> bool {
+        self.ends > now
+    }
+
+    /// What to wait for. Nothing of its peer while another process is asked: whether that is still there is seen then.
+    pub fn waits(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
         let flags = if self.reply.is_some() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
-        (self.socket.as_fd(), flags)
+        self.waiting.is_none().then(|| (self.socket.as_fd(), flags))
     }
 
     /// Proceeds as far as possible without blocking.
-    pub fn advance(&mut self, answer: &mut dyn FnMut(Verb) -> String) -> Progress {
+    pub fn advance(&mut self, now: RawInstant, answer: &mut dyn FnMut(Verb) -> Answer) -> Progress {
         if self.reply.is_none() {
-            match self.read_request() {
-                Ok(None) => return Progress::Open,
-                Ok(Some(line)) => {
-                    let reply = match line.and_then(|line| parse(&line, self.may_change)) {
-                        Ok(verb) => answer(verb),
-                        Err(error) => refusal(error),
-                    };
-                    self.reply = Some(finish(reply));
+            let asked = match self.waiting.take() {
+                Some(waiting) => Ok(waiting),
+                None => match self.read_request() {
+                    Ok(None) => return Progress::Open,
+                    Ok(Some(line)) => line
+                        .and_then(|line| parse(&line, self.may_change))
+                        .map(|verb| (verb, self.patience(now))),
+                    Err(_) => return Progress::Over,
+                },
+            };
+            let reply = match asked.map(|(verb, until)| (answer(verb), until)) {
+                Ok((Answer::Reply(reply), _)) => reply,
+                Ok((Answer::Later(_), until)) if until <= now => crate::answers::refused(&UNANSWERED),
+                Ok((Answer::Later(verb), until)) => {
+                    self.waiting = Some((verb, until));
+                    return Progress::Open;
                 }
-                Err(_) => return Progress::Over,
-            }
+                Err(error) => refusal(error),
+            };
+            self.reply = Some(finish(reply));
         }
         self.write_reply()
+    }
+
+    /// Until when a reply may wait.
+    fn patience(&self, now: RawInstant) -> RawInstant {
+        let latest = self.ends.nanos().saturating_sub(REST.nanos());
+        now.after(PATIENCE).min(RawInstant::saturating(latest))
     }
 
     /// The request's line when it is whole, or why it never will be.

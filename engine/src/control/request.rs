@@ -3,8 +3,10 @@
 use super::MAX_REQUEST;
 use crate::configuration::FileText;
 use crate::log::Severity;
+use ipc::message::server::{ClientOrder, ClientsWanted, MAX_WANTED};
 use serde::Deserialize;
 use std::fmt;
+use std::net::IpAddr;
 
 /// A request that may be followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,10 @@ pub enum Verb {
     Remove(String),
     /// How severe lines of the log have to be to be written from now on.
     Log(Severity),
+    /// Clients of the server.
+    Clients(ClientsWanted),
+    /// Whether the server answers this address.
+    Access(IpAddr),
 }
 
 /// A change of how sources are polled.
@@ -70,7 +76,7 @@ impl fmt::Display for RequestError {
             Self::TooLong => write!(f, "a request is one line of at most {MAX_REQUEST} octets"),
             Self::NotUnderstood => f.write_str(
                 "not understood; send {\"verb\":\"status\"}, sources, measurements, server, keys, burst, offline, online, \
-                 add, remove, reload or log",
+                 add, remove, reload, log, clients or access",
             ),
             Self::Forbidden => {
                 f.write_str("only root, or the user who started the daemon, may change things; try with sudo")
@@ -92,6 +98,9 @@ struct Document<'a> {
     drop_ins: Option<Vec<Part>>,
     programs: Option<Vec<Part>>,
     level: Option<String>,
+    sort: Option<&'a str>,
+    limit: Option<u16>,
+    address: Option<IpAddr>,
 }
 
 #[derive(Deserialize)]
@@ -131,7 +140,11 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         return Err(RequestError::NotUnderstood);
     }
     let level = document.level.as_deref().map(Severity::from_name);
-    if level.is_some() != (document.verb == "log") {
+    let is_of_clients = document.sort.is_some() || document.limit.is_some();
+    if level.is_some() != (document.verb == "log")
+        || is_of_clients && document.verb != "clients"
+        || document.address.is_some() != (document.verb == "access")
+    {
         return Err(RequestError::NotUnderstood);
     }
     let of = document.source;
@@ -155,6 +168,8 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         "offline" => Verb::Change(Change::Offline, of),
         "online" => Verb::Change(Change::Online, of),
         "log" => Verb::Log(level.flatten().ok_or(RequestError::NotUnderstood)?),
+        "clients" => Verb::Clients(clients_wanted(document.sort, document.limit)?),
+        "access" => Verb::Access(document.address.ok_or(RequestError::NotUnderstood)?),
         _ => return Err(RequestError::NotUnderstood),
     };
     match verb {
@@ -162,6 +177,23 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
             Err(RequestError::Forbidden)
         }
         verb => Ok(verb),
+    }
+}
+
+/// The most requests first, and as many as can be, unless something else is said.
+fn clients_wanted(sort: Option<&str>, limit: Option<u16>) -> Result<ClientsWanted, RequestError> {
+    let by = match sort {
+        None | Some("requests") => ClientOrder::Requests,
+        Some("dropped") => ClientOrder::Dropped,
+        Some("interval") => ClientOrder::Interval,
+        Some("last") => ClientOrder::Last,
+        Some(_) => return Err(RequestError::NotUnderstood),
+    };
+    let most = limit.unwrap_or(MAX_WANTED);
+    if (1..=MAX_WANTED).contains(&most) {
+        Ok(ClientsWanted { by, most })
+    } else {
+        Err(RequestError::NotUnderstood)
     }
 }
 

@@ -31,7 +31,7 @@ impl Bench {
         let mut asked = Vec::new();
         self.control.serve(now, &mut |verb| {
             asked.push(verb);
-            "{\"fine\":true}".to_owned()
+            Answer::Reply("{\"fine\":true}".to_owned())
         });
         asked
     }
@@ -225,7 +225,7 @@ fn a145_a_peer_that_never_reads_blocks_nobody_and_ends() {
     slow.write_all(b"{\"verb\":\"sources\"}\n").unwrap();
     let long = "x".repeat(MAX_REPLY - 1);
     // More than one socket buffer: it takes several readings of the peer, or none is left of it.
-    let serve = |bench: &mut Bench, now| bench.control.serve(at(now), &mut |_| long.clone());
+    let serve = |bench: &mut Bench, now| bench.control.serve(at(now), &mut |_| Answer::Reply(long.clone()));
     serve(&mut bench, 0);
     let mut quick = bench.connect();
     quick.write_all(b"{\"verb\":\"status\"}\n").unwrap();
@@ -241,9 +241,88 @@ fn a_reply_that_would_be_too_long_is_an_error_instead() {
     let mut bench = Bench::new("long", 0);
     let mut stream = bench.connect();
     stream.write_all(b"{\"verb\":\"sources\"}\n").unwrap();
-    bench.control.serve(at(0), &mut |_| "x".repeat(MAX_REPLY));
+    bench.control.serve(at(0), &mut |_| Answer::Reply("x".repeat(MAX_REPLY)));
     let mut reply = String::new();
     stream.set_nonblocking(false).unwrap();
     stream.read_to_string(&mut reply).unwrap();
     assert!(reply.contains("too long") && reply.len() < 100);
+}
+
+/// A turn in which the process that has to be asked has not answered.
+fn wait_for_another(bench: &mut Bench, now: i64) {
+    bench.control.serve(at(now), &mut Answer::Later);
+}
+
+#[test]
+fn a_reply_may_wait_for_another_process_and_others_are_answered_meanwhile() {
+    let mut bench = Bench::new("later", 0);
+    let mut asked = bench.connect();
+    asked.write_all(b"{\"verb\":\"clients\",\"sort\":\"dropped\",\"limit\":7}\n").unwrap();
+    wait_for_another(&mut bench, 0);
+    assert_eq!(bench.control.waits().count(), 1, "nothing of that peer wakes the engine");
+    assert_eq!(bench.control.deadline(), Some(at(3_000)));
+    assert_eq!(bench.ask(b"{\"verb\":\"status\"}\n").1, "{\"fine\":true}\n");
+    // The same request again, at the next turn; `ask` has just answered it too.
+    let mut reply = String::new();
+    asked.set_nonblocking(false).unwrap();
+    asked.read_to_string(&mut reply).unwrap();
+    assert_eq!(reply, "{\"fine\":true}\n");
+    assert_eq!(bench.control.connections.len(), 0);
+}
+
+#[test]
+fn a145_a_reply_that_another_process_never_gives_is_an_error_after_three_seconds() {
+    let mut bench = Bench::new("never", 0);
+    let mut asked = bench.connect();
+    asked.write_all(b"{\"verb\":\"clients\"}\n").unwrap();
+    // Who is slow to ask has less patience left, and can still read what is said.
+    let mut slow = bench.connect();
+    wait_for_another(&mut bench, 0);
+    wait_for_another(&mut bench, 2_999);
+    assert_eq!(bench.control.connections.len(), 2);
+    slow.write_all(b"{\"verb\":\"clients\"}\n").unwrap();
+    wait_for_another(&mut bench, 3_000);
+    assert_eq!((bench.control.connections.len(), bench.control.deadline()), (1, Some(at(4_000))));
+    wait_for_another(&mut bench, 4_000);
+    assert_eq!(bench.control.connections.len(), 0);
+    for mut stream in [asked, slow] {
+        let mut reply = String::new();
+        stream.set_nonblocking(false).unwrap();
+        stream.read_to_string(&mut reply).unwrap();
+        assert!(reply.contains("the server did not answer in time"), "{reply}");
+    }
+}
+
+#[test]
+fn clients_and_access_have_bounded_arguments_of_their_own() {
+    use ipc::message::server::{ClientOrder, ClientsWanted};
+    let wanted = |by, most| Ok(Verb::Clients(ClientsWanted { by, most }));
+    let ask = |line: &str| request::parse(line.as_bytes(), false);
+    assert_eq!(ask("{\"verb\":\"clients\"}"), wanted(ClientOrder::Requests, 1_000));
+    for (word, by) in [
+        ("requests", ClientOrder::Requests),
+        ("dropped", ClientOrder::Dropped),
+        ("interval", ClientOrder::Interval),
+        ("last", ClientOrder::Last),
+    ] {
+        let line = format!("{{\"verb\":\"clients\",\"sort\":\"{word}\",\"limit\":1}}");
+        assert_eq!(ask(&line), wanted(by, 1));
+    }
+    assert_eq!(
+        ask("{\"verb\":\"access\",\"address\":\"2001:db8::1\"}"),
+        Ok(Verb::Access("2001:db8::1".parse().unwrap()))
+    );
+    for bad in [
+        "{\"verb\":\"clients\",\"limit\":0}",
+        "{\"verb\":\"clients\",\"limit\":1001}",
+        "{\"verb\":\"clients\",\"limit\":-1}",
+        "{\"verb\":\"clients\",\"sort\":\"name\"}",
+        "{\"verb\":\"clients\",\"address\":\"192.0.2.1\"}",
+        "{\"verb\":\"access\"}",
+        "{\"verb\":\"access\",\"address\":\"a.example\"}",
+        "{\"verb\":\"access\",\"address\":\"192.0.2.1\",\"limit\":1}",
+        "{\"verb\":\"status\",\"sort\":\"last\"}",
+    ] {
+        assert_eq!(ask(bad), Err(request::RequestError::NotUnderstood), "{bad}");
+    }
 }

@@ -1,3 +1,4 @@
+mod clients;
 mod nts;
 
 use super::*;

@@ -3,7 +3,8 @@
 
 use report::Word;
 use report::read::{
-    Done, KeysReply, MeasurementsReply, RefusedReply, ReloadedReply, ServerReply, SourcesReply, StatusReply,
+    AccessReply, ClientsReply, Done, KeysReply, MeasurementsReply, RefusedReply, ReloadedReply, ServerReply,
+    SourcesReply, StatusReply,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,6 +27,8 @@ fn what_is_written_is_read_to_the_last_field() {
         read_and_write::<ReloadedReply>(include_str!("reload.json")),
         read_and_write::<Done>(include_str!("done.json")),
         read_and_write::<RefusedReply>(include_str!("refused.json")),
+        read_and_write::<ClientsReply>(include_str!("clients.json")),
+        read_and_write::<AccessReply>(include_str!("access.json")),
     ] {
         assert_eq!(document, read);
     }

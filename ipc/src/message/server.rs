@@ -1,4 +1,5 @@
-//! The link to the server: state goes down, counts come up; no time ever comes up.
+//! The link to the server: state goes down, counts come up, and on request what is known of clients. No time of day ever
+//! comes up: how long ago a client asked, and in which intervals, is for people, and nothing is decided by it.
 
 pub use super::counters::Counters;
 
@@ -13,6 +14,12 @@ pub const MAX_RULES: usize = 64;
 
 /// Most access rules in a list.
 pub const MAX_LIST: usize = 4096;
+
+/// Most clients in one record.
+pub const MAX_CLIENTS: usize = 64;
+
+/// Most clients that one question asks for.
+pub const MAX_WANTED: u16 = 1_000;
 
 /// Most cookie keys at a time: of two epochs before, the current one, and the next.
 pub const MAX_EPOCH_KEYS: usize = 4;
@@ -33,6 +40,8 @@ pub enum ToServer {
     CookieKeys(CookieKeys),
     /// Answer with `Pong`; sent only if the service manager's watchdog is on.
     Ping,
+    /// Answer with `Clients`; not again before that answer is whole.
+    Clients(ClientsWanted),
 }
 
 /// Server role to engine.
@@ -49,6 +58,72 @@ pub enum FromServer {
     /// Answers `Ping`: the loop still turns, and no thread has been at the same batch since the `Ping` before.
     /// Outstanding pings are answered once the thread continues.
     Pong,
+    /// A part of the answer to `Clients`, and nothing else: all parts but the last are full.
+    Clients(ClientsPart),
+}
+
+/// Which clients an administrator asks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct ClientsWanted {
+    /// The first ones by this.
+    pub by: ClientOrder,
+    /// No more than so many; 1 to [`MAX_WANTED`].
+    pub most: u16,
+}
+
+/// Which clients come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum ClientOrder {
+    /// Those with the most requests.
+    Requests,
+    /// Those of whom the most requests were not answered.
+    Dropped,
+    /// Those with the shortest interval.
+    Interval,
+    /// Those who asked last.
+    Last,
+}
+
+/// Clients of the server, as many as one record holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct ClientsPart {
+    /// With this part the answer is whole.
+    pub ends: bool,
+    /// Clients that are known, also those that are not told.
+    pub known: u32,
+    /// Clients that can be known at a time.
+    pub room: u32,
+    /// How often a client has taken the place of another one.
+    pub replaced: u64,
+    /// In the order that was asked for.
+    pub clients: Bounded<Client, MAX_CLIENTS>,
+}
+
+/// What is known of one client: an IPv4 address, or an IPv6 /64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Client {
+    /// Which family.
+    pub ipv6: bool,
+    /// Network order: the upper half of an IPv6 address, or IPv4 in the first four octets.
+    pub network: [u8; 8],
+    /// Requests since it is known.
+    pub requests: u64,
+    /// Those of them that were not answered: denied by the access rules, or above the rate limit.
+    pub dropped: u64,
+    /// The access rules deny it.
+    pub is_denied: bool,
+    /// Its last request that was not dropped was authenticated by NTS.
+    pub is_protected: bool,
+    /// NTP version of its last request, as it claims; 0 to 7.
+    pub version: u8,
+    /// Between requests, on average of late; none: there was one.
+    pub interval: Option<Span>,
+    /// Since its last request.
+    pub age: Span,
 }
 
 /// Whether the interface of an entry of `listen` is there.
@@ -195,6 +270,22 @@ impl Rule {
 impl Empty for Rule {
     fn empty() -> Self {
         Self::NONE
+    }
+}
+
+impl Empty for Client {
+    fn empty() -> Self {
+        Self {
+            ipv6: false,
+            network: [0; 8],
+            requests: 0,
+            dropped: 0,
+            is_denied: false,
+            is_protected: false,
+            version: 0,
+            interval: None,
+            age: Span::ZERO,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! the same path in each: it is read in a batch with its arrival timestamp, [`respond`] makes a reply or a reason for
 //! silence, the transmit timestamp is written last, and the reply is sent from the address that was queried. The engine
 //! decides what replies contain and which clients get one. Only counters go back to it, and only while there is
-//! traffic: an idle server never wakes up.
+//! traffic: an idle server never wakes up. On request it is told which clients ask how often.
 //!
 //! ```text
 //!   listener         one bound socket
@@ -16,6 +16,7 @@
 //!   protected        the same under NTS: opened first, answered later
 //!   access           who is answered
 //!   limit            how often clients are answered
+//!   clients          who asks how often
 //!   interleave       when earlier replies left
 //!   outgoing         replies, arranged for sending
 //!   served_clock     the time that replies carry
@@ -26,6 +27,7 @@
 #![deny(unsafe_code)]
 
 mod access;
+mod clients;
 mod control_message;
 mod interleave;
 mod limit;
@@ -51,7 +53,8 @@ pub use source::Source;
 
 use ipc::message::Shortfall;
 use ipc::message::server::{
-    Access, Counters, FromServer, MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, ToServer,
+    Access, ClientsWanted, Counters, FromServer, MAX_LIST, MAX_RATE, MAX_TOTAL, MAX_WANTED, Rule,
+    ServerPolicy, ToServer,
 };
 use ipc_link::Link;
 use network::clock;
@@ -214,6 +217,7 @@ impl Server<'_> {
                 Some(ToServer::Access(part)) => self.collect(&part)?,
                 Some(ToServer::Policy(policy)) => self.follow(&policy)?,
                 Some(ToServer::CookieKeys(keys)) => self.change_keys(&keys)?,
+                Some(ToServer::Clients(wanted)) => self.tell_clients(wanted)?,
                 Some(ToServer::Ping) => {
                     for _ in 0..self.watch.answers(self.shared.workers.progress()) {
                         self.engine.push(FromServer::Pong)?;
@@ -268,6 +272,14 @@ impl Server<'_> {
         let keys = Arc::new(CookieKeys::new(keys.current, each).map_err(|_| IMPOSSIBLE)?);
         self.shared.change_rules(|rules| rules.cookie_keys = Some(keys));
         Ok(())
+    }
+
+    fn tell_clients(&mut self, wanted: ClientsWanted) -> Result<(), Ending> {
+        if !(1..=MAX_WANTED).contains(&wanted.most) {
+            return Err(Ending::Rule("a question for no client, or for too many"));
+        }
+        let engine = &mut self.engine;
+        self.shared.clients.tell(wanted, clock::raw(), |part| engine.push(FromServer::Clients(part)))
     }
 
     fn report(&mut self) -> Result<(), Ending> {

@@ -2,6 +2,7 @@
 //! for the moment in which a pointer is replaced while rules change.
 
 use super::access::AccessList;
+use super::clients::Clients;
 use super::interleave::Departures;
 use super::limit::Limiter;
 use super::snapshot::Snapshot;
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     pub state: Snapshot,
     /// Which requests are answered, by interface.
     pub served: Served,
+    /// Who asks how often, whatever the rules are.
+    pub clients: Clients,
     rules: Versions<Rules>,
     pub workers: Workers<Place, KINDS>,
 }
@@ -69,7 +72,7 @@ impl Shared {
             cookie_keys: None,
         });
         let workers = Workers::new((0..threads).map(|_| Place(Mutex::new(Some(rules.newest())))))?;
-        Ok(Self { state: Snapshot::default(), served, rules, workers })
+        Ok(Self { state: Snapshot::default(), served, clients: Clients::new(), rules, workers })
     }
 
     /// Replaces the rules, also those of threads that wait for requests. The previous ones are freed as soon as

@@ -5,6 +5,7 @@
 
 mod sealing;
 
+use super::clients::{Fate, Heard, Memo};
 use super::control_message::{ControlMessages, Target, Writer};
 use super::interleave::Name;
 use super::limit::SplitMix64;
@@ -49,6 +50,7 @@ pub(super) struct Worker {
     batch: Batch,
     outgoing: Outgoing,
     rng: SplitMix64,
+    memo: Memo,
     /// Rules in use while a batch is in progress.
     rules: Option<Arc<Version<Rules>>>,
     state: snapshot::Copy,
@@ -90,6 +92,7 @@ impl Worker {
             batch: Batch::new(),
             outgoing: Outgoing::new(),
             rng: SplitMix64::new(),
+            memo: Memo::default(),
             rules: None,
             state: snapshot::Copy::default(),
             pending_leap: PendingLeap::default(),
@@ -256,6 +259,11 @@ impl Worker {
             }
             None => Err(Refusal::Unsynchronised),
         };
+        if let Some(fate) = fate(&outcome) {
+            let version = request.first().map_or(0, |first| first >> 3 & 7);
+            let heard = Heard { version, is_protected: false, fate };
+            self.shared.clients.note(&mut self.memo, &source, heard, context.now);
+        }
         (outcome, source, messages.target)
     }
 
@@ -408,6 +416,17 @@ impl Worker {
 
 fn word(octets: &[u8], at: usize) -> u64 {
     octets.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |eight| u64::from_be_bytes(*eight))
+}
+
+/// What became of a request, if it is counted for its client by now: not of what is none, and not before it is opened.
+fn fate(outcome: &Result<Outcome, Refusal>) -> Option<Fate> {
+    match outcome {
+        Ok(Outcome::Reply(reply)) if reply.kind == ReplyKind::Kiss => Some(Fate::Dropped),
+        Ok(Outcome::Reply(_)) | Err(Refusal::Unsynchronised) => Some(Fate::Answered),
+        Err(Refusal::Limited) => Some(Fate::Dropped),
+        Err(Refusal::Denied) => Some(Fate::Denied),
+        Ok(Outcome::Protected(_)) | Err(Refusal::Malformed | Refusal::Control) => None,
+    }
 }
 
 fn counter_of(counters: &mut Counters, refusal: Refusal) -> &mut u64 {

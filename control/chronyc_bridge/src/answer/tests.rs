@@ -1,7 +1,7 @@
 use super::*;
 use crate::number::decode;
 use crate::request::Which;
-use report::read::{NtsReport, SourceReport, StatusReply, SystemReport};
+use report::read::{ClientReport, NtsReport, SourceReport, StatusReply, SystemReport};
 use report::{AssociationState, RejectReason, SourceActivity, SourceState};
 
 /// A minute and a bit after 2023-11-14 22:13:20 UTC.
@@ -352,10 +352,59 @@ fn counters_of_the_server_come_in_the_form_that_the_request_has_room_for() {
 }
 
 #[test]
+fn clients_of_the_server_come_eight_at_a_time_in_the_order_of_their_addresses() {
+    let report = |number: u64| ClientReport {
+        address: Some(if number == 20 {
+            "2001:db8:0:1::/64".to_owned()
+        } else {
+            format!("192.0.2.{number}")
+        }),
+        requests: Some(number * 10),
+        dropped: Some(number),
+        interval_s: (number != 1).then_some(if number == 2 { 70.0 } else { 0.0 }),
+        last_request_s: Some(9.75),
+        ..ClientReport::default()
+    };
+    let nonsense = ClientReport { address: Some("a.example".to_owned()), ..ClientReport::default() };
+    let reports = (1..=20).rev().map(report).chain([nonsense]).collect();
+    let known = Snapshot { clients: Some(Client::list(reports)), ..followed() };
+    let page = |first, most, least_hits| {
+        let fields = asked(&known, Question::Clients(Page { first, most, least_hits }), 21, 520);
+        let count = fields.word(8) as usize;
+        let last: Vec<u8> = (0..count).map(|at| fields.0[12 + at * 60 + 3]).collect();
+        assert!(fields.0[12 + count * 60..].iter().all(|octet| *octet == 0));
+        (fields.word(0), fields.word(4), last, fields)
+    };
+    let (all, next, hosts, fields) = page(0, 8, 0);
+    assert_eq!((all, next, &hosts[..]), (20, 8, &[1, 2, 3, 4, 5, 6, 7, 8][..]));
+    // The second: address, family, hits of NTP, of key exchanges and of commands, then drops, intervals, ages.
+    let at = 12 + 60;
+    assert_eq!(fields.0[at..at + 20], [&[192, 0, 2, 2][..], &[0; 12], &[0, 1, 0, 0]].concat());
+    let counts: Vec<u32> = (0..6).map(|word| fields.word(at + 20 + word * 4)).collect();
+    assert_eq!(counts, [20, 0, 0, 2, 0, 0]);
+    assert_eq!(fields.0[at + 44..at + 48], [6, 127, 127, 127]);
+    assert_eq!([fields.word(at + 48), fields.word(at + 52), fields.word(at + 56)], [9, NEVER, NEVER]);
+    assert_eq!(fields.0[12 + 44], 127, "the first has asked once");
+    assert_eq!(fields.0[12 + 2 * 60 + 44] as i8, -20, "the third at once");
+    assert_eq!(page(8, 8, 0).2, [9, 10, 11, 12, 13, 14, 15, 16]);
+    let (_, next, _, fields) = page(16, 8, 0);
+    assert_eq!((next, fields.word(8)), (20, 4));
+    assert_eq!(
+        fields.0[12 + 3 * 60..][..20],
+        [&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 1][..], &[0; 8], &[0, 2, 0, 0]].concat()
+    );
+    // Only those with 150 requests, and positions beyond the end.
+    assert_eq!((page(0, 3, 150).1, page(0, 3, 150).2), (17, vec![15, 16, 17]));
+    assert_eq!((page(20, 8, 0).1, page(u32::MAX, 8, 0).1, page(0, 0, 0).1), (20, 20, 20));
+    let none = Snapshot { clients: Some(Vec::new()), ..followed() };
+    let empty = asked(&none, Question::Clients(Page { first: 0, most: 8, least_hits: 0 }), 21, 520);
+    assert!(empty.0.iter().all(|octet| *octet == 0));
+    assert_eq!(refused(&followed(), Question::Clients(Page { first: 0, most: 8, least_hits: 0 })), 1);
+}
+
+#[test]
 fn what_is_not_here_is_said_as_chronyd_says_it() {
     let known = followed();
-    let clients = asked(&known, Question::Clients, 21, 520);
-    assert!(clients.0.iter().all(|octet| *octet == 0), "no client is counted");
     assert_eq!(refused(&known, Question::HardwareClock), 13);
     assert_eq!(refused(&known, Question::Smoothing), 6);
     let head = Head { command: 33, sequence: [0; 4], length: 104 };

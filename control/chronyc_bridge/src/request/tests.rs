@@ -32,7 +32,9 @@ fn questions_are_read_from_their_layouts() {
     assert_eq!(asked(69, &index), Ok(Question::Selection(258)));
     assert_eq!(asked(44, &[]), Ok(Question::Activity));
     assert_eq!(asked(54, &[]), Ok(Question::Server));
-    assert_eq!(asked(68, &[0; 16]), Ok(Question::Clients));
+    let page = [0, 0, 0, 16, 0, 0, 0, 8, 0, 0, 1, 0, 0, 0, 0, 0];
+    let expected = Page { first: 16, most: 8, least_hits: 256 };
+    assert_eq!(asked(68, &page), Ok(Question::Clients(expected)));
     let four = [&[192, 0, 2, 1][..], &[0; 12], &[0, 1, 0, 0]].concat();
     assert_eq!(asked(57, &four), Ok(Question::LastReply(Which::Address("192.0.2.1".parse().unwrap()))));
     let six = [&[0x20, 1, 0xd, 0xb8][..], &[0; 11], &[9, 0, 2, 0, 0]].concat();
@@ -48,6 +50,8 @@ fn a185_whatever_would_change_something_is_not_authorised() {
     for command in (1..=LAST).filter(|command| !reads.contains(command)) {
         assert_eq!(asked(command, &[0; 400]), Err(Refusal::NotAuthorised), "{command}");
     }
+    // To begin the counts of clients anew.
+    assert_eq!(asked(68, &[[0; 15].as_slice(), &[1]].concat()), Err(Refusal::NotAuthorised));
     for command in [0, 75, 1000, u16::MAX] {
         assert_eq!(asked(command, &[]), Err(Refusal::Invalid), "{command}");
     }

@@ -5,11 +5,12 @@
 //! (whose replies are one message), as long as the server is not at its limit.
 
 use super::{Worker, add};
+use crate::clients::{Fate, Heard};
 use crate::control_message::Target;
 use crate::mmsg::{BATCH, ROOM};
 use crate::outgoing::Addressed;
 use crate::protected::{Opened, open};
-use crate::respond::{Asked, ReplyKind, RequestContext};
+use crate::respond::{Asked, Refusal, ReplyKind, RequestContext};
 use crate::served_clock::transmit_stamp;
 use crate::source::Source;
 use protocol::nts::cookie::CookieKeys;
@@ -20,6 +21,9 @@ use std::fmt;
 
 /// Requests that are opened, sealed and sent together.
 const GROUP: usize = 8;
+
+/// NTS is there in this version alone.
+const NTS_VERSION: u8 = 4;
 
 /// Longest plausible time of a seal, nanoseconds: anything longer was an interruption.
 const SLOWEST: i64 = 20_000;
@@ -83,6 +87,18 @@ fn group(sources: impl Iterator<Item = Source>, clients: usize) -> usize {
     sources.take(GROUP).take_while(fits).count().max(1)
 }
 
+/// What is counted for the client of a request that was opened, or could not be.
+fn heard(outcome: &Result<Opened<'_>, Refusal>) -> Option<Heard> {
+    let (is_protected, fate) = match outcome.as_ref().map(Opened::kind) {
+        Ok(ReplyKind::Kiss) => (true, Fate::Dropped),
+        Ok(ReplyKind::Basic | ReplyKind::Interleaved) => (true, Fate::Answered),
+        Ok(ReplyKind::Nak) => (false, Fate::Answered),
+        Err(Refusal::Limited) => (false, Fate::Dropped),
+        Err(_) => return None,
+    };
+    Some(Heard { version: NTS_VERSION, is_protected, fate })
+}
+
 impl Worker {
     /// Answers the waiting requests. If the batch was full (`is_full`), more are queued behind it, and larger
     /// groups are cheaper.
@@ -105,7 +121,7 @@ impl Worker {
     }
 
     fn seal_group(&mut self, begin: usize, end: usize, context: &RequestContext<'_>, keys: &CookieKeys) {
-        let Self { sealing, batch, outgoing, rng, counters, clock, .. } = self;
+        let Self { shared, sealing, batch, outgoing, rng, memo, counters, clock, .. } = self;
         let Sealing { waiting, random, replies, pace } = sealing;
         outgoing.clear();
         let mut group = waiting.get(begin..end).unwrap_or_default().iter();
@@ -116,7 +132,11 @@ impl Worker {
         for (slot, packet) in batch.all_mut() {
             let Some(request) = next.filter(|request| request.slot == slot) else { continue };
             next = group.next();
-            match open(packet, &request.asked, request.receive, context, rng, keys) {
+            let outcome = open(packet, &request.asked, request.receive, context, rng, keys);
+            if let Some(heard) = heard(&outcome) {
+                shared.clients.note(memo, &request.asked.source, heard, context.now);
+            }
+            match outcome {
                 Ok(reply) => {
                     outgoing.put(Addressed {
                         slot,
