@@ -281,6 +281,7 @@ impl Running {
                 answers::measurements(all.collect())
             }
             Verb::Server => answers::server(surroundings),
+            Verb::History(span) => answers::history(span, engine.history(span, now), now),
             Verb::Change(change, name) => match reload::command(engine, change, name.as_deref()) {
                 Ok(command) => {
                     engine.handle_input(now, Input::Command(command));

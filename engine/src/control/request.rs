@@ -2,6 +2,7 @@
 
 use super::MAX_REQUEST;
 use crate::configuration::FileText;
+use report::HistorySpan;
 use serde::Deserialize;
 use std::fmt;
 
@@ -26,6 +27,8 @@ pub enum Verb {
     Add(String),
     /// The name of a source, as configured, that is no longer asked.
     Remove(String),
+    /// The course of the clock.
+    History(HistorySpan),
 }
 
 /// A change of how sources are polled.
@@ -67,7 +70,7 @@ impl fmt::Display for RequestError {
             Self::TooLong => write!(f, "a request is one line of at most {MAX_REQUEST} octets"),
             Self::NotUnderstood => f.write_str(
                 "not understood; send {\"verb\":\"status\"}, sources, measurements, server, keys, burst, offline, online, \
-                 add, remove or reload",
+                 add, remove, reload, or history with a \"span\" of hour, day or week",
             ),
             Self::Forbidden => {
                 f.write_str("only root, or the user who started the daemon, may change things; try with sudo")
@@ -88,6 +91,7 @@ struct Document<'a> {
     source: Option<String>,
     drop_ins: Option<Vec<Part>>,
     programs: Option<Vec<Part>>,
+    span: Option<HistorySpan>,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +130,9 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
     if document.source.is_some() && !takes_source || document.source.is_none() && needs_source {
         return Err(RequestError::NotUnderstood);
     }
+    if document.span.is_some() != (document.verb == "history") {
+        return Err(RequestError::NotUnderstood);
+    }
     let of = document.source;
     let verb = match document.verb {
         "add" => Verb::Add(of.unwrap_or_default()),
@@ -146,6 +153,7 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         "burst" => Verb::Change(Change::Burst, of),
         "offline" => Verb::Change(Change::Offline, of),
         "online" => Verb::Change(Change::Online, of),
+        "history" => Verb::History(document.span.ok_or(RequestError::NotUnderstood)?),
         _ => return Err(RequestError::NotUnderstood),
     };
     match verb {

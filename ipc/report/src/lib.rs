@@ -8,6 +8,7 @@
 //!   system     the clock
 //!   source     a source, and the association with it
 //!   measurements  the last measurements of each source
+//!   history    the course of the clock
 //!   keys       reply to `keys`, the key exchange service
 //!   status     replies to `status`, `sources`, `server`, a reload, a command, and to an invalid request
 //!   replay     the result of a replay
@@ -29,6 +30,7 @@ pub const FORMAT: u32 = 1;
 mod schema;
 #[macro_use]
 mod words;
+mod history;
 mod keys;
 mod measurements;
 mod reason;
@@ -38,6 +40,7 @@ mod source;
 mod status;
 mod system;
 
+pub use history::{HistoryPoint, HistoryReply, HistorySpan};
 pub use keys::{CertificateReply, CookieKeysReply, KeyExchangeReply, KeysReply, SourceKeys};
 pub use measurements::{MeasurementReport, MeasurementsReply, SourceMeasurements};
 pub use reason::{
@@ -56,6 +59,7 @@ pub use words::{Word, Words};
 
 /// The same documents as they are read.
 pub mod read {
+    pub use crate::history::read::*;
     pub use crate::keys::ReadSourceKeys as SourceKeys;
     pub use crate::keys::read::*;
     pub use crate::measurements::read::*;
