@@ -16,6 +16,8 @@
 //!   audit    the governor's audit log: shown, and its chain verified
 //!   replay   replays a recording of the engine in a separate process
 //!   file     the files that the command line names: regular ones only
+//!   plot     plot: what the clock did, as a picture
+//!   top      top: a live screen
 //!   text     escapes, tables, durations
 //! ```
 //!
@@ -24,7 +26,8 @@
 //! It has no privilege of its own: the mode of the socket decides which users may read, and the engine checks the
 //! peer's credentials before it changes anything. The engine's output is treated as untrusted text: bounded in size and
 //! time, and never printed unescaped. Run as root it stays root, because only root may read the namespaces of the
-//! daemon's processes. It opens nothing for writing and never opens a path that the engine names.
+//! daemon's processes. It opens nothing for writing but the file that `plot --output` names, and never a
+//! path that the engine names.
 #![forbid(unsafe_code)]
 
 mod activity;
@@ -32,6 +35,7 @@ mod audit;
 mod daemon_paths;
 mod file;
 mod keys;
+mod plot;
 mod process;
 mod reload;
 mod replay;
@@ -40,6 +44,7 @@ mod server;
 mod sources;
 mod status;
 mod text;
+mod top;
 mod wait;
 mod why;
 
@@ -122,6 +127,8 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
         Command::Burst(whom) => change(socket, "burst", &whom.names, form),
         Command::Online(whom) => change(socket, "online", &whom.names, form),
         Command::Offline(whom) => change(socket, "offline", &whom.names, form),
+        Command::Plot(asked) => plot::show(socket, asked, form),
+        Command::Top { interval } => top::show(socket, *interval, form),
     }
 }
 

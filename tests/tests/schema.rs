@@ -62,6 +62,7 @@ fn read_from(daemon: &Daemon) -> Vec<(&'static str, Value)> {
         ("activity", json_of(daemon, &["activity"])),
         ("server", json_of(daemon, &["server"])),
         ("keys", json_of(daemon, &["keys"])),
+        ("plot", json_of(daemon, &["plot", "--span", "day"])),
     ];
     // The keeper makes it when it has something to say.
     if daemon.setup().place().join("state/audit.log").exists() {
@@ -106,7 +107,13 @@ fn rare_records(place: &Place) -> String {
 
 /// The replies on the socket that chimerctl passes on as they are, with everything that there can be.
 fn golden() -> Vec<(&'static str, Value)> {
-    let names = [("sources", "sources"), ("server", "server"), ("keys", "keys"), ("done", "done")];
+    let names = [
+        ("sources", "sources"),
+        ("server", "server"),
+        ("keys", "keys"),
+        ("done", "done"),
+        ("plot", "history"),
+    ];
     let read = |name: &str| -> Value {
         serde_json::from_str(&read(format!("ipc/report/tests/{name}.json")))
             .expect("a golden document is JSON")
