@@ -1,7 +1,7 @@
 //! Files that the command line names. Whatever else lies in the place of one is neither waited for nor read.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -24,5 +24,55 @@ pub fn open(path: &Path) -> io::Result<File> {
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(irregular()),
+    }
+}
+
+/// Writes a file whole or not at all: what is in its place stays until the new one is complete. A link is replaced, and not
+/// followed.
+///
+/// # Errors
+/// That of the failed system call; [`ErrorKind::InvalidInput`], with a sentence, where something else than a regular file or a
+/// link is in its place.
+pub fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
+    let irregular = || io::Error::new(ErrorKind::InvalidInput, "is no regular file and was not written");
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if !there.is_file() && !there.is_symlink() => return Err(irregular()),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut name = path.file_name().ok_or_else(irregular)?.to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(name);
+    let mut file = File::create_new(&new)?;
+    let written =
+        file.write_all(octets).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&new, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_whole_and_what_is_no_file_is_left_alone() {
+        let folder = std::env::temp_dir().join(format!("chimerctl-write-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (file, link) = (folder.join("a.svg"), folder.join("link.svg"));
+        write(&file, b"one").unwrap();
+        write(&file, b"two").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write(&link, b"three").unwrap();
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        assert_eq!((read(&file), read(&link)), ("two".to_owned(), "three".to_owned()));
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_file());
+        for place in ["/dev/null", "/", "/nonexistent/a.svg", "/proc/self/a.svg"] {
+            assert!(write(Path::new(place), b"x").is_err(), "{place}");
+        }
+        assert!(write(&folder, b"x").is_err());
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -17,6 +17,8 @@
 //!   audit    the governor's audit log: shown, and its chain verified
 //!   replay   replays a recording of the engine in a separate process
 //!   file     the files that the command line names: regular ones only
+//!   plot     plot: what the clock did, as a picture
+//!   top      top: a live screen
 //!   text     escapes, tables, durations
 //! ```
 //!
@@ -25,7 +27,8 @@
 //! It has no privilege of its own: the mode of the socket decides which users may read, and the engine checks the
 //! peer's credentials before it changes anything. The engine's output is treated as untrusted text: bounded in size and
 //! time, and never printed unescaped. Run as root it stays root, because only root may read the namespaces of the
-//! daemon's processes. It opens nothing for writing and never opens a path that the engine names.
+//! daemon's processes. It opens nothing for writing but the file that `plot --output` names, and never a
+//! path that the engine names.
 #![forbid(unsafe_code)]
 
 mod activity;
@@ -34,6 +37,7 @@ mod clients;
 mod daemon_paths;
 mod file;
 mod keys;
+mod plot;
 mod process;
 mod reload;
 mod replay;
@@ -42,6 +46,7 @@ mod server;
 mod sources;
 mod status;
 mod text;
+mod top;
 mod wait;
 mod why;
 
@@ -130,6 +135,8 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
         }
         Command::Clients(asked) => clients::list(socket, asked, form),
         Command::Access { address } => clients::access(socket, *address, form),
+        Command::Plot(asked) => plot::show(socket, asked, form),
+        Command::Top { interval } => top::show(socket, *interval, form),
     }
 }
 

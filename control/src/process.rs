@@ -123,6 +123,19 @@ impl Process {
     }
 }
 
+/// Processor time that it has used, in seconds.
+pub fn cpu_seconds(pid: u32) -> Option<f64> {
+    cpu_of(&read(&Path::new("/proc").join(pid.to_string()).join("stat"))?)
+}
+
+fn cpu_of(stat: &str) -> Option<f64> {
+    // The name may have blanks and parentheses in it. The kernel counts in hundredths of a second for everybody.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    Some((next()?.saturating_add(next()?)) as f64 / 100.0)
+}
+
 fn read(path: &Path) -> Option<String> {
     let mut octets = Vec::new();
     File::open(path).ok()?.take(MAX_FILE).read_to_end(&mut octets).ok()?;
@@ -174,6 +187,14 @@ mod tests {
         assert_eq!(process.capabilities, Some(vec!["CAP_SYS_TIME".to_owned()]));
         assert_eq!((process.seccomp, process.no_new_privs), (Some(2), Some(true)));
         assert_eq!(process.rss_kib, Some(2345));
+    }
+
+    #[test]
+    fn processor_time_is_that_of_the_process_and_of_the_kernel_for_it() {
+        let stat = "77 (a ) b) S 1 77 77 0 -1 4194560 10 0 0 0 250 31 0 0 20 0 1 0 5";
+        assert_eq!(cpu_of(stat), Some(2.81));
+        assert_eq!((cpu_of("77 (a) S 1"), cpu_of("")), (None, None));
+        assert!(cpu_seconds(std::process::id()).is_some() && cpu_seconds(u32::MAX).is_none());
     }
 
     #[test]

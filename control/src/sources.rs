@@ -72,7 +72,8 @@ pub fn show(socket: &Path, name: &str, form: Form) -> Result<String, Failure> {
     find(&answer, &measured, name, form)
 }
 
-fn find(answer: &Value, measured: &Value, name: &str, form: Form) -> Result<String, Failure> {
+/// Those of this name or address, with their last measurements.
+pub fn find(answer: &Value, measured: &Value, name: &str, form: Form) -> Result<String, Failure> {
     let sources = read::<SourcesReply>(answer)?.sources.unwrap_or_default();
     let said = answer.get("sources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let called = sources.iter().zip(said).filter(|(source, _)| is_called(source, name));

@@ -24,7 +24,8 @@ pub fn show(socket: &Path, form: Form) -> Result<String, Failure> {
     })
 }
 
-fn observe(reply: &StatusReply) -> Vec<Process> {
+/// What the kernel reports of the processes that are named.
+pub fn observe(reply: &StatusReply) -> Vec<Process> {
     let named = reply.processes.iter().flatten().take(MAX_PROCESSES);
     named.filter_map(|process| Some(Process::observe(process.name.as_ref()?, process.pid?))).collect()
 }
@@ -119,7 +120,7 @@ fn page(reply: &StatusReply, processes: &[Process], screen: Screen) -> String {
 }
 
 /// With the word for its direction, which a sign alone does not show: positive, the clock is behind.
-fn offset(value: Option<f64>) -> String {
+pub fn offset(value: Option<f64>) -> String {
     let way = match value {
         Some(offset) if offset > 0.0 => " (slow)",
         Some(offset) if offset < 0.0 => " (fast)",
@@ -129,7 +130,7 @@ fn offset(value: Option<f64>) -> String {
 }
 
 /// The hard bound, and the likely one, if anything is likely.
-fn bound(clock: &SystemReport) -> String {
+pub fn bound(clock: &SystemReport) -> String {
     let hard = seconds(clock.error_bound_s, false);
     match clock.likely_error_s.map(|likely| seconds(Some(likely), false)) {
         Some(likely) => format!("{hard}; likely within {likely} (by the model, 1e-6)"),

@@ -6,19 +6,22 @@ mod keys;
 pub use clients::{access, clients};
 pub use keys::keys;
 
-use crate::documents::clock_name;
+use crate::documents::{self, clock_name};
 use crate::key_exchange::KeyExchange;
 use crate::reload::Reloaded;
+use engine_core::chronicle::HistoryPoint;
+use engine_core::io::Now;
 use ipc::file_path::FilePath;
 use ipc::message::Shortfall;
 use ipc::message::privileged::ClockKind;
 use ipc::message::server::Counters;
 use ipc::process::{PerProcess, Process};
 use ipc::served_at::{ServedAt, Service};
-use ipc::units::WallTime;
+use ipc::units::{Span, WallTime};
 use report::{
-    Counts, Done, FORMAT, MeasurementsReply, ProcessReply, RefusedReply, ReloadedReply, Report, ServerReply,
-    SourceMeasurements, SourceReport, SourcesReply, StatusReply, UnservedReply,
+    Counts, Done, FORMAT, HistoryReply, HistorySpan, MeasurementsReply, ProcessReply, RefusedReply,
+    ReloadedReply, Report, ServerReply, SourceMeasurements, SourceReport, SourcesReply, StatusReply,
+    UnservedReply,
 };
 use serde::Serialize;
 
@@ -77,6 +80,17 @@ pub fn sources<'f>(report: Report, offered_by: impl Fn(&str) -> Option<&'f str>)
 /// Reply to `measurements`.
 pub fn measurements(sources: Vec<SourceMeasurements>) -> String {
     write(&MeasurementsReply { sources, format: FORMAT })
+}
+
+/// Reply to `history`.
+pub fn history(span: HistorySpan, (length, points): (Span, Vec<HistoryPoint>), now: Now) -> String {
+    write(&HistoryReply {
+        span,
+        resolution_s: u32::try_from(length.seconds()).unwrap_or(u32::MAX),
+        now_unix_s: documents::unix(now.wall),
+        points: points.into_iter().map(|point| documents::history(point, now)).collect(),
+        format: FORMAT,
+    })
 }
 
 /// Reply to `server`.

@@ -1,12 +1,14 @@
 //! The documents of `ipc/report` from the typed state of the engine.
 
+use engine_core::chronicle::HistoryPoint;
+use engine_core::io::Now;
 use engine_core::recording::RecordingEnd;
 use engine_core::recording::replay::{Comparison, Replayed};
 use engine_core::status::{
     AssociationStatus, MeasurementStatus, SourceMeasurements, SourceStatus, Status, SystemStatus,
 };
 use ipc::message::privileged::{ClockKind, Refusal};
-use ipc::units::Leap;
+use ipc::units::{Leap, WallTime};
 use report::{
     ClockName, EndName, FORMAT, LeapName, MeasurementReport, NtsReport, Replay, Report, SourceActivity,
     SourceReport, SystemReport, Verdict,
@@ -135,6 +137,40 @@ pub fn measurements(status: SourceMeasurements) -> report::SourceMeasurements {
         address: address(status.address),
         measurements: status.measurements.into_iter().map(measurement).collect(),
     }
+}
+
+/// A part of the course of the clock.
+pub fn history(point: HistoryPoint, now: Now) -> report::HistoryPoint {
+    let HistoryPoint { until, offset, bound, likely, frequency, used, synchronised, stepped, gap } = point;
+    report::HistoryPoint {
+        ago_s: milliseconds(now.raw.elapsed_since(until.raw).nanos()),
+        until_unix_s: unix(until.wall),
+        offset_s: offset.map(|(mean, _, _)| short(mean)),
+        offset_least_s: offset.map(|(_, least, _)| short(least)),
+        offset_largest_s: offset.map(|(_, _, largest)| short(largest)),
+        error_bound_s: bound.map(short),
+        likely_error_s: likely.map(short),
+        frequency_ppm: frequency.map(short),
+        used,
+        synchronised,
+        stepped_s: stepped,
+        gap,
+    }
+}
+
+/// Seconds since 1970, to the millisecond.
+pub fn unix(wall: WallTime) -> f64 {
+    milliseconds(wall.nanos())
+}
+
+/// As seconds, to the millisecond.
+fn milliseconds(nanos: i64) -> f64 {
+    (nanos / 1_000_000) as f64 / 1e3
+}
+
+/// In as many digits as it is kept.
+fn short(value: f64) -> f64 {
+    (value as f32).to_string().parse().unwrap_or(value)
 }
 
 /// Address and port; empty: none.

@@ -301,6 +301,7 @@ impl Running {
                     let (rules, policy) = in_force.server();
                     answers::access(ip, links.expects(Process::Server).then_some(rules), policy)
                 }
+                Verb::History(span) => answers::history(span, engine.history(span, now), now),
                 Verb::Change(change, name) => match reload::command(engine, change, name.as_deref()) {
                     Ok(command) => {
                         engine.handle_input(now, Input::Command(command));

@@ -30,6 +30,7 @@
 //!   key_pair   the key exchange service and its key holder; the test plays the engine
 //!   key_load   key exchanges in a closed loop
 //!   key_server a key exchange server that does what a test orders
+//!   terminal   a program in a pseudo terminal
 //!   tracer     processes that are made to do what they never do
 //!   tree       the source tree as text
 //!   users      the users that the package makes
@@ -68,6 +69,7 @@ pub mod relay;
 pub mod role;
 pub mod seen;
 mod skip;
+pub mod terminal;
 #[cfg(target_arch = "x86_64")]
 pub mod tracer;
 pub mod tree;

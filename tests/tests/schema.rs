@@ -64,6 +64,7 @@ fn read_from(daemon: &Daemon) -> Vec<(&'static str, Value)> {
         ("keys", json_of(daemon, &["keys"])),
         ("clients", json_of(daemon, &["clients"])),
         ("access", json_of(daemon, &["access", "127.0.0.1"])),
+        ("plot", json_of(daemon, &["plot", "--span", "day"])),
     ];
     // The keeper makes it when it has something to say.
     if daemon.setup().place().join("state/audit.log").exists() {
@@ -108,7 +109,15 @@ fn rare_records(place: &Place) -> String {
 
 /// The replies on the socket that chimerctl passes on as they are, with everything that there can be.
 fn golden() -> Vec<(&'static str, Value)> {
-    let names = ["sources", "server", "keys", "done", "clients", "access"].map(|name| (name, name));
+    let names = [
+        ("sources", "sources"),
+        ("server", "server"),
+        ("keys", "keys"),
+        ("done", "done"),
+        ("plot", "history"),
+        ("clients", "clients"),
+        ("access", "access"),
+    ];
     let read = |name: &str| -> Value {
         serde_json::from_str(&read(format!("ipc/report/tests/{name}.json")))
             .expect("a golden document is JSON")

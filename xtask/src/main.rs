@@ -9,6 +9,7 @@
 //!   package    a Debian package; --try runs it in fresh Debian systems
 //!   completions  of chimerctl's command line for bash, zsh and fish (the package has them)
 //!   book       the pages in docs as a book, their links checked, with a reference made from the manual pages (mdbook)
+//!   pictures   those of the book, of a daemon that runs
 //!   peers      chronyd and ntpd for the tests, unpacked under target/, never installed (missing libraries are
 //!              installed, as root)
 //!   rig        real machines: guests with a kernel, a service manager and a clock of their own; days: whole days of
@@ -31,6 +32,7 @@ mod fuzz;
 mod governor_search;
 mod package;
 mod peers;
+mod pictures;
 mod recovery_search;
 mod rig;
 mod simulate;
@@ -56,6 +58,7 @@ usage: cargo xtask WORD
   completions               write chimerctl's completions for bash, zsh and fish to target/completions
   rig [CASE..]              boots, kills, pauses and upgrades on real machines (--list, --short, --jobs N)
   book                      check the pages in docs and their links, and make a book of them (mdbook)
+  pictures [--seconds N]    make docs/pictures, of a daemon that runs for N seconds (300)
   peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: ntpd-rs, and the
                             newest at the first fetch; remove target/peers/*-newest for newer ones
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)
@@ -87,6 +90,10 @@ fn main() -> ExitCode {
         ["package", "--try"] => package::build_and_try(),
         ["completions"] => completions::write(),
         ["book"] => book::run(),
+        ["pictures"] => pictures::run(pictures::SECONDS),
+        ["pictures", "--seconds", seconds] => {
+            seconds.parse().map_err(|_| USAGE.to_owned()).and_then(pictures::run)
+        }
         ["peers"] => peers::fetch(),
         ["peers", "--more"] => peers::fetch_more(),
         ["simulate", rest @ ..] => simulate::run(rest),

@@ -107,6 +107,14 @@ pub enum Command {
         /// An IPv4 or IPv6 address
         address: IpAddr,
     },
+    /// Draw what the clock did since the start of the daemon: an SVG, or a page
+    Plot(PlotArguments),
+    /// A live screen: the clock, its last hour, its sources, the daemon's processes
+    Top {
+        /// Ask the daemon each S seconds
+        #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = parse_interval)]
+        interval: f64,
+    },
 }
 
 /// The options of `clients`.
@@ -188,6 +196,42 @@ pub enum Part {
     Sources,
 }
 
+/// The options of `plot`.
+#[derive(Args, Debug)]
+pub struct PlotArguments {
+    /// How much of the past
+    #[arg(long, value_enum, default_value_t = Past::Hour)]
+    pub span: Past,
+    /// A page for a browser, which needs nothing else
+    #[arg(long)]
+    pub html: bool,
+    /// Write it to this file; otherwise to standard output
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+}
+
+/// How much of the past is drawn.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Past {
+    /// In points of 15 s
+    Hour,
+    /// In points of 6 minutes
+    Day,
+    /// In points of an hour
+    Week,
+}
+
+impl Past {
+    /// As the daemon is asked.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+        }
+    }
+}
+
 /// The options of `wait-sync`.
 #[derive(Args, Debug)]
 pub struct WaitArguments {
@@ -235,6 +279,14 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(seconds),
         _ => Err("expected a number of seconds, 0 or more".to_owned()),
+    }
+}
+
+/// From a fifth of a second to an hour.
+fn parse_interval(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.2..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("expected a number of seconds from 0.2 to 3600".to_owned()),
     }
 }
 

@@ -197,6 +197,14 @@ fn with_source(path: &Path, verb: &str, source: &str) -> Result<Value, AskError>
     request(path, format!("{{\"verb\":\"{verb}\",\"source\":{}}}\n", Value::from(source)), DEADLINE)
 }
 
+/// The course of the clock over the last `span`: hour, day or week.
+///
+/// # Errors
+/// As [`ask`].
+pub fn history(path: &Path, span: &str) -> Result<Value, AskError> {
+    request(path, format!("{{\"verb\":\"history\",\"span\":{}}}\n", Value::from(span)), DEADLINE)
+}
+
 /// An answer as a document of `report::read`. Missing and additional members are no error: the daemon may be of
 /// another version.
 ///

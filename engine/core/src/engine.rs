@@ -2,6 +2,7 @@
 
 mod absence;
 mod answers;
+mod chronicling;
 mod commands;
 mod condition;
 mod deferred;
@@ -28,6 +29,7 @@ mod steering;
 use crate::abandoned::Abandoned;
 use crate::allowance::Allowance;
 use crate::bounds::Bounds;
+use crate::chronicle::Chronicle;
 use crate::discipline::{PANIC_THRESHOLD, Residuals, Silence};
 use crate::entries::{Entries, EntryId};
 use crate::exchanges::Exchanges;
@@ -101,6 +103,7 @@ pub struct Engine {
     distrusted: bool,
     timers: Timers,
     system: System,
+    chronicle: Chronicle,
 }
 
 /// What the welcome brought, and what depends on it.
@@ -276,6 +279,7 @@ impl Engine {
                 outage: None,
                 last_sign: None,
             },
+            chronicle: Chronicle::new(),
         }
     }
 
@@ -294,6 +298,7 @@ impl Engine {
         } else if self.basis.is_none() {
             return;
         }
+        self.note_lapse(now);
         self.pass_leap_second(now);
         match input {
             Input::Welcome(_) | Input::Timeout => {}
@@ -319,6 +324,7 @@ impl Engine {
             return;
         }
         self.act(now);
+        self.note_now(now);
     }
 
     /// Does what is due. Any fact may have changed what that is, so each part checks it again and returns when it is due
@@ -451,9 +457,10 @@ impl Engine {
 
 #[cfg(test)]
 impl Engine {
-    /// For tests that compare engines: what was counted does not count.
+    /// For tests that compare engines: what was counted or only reported does not count.
     pub(crate) fn forget_counts(&mut self) {
         self.entries.sources_mut().for_each(crate::source::Source::forget_counts);
+        self.chronicle = Chronicle::new();
     }
 
     /// All filters go wrong at once, the guards do not.

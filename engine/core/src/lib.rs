@@ -19,6 +19,7 @@
 //!   sample        the input of a track, the same for samples of any origin
 //!   filter        the estimator of each source: a bank of filters (offset, frequency, minimum delay of each direction)
 //!   history       the last measurements, for reports
+//!   chronicle     the course of the clock over an hour, a day and a week, for reports
 //!   selective_loss  whether the replies that arrive were chosen by their offset
 //!   independence  which sources share one vote
 //!   select        the intersection of the correctness intervals; truechimers and falsetickers
@@ -27,7 +28,7 @@
 //!   discipline    amount and rate of a slew; local_clock: what the clock did since the last order
 //!   guard         the hard interval that no estimate may leave
 //!   engine/       the engine around them: entering; polling, lookups, replacing, key_exchanges; answers, protected; steering,
-//!                 deferred, refusals; publishing, condition, reporting, outage
+//!                 deferred, refusals; publishing, condition, reporting, chronicling, outage
 //!   poll leap names orders nonce    poll interval, leap seconds, look-ups, rate of orders, random numbers
 //!   timers        what the engine does without a fact, and when
 //!   recording     everything that the engine is told, recorded and replayed
@@ -47,6 +48,7 @@ mod abandoned;
 mod allowance;
 pub mod bounds;
 mod candidates;
+pub mod chronicle;
 mod combine;
 mod discipline;
 mod engine;

@@ -99,6 +99,16 @@ impl LocalClock {
         ((mean + gain * (seen - mean), ((1.0 - gain) * variance).max(1e-20)), None)
     }
 
+    /// What the clock shows at `raw`, by its last order and by what it showed at `from`.
+    pub(crate) fn reading_at(&self, from: Now, raw: RawInstant) -> Now {
+        let elapsed = raw.since(from.raw).nanos();
+        let (natural, _) = self.natural(from.raw, from.wall);
+        let gained = elapsed as f64 * 1e-9 * (self.frequency() + natural) + self.slew_left(from.raw)
+            - self.slew_left(raw);
+        let wall = from.wall.nanos().saturating_add(elapsed);
+        Now { raw, wall: WallTime::saturating(wall.saturating_add((gained * 1e9) as i64)) }
+    }
+
     /// An order was carried out: learns from what the clock did until then, and continues from `after`.
     pub(crate) fn ordered(&mut self, before: &ClockReading, after: ClockReading, tc: Option<TimeConstant>) {
         let slew_left = before.slew_left.nanos() as f64 * 1e-9;

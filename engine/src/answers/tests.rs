@@ -241,6 +241,63 @@ fn some_measurements() -> Vec<SourceMeasurements> {
     vec![of("a.example", "[2001:db8::1]:123", vec![used, failed]), of("b.example", "", Vec::new())]
 }
 
+/// Both clocks when the course is asked for.
+fn course_now() -> Now {
+    let (raw, wall) = (1_000_000_000_000, 1_800_000_000_500_000_000);
+    Now { raw: RawInstant::saturating(raw), wall: WallTime::saturating(wall) }
+}
+
+fn some_course() -> Vec<HistoryPoint> {
+    let until = |ago_ns: i64, wall_ns: i64| Now {
+        raw: RawInstant::saturating(course_now().raw.nanos() - ago_ns),
+        wall: WallTime::saturating(wall_ns),
+    };
+    let short = |value: f32| f64::from(value);
+    let known = HistoryPoint {
+        until: until(22_500_000_000, 1_799_999_978_250_000_000),
+        offset: Some((short(15e-6), short(-3e-6), short(125e-6))),
+        bound: Some(short(0.0061)),
+        likely: Some(short(0.0037)),
+        frequency: Some(-12.5),
+        used: 3,
+        synchronised: true,
+        stepped: Some(-0.25),
+        gap: false,
+    };
+    let unknown = HistoryPoint {
+        until: until(7_500_000_000, 1_799_999_993_000_000_000),
+        offset: None,
+        bound: None,
+        likely: None,
+        frequency: None,
+        used: 0,
+        synchronised: false,
+        stepped: None,
+        gap: true,
+    };
+    vec![known, unknown]
+}
+
+/// The longest that there can be.
+#[test]
+fn the_longest_course_fits_into_a_reply() {
+    let [point, _] = some_course().try_into().unwrap();
+    let long = |value: f32| f64::from(value);
+    let offset = Some((long(-1.234_567_8e-7), long(-1.234_567_8e-7), long(-1.234_567_8e-7)));
+    let stepped = Some(-0.123_456_789_012_345_67);
+    let frequency = Some(long(-123.456_78));
+    let point = HistoryPoint {
+        offset,
+        stepped,
+        frequency,
+        bound: offset.map(|it| it.0),
+        likely: offset.map(|it| it.0),
+        ..point
+    };
+    let text = history(HistorySpan::Hour, (Span::from_secs(15), vec![point; 241]), course_now());
+    assert!(text.len() < crate::control::MAX_REPLY / 2, "{}", text.len());
+}
+
 fn full_surroundings() -> Surroundings {
     let mut known = KeyExchange::default();
     known.read(Loaded::InUse { not_before: 1_700_000_000, not_after: 1_800_000_000 });
@@ -300,6 +357,7 @@ fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
         ),
         ("sources", sources(report.clone(), |name| (name == "b.example").then_some("dhcp-eth0.toml"))),
         ("measurements", measurements(some_measurements())),
+        ("history", history(HistorySpan::Hour, (Span::from_secs(15), some_course()), course_now())),
         ("server", server(&surroundings)),
         ("keys", keys(report, Some(&cookies), known.as_ref(), now.wall)),
         ("reload", reloaded(&reload, 6)),

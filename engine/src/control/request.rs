@@ -4,6 +4,7 @@ use super::MAX_REQUEST;
 use crate::configuration::FileText;
 use crate::log::Severity;
 use ipc::message::server::{ClientOrder, ClientsWanted, MAX_WANTED};
+use report::HistorySpan;
 use serde::Deserialize;
 use std::fmt;
 use std::net::IpAddr;
@@ -35,6 +36,8 @@ pub enum Verb {
     Clients(ClientsWanted),
     /// Whether the server answers this address.
     Access(IpAddr),
+    /// The course of the clock.
+    History(HistorySpan),
 }
 
 /// A change of how sources are polled.
@@ -76,7 +79,7 @@ impl fmt::Display for RequestError {
             Self::TooLong => write!(f, "a request is one line of at most {MAX_REQUEST} octets"),
             Self::NotUnderstood => f.write_str(
                 "not understood; send {\"verb\":\"status\"}, sources, measurements, server, keys, burst, offline, online, \
-                 add, remove, reload, log, clients or access",
+                 add, remove, reload, log, clients, access, or history with a \"span\" of hour, day or week",
             ),
             Self::Forbidden => {
                 f.write_str("only root, or the user who started the daemon, may change things; try with sudo")
@@ -101,6 +104,7 @@ struct Document<'a> {
     sort: Option<&'a str>,
     limit: Option<u16>,
     address: Option<IpAddr>,
+    span: Option<HistorySpan>,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +148,7 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
     if level.is_some() != (document.verb == "log")
         || is_of_clients && document.verb != "clients"
         || document.address.is_some() != (document.verb == "access")
+        || document.span.is_some() != (document.verb == "history")
     {
         return Err(RequestError::NotUnderstood);
     }
@@ -170,6 +175,7 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         "log" => Verb::Log(level.flatten().ok_or(RequestError::NotUnderstood)?),
         "clients" => Verb::Clients(clients_wanted(document.sort, document.limit)?),
         "access" => Verb::Access(document.address.ok_or(RequestError::NotUnderstood)?),
+        "history" => Verb::History(document.span.ok_or(RequestError::NotUnderstood)?),
         _ => return Err(RequestError::NotUnderstood),
     };
     match verb {

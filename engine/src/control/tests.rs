@@ -1,5 +1,6 @@
 use super::*;
 use crate::configuration::FileText;
+use report::HistorySpan;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -66,6 +67,7 @@ fn one_request_gets_one_reply_with_a_line_end_and_the_connection_ends() {
         (&b"{\"verb\":\"status\"}\n"[..], Verb::Status),
         (b"{\"verb\":\"sources\"}\n", Verb::Sources),
         (b"{\"verb\":\"measurements\"}\n", Verb::Measurements),
+        (b"{\"verb\":\"history\",\"span\":\"week\"}\n", Verb::History(HistorySpan::Week)),
         (b" { \"verb\" : \"server\" } \r\n{\"verb\":\"status\"}\n", Verb::Server),
     ] {
         assert_eq!(bench.ask(request), (vec![verb], "{\"fine\":true}\n".to_owned()));
@@ -181,6 +183,21 @@ fn a144_only_root_or_the_owner_may_change_things() {
         "what a peer of another uid gets"
     );
     assert_eq!(request::parse(b"{\"verb\":\"status\"}", false), Ok(Verb::Status));
+}
+
+#[test]
+fn a_course_is_that_of_one_span_and_everybody_may_read_it() {
+    let parse = |line: &str| request::parse(line.as_bytes(), false);
+    assert_eq!(parse(r#"{"verb":"history","span":"hour"}"#), Ok(Verb::History(HistorySpan::Hour)));
+    for wrong in [
+        r#"{"verb":"history"}"#,
+        r#"{"verb":"history","span":null}"#,
+        r#"{"verb":"history","span":"year"}"#,
+        r#"{"verb":"history","span":15}"#,
+        r#"{"verb":"status","span":"hour"}"#,
+    ] {
+        assert_eq!(parse(wrong), Err(request::RequestError::NotUnderstood), "{wrong}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //!   system     the clock
 //!   source     a source, and the association with it
 //!   measurements  the last measurements of each source
+//!   history    the course of the clock
 //!   keys       reply to `keys`, the key exchange service
 //!   clients    replies to `clients`, `access`
 //!   status     replies to `status`, `sources`, `server`, a reload, a command, and to an invalid request
@@ -31,6 +32,7 @@ mod schema;
 #[macro_use]
 mod words;
 mod clients;
+mod history;
 mod keys;
 mod measurements;
 mod reason;
@@ -41,6 +43,7 @@ mod status;
 mod system;
 
 pub use clients::{AccessReply, ClientReport, ClientsReply};
+pub use history::{HistoryPoint, HistoryReply, HistorySpan};
 pub use keys::{CertificateReply, CookieKeysReply, KeyExchangeReply, KeysReply, SourceKeys};
 pub use measurements::{MeasurementReport, MeasurementsReply, SourceMeasurements};
 pub use reason::{
@@ -60,6 +63,7 @@ pub use words::{Word, Words};
 /// The same documents as they are read.
 pub mod read {
     pub use crate::clients::read::*;
+    pub use crate::history::read::*;
     pub use crate::keys::ReadSourceKeys as SourceKeys;
     pub use crate::keys::read::*;
     pub use crate::measurements::read::*;

@@ -67,12 +67,13 @@ impl Foreign {
 
 impl Engine {
     /// The clock stood still: nothing that was measured before says what time it is.
-    pub(super) fn stood_still(&mut self, now: RawInstant, reason: StepReason) {
-        self.forget_what_was_heard(now);
+    pub(super) fn stood_still(&mut self, now: Now, reason: StepReason) {
+        self.forget_what_was_heard(now.raw);
         self.system.line = None;
         self.system.standstill = Some(reason);
-        self.system.silence.stood_still(now);
-        self.hurry(now);
+        self.system.silence.stood_still(now.raw);
+        self.hurry(now.raw);
+        self.chronicle.stood_still(now);
     }
 
     /// A reply contradicts what was measured before. If the counter may have stood still, all sources are asked.

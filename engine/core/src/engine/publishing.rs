@@ -10,7 +10,7 @@ use crate::system::Line;
 use crate::track::Opinion;
 use ipc::message::privileged::{Adjust, Status};
 use ipc::message::server::ServerState;
-use ipc::units::{Leap, RawInstant, Span, WallTime};
+use ipc::units::{Leap, RawInstant, Span};
 use protocol::reference_id::LOCAL;
 use protocol::timestamp::{Timestamp, short_from_nanos};
 
@@ -166,12 +166,7 @@ impl Engine {
         let Some(next) = survivors.map(|source| source.poll_process.next).min() else { return most };
         let until = next.max(now.raw).after(ANSWERED).min(now.raw.after(REPEATED));
         let seconds = until.since(now.raw).nanos() as f64 * 1e-9;
-        let (natural, _) = clock.natural(now.raw, now.wall);
-        let gained =
-            seconds * (clock.frequency() + natural) + clock.slew_left(now.raw) - clock.slew_left(until);
-        let wall = now.wall.nanos().saturating_add(until.since(now.raw).nanos());
-        let later =
-            Now { raw: until, wall: WallTime::saturating(wall.saturating_add((gained * 1e9) as i64)) };
+        let later = clock.reading_at(now, until);
         most.max(self.most_error(later) - GROWTH * seconds)
     }
 

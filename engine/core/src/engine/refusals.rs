@@ -156,7 +156,7 @@ impl Engine {
                 // The operator allows to believe the sources: all of them are asked once more.
                 let offset = self.system.line.as_ref().map_or(0.0, |line| line.offset(now));
                 if code == Refusal::Evidence && self.is_allowed_forward(offset) {
-                    self.stood_still(now.raw, StepReason::Forward);
+                    self.stood_still(now, StepReason::Forward);
                 }
             }
             StepReason::Forward => self.system.standstill = None,

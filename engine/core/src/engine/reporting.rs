@@ -133,17 +133,19 @@ impl Engine {
             },
             Some(impasse) => SystemReason::Holdover(self.no_selection(impasse, now)),
             None if !self.is_synchronised(now) => self.unsynchronised(now),
-            None => {
-                let is_used =
-                    |(entry, source): &(&Entry, &Source)| self.judge(entry, source, now).state().is_used();
-                SystemReason::Following {
-                    used: self.entries.members().filter(is_used).count(),
-                    of: self.entries.sources().count().max(self.entries.len()),
-                    missing: if system.excuses { self.missing(now).absent } else { 0 },
-                    slewing: self.slewing(now),
-                }
-            }
+            None => SystemReason::Following {
+                used: self.count_used(now),
+                of: self.entries.sources().count().max(self.entries.len()),
+                missing: if system.excuses { self.missing(now).absent } else { 0 },
+                slewing: self.slewing(now),
+            },
         }
+    }
+
+    /// How many sources are used.
+    pub(super) fn count_used(&self, now: Now) -> usize {
+        let is_used = |(entry, source): &(&Entry, &Source)| self.judge(entry, source, now).state().is_used();
+        self.entries.members().filter(is_used).count()
     }
 
     /// What keeps the clock from being corrected to the time that its sources agree on, though it may be.

@@ -418,6 +418,7 @@ impl Engine {
             // Stamps of the kernel's clock that were taken before it cannot be turned into RAW any more.
             self.exchanges.cut_all();
             let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
+            self.chronicle.stepped(now, moved);
             self.tell(Notice::Clock(match self.system.asked_step {
                 StepReason::Forward => ClockNotice::SteppedForward(moved),
                 _ => ClockNotice::Stepped(moved),
@@ -447,21 +448,22 @@ impl Engine {
         match event.kind {
             ClockEventKind::ForeignStep => {
                 self.add_foreign(now.raw, event.moved);
+                self.chronicle.stepped(now, moved);
                 self.tell(Notice::Clock(ClockNotice::SteppedByOther(moved)));
             }
             ClockEventKind::ForeignFrequency => {
                 self.tell(Notice::Clock(ClockNotice::FrequencyChangedByOther));
             }
             ClockEventKind::Resume => {
-                self.stood_still(now.raw, StepReason::Resume);
+                self.stood_still(now, StepReason::Resume);
                 self.tell(Notice::System(SystemNotice::Suspended));
             }
             ClockEventKind::Pause => {
-                self.stood_still(now.raw, StepReason::Pause);
+                self.stood_still(now, StepReason::Pause);
                 self.tell(Notice::System(SystemNotice::Paused(event.moved.magnitude())));
             }
             ClockEventKind::Disruption => {
-                self.stood_still(now.raw, StepReason::Pause);
+                self.stood_still(now, StepReason::Pause);
                 self.tell(Notice::System(SystemNotice::Disrupted));
             }
             ClockEventKind::BandNarrowed => {

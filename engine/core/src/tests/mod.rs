@@ -5,6 +5,7 @@ mod addresses;
 mod agreement;
 mod attacks;
 mod behaviour;
+mod chronicle;
 mod commands;
 mod distance;
 mod entries;

@@ -275,6 +275,7 @@ proptest! {
                 let told = [source.offset_s, source.root_distance_s, source.delay_s, source.jitter_s];
                 prop_assert!(told.into_iter().flatten().all(f64::is_finite));
             }
+            super::chronicle::is_in_order(&engine, now)?;
             prop_assert_eq!(super::agreement::contradiction(&report, &engine.condition(now)), None);
             rests(&engine, now)?;
             end = now;
