@@ -86,6 +86,10 @@ fn short(stand: &Stand) -> Result<Found, String> {
     guest.read("kill -KILL $(systemctl show -P MainPID truechimer)")?;
     guest.wait_for("chimerctl wait-sync --timeout 20", since, SOON)?;
     let took = guest.wait_until_right(since, SOON)?;
+    // The journal knows the events of this unit by their words.
+    let event =
+        "journalctl -b -u truechimer TRUECHIMER_EVENT=clock-synchronised -o verbose | grep -q PRIORITY=5";
+    guest.wait_for(event, since, SOON)?;
     let note = guest.state()?;
     let journal = guest.journal()?;
     guest.read("systemctl stop truechimer && [ $(systemctl show -P Result truechimer) = success ]")?;
