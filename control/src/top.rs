@@ -80,8 +80,9 @@ pub fn show(socket: &Path, interval: f64, form: Form) -> Result<String, Failure>
 
 fn run(mut app: App, asker: Asker, interval: Duration) -> std::io::Result<()> {
     let (send, news) = sync_channel(WAITING);
-    let mut terminal = Terminal::enter()?;
+    // First: a signal in between would leave the terminal as it is.
     terminal::watch_signals(send.clone())?;
+    let mut terminal = Terminal::enter()?;
     terminal::watch_keys(send.clone());
     ask(asker, interval, send);
     loop {

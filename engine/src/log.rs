@@ -116,13 +116,21 @@ impl Log {
         self.level = self.level.max(Severity::NOTICE);
         let text =
             format!("the log has lines of severity {} and worse from now on, until a restart", level.name());
-        self.write_change(now, Severity::NOTICE, &text);
+        self.settle(now);
+        self.write(Severity::NOTICE, &text);
         self.level = level.max(Severity::ERROR);
     }
 
     /// Whether lines are written that only a search for a fault needs.
     pub fn is_verbose(&self) -> bool {
         self.level >= Severity::DEBUG
+    }
+
+    /// Writes a line that only a search for a fault needs: many, but not without bound, and none takes the place of another.
+    pub fn write_verbose(&mut self, now: RawInstant, text: &str) {
+        if self.is_verbose() && self.limiter.admits_verbose(now) {
+            self.write(Severity::DEBUG, text);
+        }
     }
 
     /// Writes one line now, whatever was written before.

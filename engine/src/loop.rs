@@ -275,7 +275,9 @@ impl Running {
             Answer::Reply(match verb {
                 Verb::Status => {
                     let besides = (elsewhere.as_deref(), &*links.unserved());
-                    answers::status(report(engine.status(now)), surroundings, besides, now.wall)
+                    let mut status = engine.status(now);
+                    status.system.resilience = engine.resilience(now);
+                    answers::status(report(status), surroundings, besides, now.wall)
                 }
                 Verb::Keys => {
                     let known = surroundings.key_exchange.as_ref();
@@ -348,7 +350,7 @@ impl Running {
             if self.log.is_verbose()
                 && let Some(line) = verbose::line(&output)
             {
-                self.log.write(Severity::DEBUG, &line);
+                self.log.write_verbose(raw, &line);
             }
             match output {
                 Output::Query(query) => {

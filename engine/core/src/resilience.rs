@@ -36,10 +36,8 @@ fn of(candidates: &[Candidate], aside: &[bool], rules: Rules) -> Option<Resilien
     let required = followed.iter().filter(|candidate| candidate.require).count();
     let required = if rules.require { required.saturating_sub(1) } else { usize::MAX };
     let silent = deciding.saturating_sub(1).min(spare).min(required);
-    let lying = (1..=silent)
-        .take_while(|lying| outvotes(candidates, &standings, *lying, rules.awaits_unheard))
-        .last()
-        .unwrap_or(0);
+    let outvotes = outvotes(candidates, &standings, rules.awaits_unheard);
+    let lying = (1..=silent).take_while(|lying| outvotes(*lying)).last().unwrap_or(0);
     Some(Resilience { deciding, silent, lying })
 }
 

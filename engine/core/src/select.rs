@@ -384,9 +384,8 @@ pub(crate) fn select(
 pub(crate) fn outvotes(
     candidates: &[Candidate],
     standings: &[Standing],
-    lying: usize,
     awaits_unheard: bool,
-) -> bool {
+) -> impl Fn(usize) -> bool + use<> {
     let votes = electorate(candidates);
     let agrees = |standing: &Standing| {
         !matches!(standing, Standing::Falseticker | Standing::Outvoted | Standing::NoMajority)
@@ -397,8 +396,11 @@ pub(crate) fn outvotes(
         independent(&those.map(|it| (it.group, it.upstream)).collect::<alloc::vec::Vec<_>>())
     };
     let others = Poll::of(candidates.iter().filter(|it| votes(it)), awaits_unheard).others;
-    let left = of(true).saturating_sub(lying);
-    left > 0 && others.awaited(awaits_unheard).are_outvoted_by(left, left + of(false) + lying)
+    let (agreeing, opposed, others) = (of(true), of(false), others.awaited(awaits_unheard));
+    move |lying| {
+        let left = agreeing.saturating_sub(lying);
+        left > 0 && others.are_outvoted_by(left, left + opposed + lying)
+    }
 }
 
 #[cfg(test)]

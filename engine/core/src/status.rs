@@ -78,7 +78,8 @@ pub struct SystemStatus {
     pub pauses: Option<Pauses>,
     /// Whether steps forward are allowed that nothing shows.
     pub forward_steps: ForwardSteps,
-    /// What the selection would survive; none: there is no majority to follow.
+    /// What the selection would survive (`Engine::resilience`, which fills it in for who wants it); none: there is no majority to
+    /// follow.
     pub resilience: Option<Resilience>,
 }
 

@@ -4,7 +4,10 @@ use super::queued_link::Taken;
 use super::{Breach, Links, Process};
 use ipc::message::exchange::Violation;
 use ipc::message::server::{Client, ClientsPart, ClientsWanted, MAX_CLIENTS, ToServer};
-use ipc::units::RawInstant;
+use ipc::units::{RawInstant, Span};
+
+/// An honest server answers at once; one that has not after this time hangs, or lies.
+const PATIENCE: Span = Span::from_secs(60);
 
 /// The whole answer to a question. Nothing in it is known to be true: the server is trusted with nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,12 +26,20 @@ pub struct ClientList {
 
 /// The question that is open, and what has come of its answer.
 #[derive(Debug, Default)]
-pub struct AskedClients(Option<(ClientsWanted, Vec<Client>)>);
+pub struct AskedClients(Option<Question>);
+
+#[derive(Debug)]
+struct Question {
+    wanted: ClientsWanted,
+    since: RawInstant,
+    clients: Vec<Client>,
+}
 
 impl AskedClients {
     /// Takes a part of the answer, and gives the whole with the last one.
     pub(super) fn take(&mut self, part: &ClientsPart) -> Result<Option<ClientList>, Violation> {
-        let (wanted, mut clients) = self.0.take().ok_or("told of clients without being asked")?;
+        let Question { wanted, since, mut clients } =
+            self.0.take().ok_or("told of clients without being asked")?;
         let ClientsPart { ends, known, room, replaced, .. } = *part;
         clients.extend(part.clients.iter());
         if clients.len() > usize::from(wanted.most) {
@@ -44,16 +55,20 @@ impl AskedClients {
         if ends {
             return Ok(Some(ClientList { wanted, known, room, replaced, clients }));
         }
-        self.0 = Some((wanted, clients));
+        self.0 = Some(Question { wanted, since, clients });
         Ok(None)
     }
 }
 
 impl Links {
-    /// Asks the server for clients, unless a question is open. A server that never answers is not asked again.
+    /// Asks the server for clients, unless a question is open. A server that does not end an answer ends the daemon, but not before
+    /// somebody asks again.
     pub fn ask_for_clients(&mut self, now: RawInstant, wanted: ClientsWanted) -> Result<(), Breach> {
+        if self.clients.0.as_ref().is_some_and(|open| now.since(open.since).nanos() > PATIENCE.nanos()) {
+            return Err(Breach::new(Process::Server, "did not say which clients it has"));
+        }
         if self.clients.0.is_none() && self.server.send(now, ToServer::Clients(wanted))? == Taken::Yes {
-            self.clients.0 = Some((wanted, Vec::new()));
+            self.clients.0 = Some(Question { wanted, since: now, clients: Vec::new() });
         }
         Ok(())
     }

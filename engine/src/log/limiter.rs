@@ -32,6 +32,9 @@ const MAX_KINDS: usize = 128;
 /// Lines that may come at once.
 const BURST: u32 = 100;
 
+/// So many lines of a search for a fault are written in a minute.
+const VERBOSE: u32 = 600;
+
 /// One more each.
 const REFILL: Span = Span::from_secs(6);
 
@@ -41,6 +44,8 @@ pub(super) struct Limiter {
     clock: Allowance,
     changes: Allowance,
     ordinary: Allowance,
+    /// Lines of a search for a fault that may still be written, and since when.
+    verbose: (u32, RawInstant),
     told: Vec<(Severity, String)>,
 }
 
@@ -142,8 +147,20 @@ impl Limiter {
             clock: Allowance::FULL,
             changes: Allowance::FULL,
             ordinary: Allowance::FULL,
+            verbose: (VERBOSE, RawInstant::MIN),
             told: Vec::new(),
         }
+    }
+
+    /// Whether one more line of a search for a fault is written now. What is left out is not told: the next minute has others.
+    pub(super) fn admits_verbose(&mut self, now: RawInstant) -> bool {
+        let (left, since) = &mut self.verbose;
+        if now.since(*since).nanos() >= QUIET.nanos() {
+            (*left, *since) = (VERBOSE, now);
+        }
+        let is_left = *left > 0;
+        *left = left.saturating_sub(1);
+        is_left
     }
 
     /// Whether a line is written now.

@@ -244,6 +244,13 @@ fn a_level_leaves_out_what_is_less_severe_and_its_change_is_told_in_any_case() {
     assert!(log.lines()[2].starts_with("the log has lines of severity debug and worse"));
     log.write(Severity::DEBUG, "a query");
     assert_eq!(log.lines().last(), Some(&"a query"));
+    let before = log.lines().len();
+    for number in 0..10_000 {
+        log.write_verbose(at(10 + number / 1_000), "a query");
+    }
+    assert_eq!(log.lines().len() - before, 600, "in a minute");
+    log.write_verbose(at(100), "a query");
+    assert_eq!(log.lines().len() - before, 601);
     for (name, severity) in Severity::NAMES {
         assert_eq!((Severity::from_name(name), severity.name()), (Some(severity), name));
     }

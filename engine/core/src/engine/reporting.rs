@@ -94,7 +94,7 @@ impl Engine {
                 None => ForwardSteps::Closed,
                 Some(_) => ForwardSteps::Allowed,
             },
-            resilience: self.resilience(now),
+            resilience: None,
         }
     }
 

@@ -163,8 +163,8 @@ impl Engine {
         }
     }
 
-    /// What the selection would survive, if it were made now.
-    pub(super) fn resilience(&self, now: Now) -> Option<Resilience> {
+    /// What the selection would survive, if it were made now. The status leaves it out, as it is asked for often.
+    pub fn resilience(&self, now: Now) -> Option<Resilience> {
         resilience(&self.voters(now), self.rules(self.unheard(now.raw) > 0))
     }
 

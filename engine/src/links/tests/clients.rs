@@ -90,3 +90,15 @@ fn a122_clients_that_nobody_asked_for_too_many_or_impossible_ones_are_a_breach()
     let endless = vec![full; 100];
     assert!(violation(says(1_000, &endless)).contains("more clients than"));
 }
+
+#[test]
+fn a122_a_server_that_does_not_end_its_answer_is_a_breach_once_somebody_asks_again() {
+    let mut bench = greeted();
+    bench.links.ask_for_clients(at(1), wanted(1_000)).unwrap();
+    bench.server.send(&FromServer::Clients(part(MAX_CLIENTS, false))).unwrap();
+    bench.links.receive(at(2), Process::Server).unwrap();
+    bench.links.ask_for_clients(at(61), wanted(1_000)).unwrap();
+    let breach = bench.links.ask_for_clients(at(62), wanted(5)).unwrap_err();
+    assert_eq!(breach.process, Process::Server);
+    assert!(breach.violation.contains("which clients it has"), "{breach}");
+}
