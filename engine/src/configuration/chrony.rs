@@ -53,8 +53,8 @@ const WORDS: [(&str, &str); 65] = [
     ("leapsecmode", "write leap-seconds = true (system) or false (ignore) under [clock]"),
     ("leapseclist", "nothing to write: leap seconds are announced by the sources"),
     ("offline", "nothing to write: chimerctl offline, for all sources or by name"),
-    ("clientloglimit", "nothing to write: the table of clients has a fixed size"),
-    ("noclientlog", "nothing to write: the table of clients has a fixed size"),
+    ("clientloglimit", "nothing to write: the table of clients has a fixed size; see chimerctl clients"),
+    ("noclientlog", "nothing to write: the table of clients has a fixed size; see chimerctl clients"),
     ("dscp", "write dscp under [server]"),
     ("smoothtime", "for leaponly, write leap-smear under [server]; there is nothing else like it"),
     ("ntsserverkey", "write key under [server.nts]"),
@@ -80,7 +80,7 @@ const WORDS: [(&str, &str); 65] = [
     ),
     ("maxdistance", "write max-distance under [clock], at most 16"),
     ("user", "nothing to write: each process has a user of its own"),
-    ("log", "nothing to write: see the journal, chimerctl, and chimerctl audit"),
+    ("log", "nothing to write: see the journal, chimerctl plot, and chimerctl audit"),
     ("logchange", "nothing to write: each step is in the journal and in chimerctl audit"),
 ];
 

@@ -4,7 +4,7 @@
 
 use super::chrony;
 
-const NO_STATISTICS: &str = "nothing to write: see chimerctl source, and the journal";
+const NO_STATISTICS: &str = "nothing to write: see chimerctl plot, truechimer-metrics, and the journal";
 const BOUNDED: &str = "nothing to write: the governor's table bounds each change, see truechimerd(8)";
 const NO_MULTICAST: &str =
     "there is no broadcast or multicast; a source is a [[source]] with address = \"NAME\"";
@@ -53,7 +53,7 @@ const WORDS: [(&str, &str); 85] = [
     ("leapsmearinterval", "write leap-smear under [server]; it spreads a leap second over a day"),
     ("reset", "there is nothing like it; the counters begin at 0 with each start"),
     ("discard", "see the rate limits under [server] in truechimer.toml(5)"),
-    ("mru", "nothing to write: the table of clients has a fixed size"),
+    ("mru", "nothing to write: the table of clients has a fixed size; see chimerctl clients"),
     ("rlimit", "nothing to write: each process has its limits"),
     ("broadcastclient", NO_MULTICAST),
     ("broadcastdelay", NO_MULTICAST),
@@ -76,7 +76,7 @@ const WORDS: [(&str, &str); 85] = [
     ("warn-on-jump", "nothing to write: each jump of the clock is in the journal"),
     ("algorithm", "nothing to write: the estimator finds its parameters by itself, see docs/estimator.md"),
     ("observability", "nothing to write: see chimerctl(1) and the journal"),
-    ("log-level", "nothing to write: see the journal, whose lines have a priority"),
+    ("log-level", "nothing to write: lines of the journal have a priority; see chimerctl log"),
     ("ansi-colors", "nothing to write: see the journal"),
     ("observation-path", "nothing to write: the control socket is /run/truechimer/control.sock"),
     ("observation-permissions", "nothing to write: who is in the group truechimer may read"),
@@ -90,7 +90,10 @@ const WORDS: [(&str, &str); 85] = [
     ("certificate-authority", "write roots = \"FILE\" under [[source]]"),
     ("allowlist", "write allow = [\"NETWORK\"] under [server]"),
     ("denylist", "write deny = [\"NETWORK\"] under [server]"),
-    ("rate-limiting-cache-size", "nothing to write: the table of clients has a fixed size"),
+    (
+        "rate-limiting-cache-size",
+        "nothing to write: the table of clients has a fixed size; see chimerctl clients",
+    ),
     ("rate-limiting-cutoff", "see the rate limits under [server] in truechimer.toml(5)"),
     ("rate-limiting-cutoff-ms", "see the rate limits under [server] in truechimer.toml(5)"),
     ("accept-ntp-versions", "nothing to write: versions 1 to 4 are answered"),
