@@ -97,11 +97,21 @@ pub fn access(socket: &Path, address: IpAddr, form: Form) -> Result<String, Fail
     })
 }
 
+/// Whether no packet comes from this address, whatever the rules say.
+fn is_nobodys(address: IpAddr) -> bool {
+    let is_broadcast = matches!(address.to_canonical(), IpAddr::V4(v4) if v4.is_broadcast());
+    let address = address.to_canonical();
+    is_broadcast || address.is_multicast() || address.is_unspecified()
+}
+
 fn verdict(reply: &AccessReply) -> String {
     if reply.configured != Some(true) {
         return OFF.to_owned();
     }
     let address = plain(reply.address.as_ref());
+    if address.parse().is_ok_and(is_nobodys) {
+        return format!("{address} is never answered: no client can have this address");
+    }
     match (reply.allowed == Some(true), &reply.rule) {
         (false, Some(rule)) => format!("{address} is denied, by deny = {rule}"),
         (false, None) => format!("{address} is denied: no network of allow has it"),

@@ -27,16 +27,19 @@ pub fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Writes a file whole or not at all: what is in its place stays until the new one is complete. A link is replaced, and not
-/// followed.
+/// Writes a file whole or not at all: what is in its place stays until the new one is complete. A link is neither followed nor
+/// replaced: /dev/stdout is one.
 ///
 /// # Errors
-/// That of the failed system call; [`ErrorKind::InvalidInput`], with a sentence, where something else than a regular file or a
-/// link is in its place.
+/// That of the failed system call; [`ErrorKind::InvalidInput`], with a sentence, where something else than a regular file is in
+/// its place.
 pub fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
     let irregular = || io::Error::new(ErrorKind::InvalidInput, "is no regular file and was not written");
+    let link =
+        "is a link and was not written; name the file itself, or leave --output out for standard output";
     match std::fs::symlink_metadata(path) {
-        Ok(there) if !there.is_file() && !there.is_symlink() => return Err(irregular()),
+        Ok(there) if there.is_symlink() => return Err(io::Error::new(ErrorKind::InvalidInput, link)),
+        Ok(there) if !there.is_file() => return Err(irregular()),
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
@@ -64,15 +67,19 @@ mod tests {
         write(&file, b"one").unwrap();
         write(&file, b"two").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        write(&link, b"three").unwrap();
-        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
-        assert_eq!((read(&file), read(&link)), ("two".to_owned(), "three".to_owned()));
-        assert!(std::fs::symlink_metadata(&link).unwrap().is_file());
+        assert!(write(&link, b"three").is_err());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "two");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        // As root they would be replaced for all programs of the machine, so it is tried with one of our own.
+        let stdout = folder.join("stdout");
+        std::os::unix::fs::symlink("/proc/self/fd/1", &stdout).unwrap();
+        assert!(write(&stdout, b"four").is_err());
+        assert!(std::fs::symlink_metadata(&stdout).unwrap().is_symlink());
         for place in ["/dev/null", "/", "/nonexistent/a.svg", "/proc/self/a.svg"] {
             assert!(write(Path::new(place), b"x").is_err(), "{place}");
         }
         assert!(write(&folder, b"x").is_err());
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 3);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

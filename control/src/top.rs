@@ -113,6 +113,9 @@ impl App {
     fn take(&mut self, answer: Result<Board, String>) {
         match answer {
             Ok(board) => {
+                if let Some(before) = &self.board {
+                    self.stance.follow(before, &board);
+                }
                 self.stance.keep_within(&board);
                 (self.board, self.silence) = (Some(board), None);
             }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 /// The control socket as the package is delivered.
@@ -104,7 +104,8 @@ pub enum Command {
     Clients(ClientsArguments),
     /// Whether the server answers this address, by which rule, and how often
     Access {
-        /// An IPv4 or IPv6 address
+        /// An IPv4 or IPv6 address; of an IPv6 client, as `clients` shows it, its /64 too
+        #[arg(value_parser = parse_client)]
         address: IpAddr,
     },
     /// Draw what the clock did since the start of the daemon: an SVG, or a page
@@ -274,6 +275,14 @@ pub fn definition() -> clap::Command {
     Cli::command()
 }
 
+/// An address; of a network that `clients` shows, its first one.
+fn parse_client(text: &str) -> Result<IpAddr, String> {
+    let wrong =
+        || "expected an address such as 192.0.2.1 or 2001:db8::1, without a port or a network".to_owned();
+    let network = text.strip_suffix("/64").and_then(|network| network.parse::<Ipv6Addr>().ok());
+    network.map(IpAddr::V6).or_else(|| text.parse().ok()).ok_or_else(wrong)
+}
+
 /// 0 or more.
 fn parse_seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -297,6 +306,18 @@ mod tests {
     #[test]
     fn the_definition_is_one_that_can_be_parsed_by() {
         definition().debug_assert();
+    }
+
+    #[test]
+    fn what_clients_shows_is_an_address_and_another_network_is_none() {
+        for (text, address) in
+            [("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::1"), ("2001:db8::/64", "2001:db8::")]
+        {
+            assert_eq!(parse_client(text), Ok(address.parse().unwrap()));
+        }
+        for bad in ["192.0.2.0/24", "192.0.2.1/64", "2001:db8::/48", "192.0.2.1:123", "fe80::1%lo", ""] {
+            assert!(parse_client(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

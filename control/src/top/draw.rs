@@ -188,7 +188,7 @@ fn clock(board: &Board, page: &mut Page) {
 
 fn server(board: &Board) -> String {
     let Some(rates) = &board.rates else {
-        return if board.has_server { "is counted" } else { "off, or nothing counted yet" }.to_owned();
+        return if board.has_server { "is counted" } else { "off, or nobody has asked yet" }.to_owned();
     };
     let of = |name: &str| rates.get(name).map(|rate| format!("{name} {rate:.1}/s"));
     let told = ["received", "answered", "protected", "limited", "denied", "malformed"];
@@ -202,6 +202,10 @@ fn course(board: &Board, row: usize, rows: usize, page: &mut Page) {
         page.named(row, "offset", "no history yet");
         return;
     };
+    if !board.course.spots.iter().any(|spot| spot.offset.is_some()) {
+        page.named(row, "offset", "nothing measured yet");
+        return;
+    }
     let clock = |unix: f64| moment(unix).get(11..16).unwrap_or("").to_owned();
     let text = format!("from {} to {} UTC; above zero: the clock is behind", clock(begin), clock(end));
     page.named(row, "offset", &text);

@@ -1,6 +1,7 @@
 //! What a key changes of what is shown.
 
 use super::board::Board;
+use report::read::SourceReport;
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTSTP};
 
 /// A page of details, in lines.
@@ -146,6 +147,17 @@ impl Stance {
         Next::Stay
     }
 
+    /// Sources may have come and gone: the one that is chosen stays so, or its page ends.
+    pub fn follow(&mut self, before: &Board, now: &Board) {
+        let name = |source: &SourceReport| (source.name.clone(), source.address.clone());
+        let chosen = before.sources.get(self.chosen).map(name);
+        match chosen.and_then(|chosen| now.sources.iter().position(|source| name(source) == chosen)) {
+            Some(place) => self.chosen = place,
+            None if matches!(self.view, View::Source(_)) => self.view = View::Overview,
+            None => {}
+        }
+    }
+
     /// Sources may have gone.
     pub fn keep_within(&mut self, board: &Board) {
         self.chosen = self.chosen.min(board.sources.len().saturating_sub(1));
@@ -184,6 +196,22 @@ mod tests {
         assert_eq!(press(&mut stance, Key::Letter('q'), &board), Next::Stay);
         assert_eq!(stance.view, View::Overview);
         assert_eq!(press(&mut stance, Key::Letter('q'), &board), Next::Leave);
+    }
+
+    #[test]
+    fn a_source_that_is_chosen_stays_so_and_the_page_of_one_that_is_gone_ends() {
+        let before = Board::example();
+        let last = before.sources.len() - 1;
+        let mut stance = Stance { view: View::Source(3), chosen: last };
+        let mut now = Board::example();
+        now.sources.remove(0);
+        stance.follow(&before, &now);
+        assert_eq!((stance.view, stance.chosen), (View::Source(3), last - 1));
+        let before = now;
+        let mut now = Board::example();
+        now.sources.remove(last);
+        stance.follow(&before, &now);
+        assert_eq!(stance.view, View::Overview);
     }
 
     #[test]

@@ -31,14 +31,35 @@ fn of(candidates: &[Candidate], aside: &[bool], rules: Rules) -> Option<Resilien
     let deciding = followed.iter().filter(|candidate| votes(candidate)).count();
     let operators: Vec<(Seat, Allegiance)> =
         followed.iter().map(|it| (it.seat, (it.operator, it.upstream))).collect();
-    // Each that fails takes no more than one operator away.
-    let spare = independent(&seated(&operators)).saturating_sub(rules.minimum);
+    let spare = spare(&operators, rules.minimum);
     let required = followed.iter().filter(|candidate| candidate.require).count();
     let required = if rules.require { required.saturating_sub(1) } else { usize::MAX };
     let silent = deciding.saturating_sub(1).min(spare).min(required);
     let outvotes = outvotes(candidates, &standings, rules.awaits_unheard);
     let lying = (1..=silent).take_while(|lying| outvotes(*lying)).last().unwrap_or(0);
     Some(Resilience { deciding, silent, lying })
+}
+
+/// Of more sources than this it is not tried which of them may fail.
+const TRIED: usize = 10;
+
+/// How many of these may fail, whichever, so that there are as many operators left as `minimum-sources` asks for.
+fn spare(operators: &[(Seat, Allegiance)], minimum: usize) -> usize {
+    let all = operators.len();
+    if minimum <= 1 {
+        return all.saturating_sub(1);
+    }
+    // Each that fails takes no more than one operator away; where several are of one, or name one upstream, it may take none.
+    let least = independent(&seated(operators)).saturating_sub(minimum);
+    if all > TRIED {
+        return least;
+    }
+    let is_enough = |failed: u32| {
+        let left = operators.iter().enumerate().filter(|(place, _)| failed >> place & 1 == 0);
+        independent(&seated(&left.map(|(_, it)| *it).collect::<Vec<_>>())) >= minimum
+    };
+    let choices = |count: usize| (0..1_u32 << all).filter(move |it| it.count_ones() as usize == count);
+    (least + 1..all).take_while(|count| choices(*count).all(is_enough)).last().unwrap_or(least)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@
 //! `trust`, only these. While they are silent, no others replace them: the clock runs on. Sources of one
 //! operator have one vote together ([`crate::independence`]): what the same rule finds among *them*.
 
-use crate::independence::{Allegiance, Seat, Upstream, independent, seated};
+use crate::independence::{Allegiance, Seat, Upstream, groups_of, independent, seated};
 
 /// How far outside the agreed interval, in parts of its width, a source may stray that was inside before:
 /// a source on the edge must not alternate.
@@ -393,10 +393,18 @@ pub(crate) fn outvotes(
     let of = |agreeing: bool| {
         let those = standings.iter().zip(candidates).filter(|(it, _)| agrees(it) == agreeing);
         let those = those.map(|(_, it)| it).filter(|it| votes(it) && it.claim.is_some());
-        independent(&those.map(|it| (it.group, it.upstream)).collect::<alloc::vec::Vec<_>>())
+        those.map(|it| (it.group, it.upstream)).collect::<alloc::vec::Vec<_>>()
+    };
+    // Where all name one upstream, each group counts, as in `Poll::intersect`.
+    let (agreeing, opposed) = (of(true), of(false));
+    let all: alloc::vec::Vec<Allegiance> = agreeing.iter().chain(&opposed).copied().collect();
+    let count = |some: &[Allegiance]| match independent(&all) <= 1 {
+        true => groups_of(some).len(),
+        false => independent(some),
     };
     let others = Poll::of(candidates.iter().filter(|it| votes(it)), awaits_unheard).others;
-    let (agreeing, opposed, others) = (of(true), of(false), others.awaited(awaits_unheard));
+    let (agreeing, opposed) = (count(&agreeing), count(&opposed));
+    let others = others.awaited(awaits_unheard);
     move |lying| {
         let left = agreeing.saturating_sub(lying);
         left > 0 && others.are_outvoted_by(left, left + opposed + lying)

@@ -69,8 +69,8 @@ impl Sentence for Resilience {
             )
             .into(),
             (_, _, 0) => format!(
-                "of the {deciding} sources that decide, any {silent} may fall silent, and the others are followed; if one is wrong, \
-                 none may be"
+                "of the {deciding} sources that decide, any {silent} may fall silent, and the others are followed; if one of them is \
+                 wrong, it may be that none can be followed"
             )
             .into(),
             _ => format!(

@@ -1,6 +1,7 @@
 //! Whatever is said to be survived is survived, by the selection itself.
 
 use super::*;
+use crate::independence::Identity;
 use crate::select::{Absence, Agreement, Claim};
 use ipc::units::Span;
 
@@ -94,6 +95,55 @@ fn what_is_said_to_be_survived_is_and_one_more_is_not() {
             }
         }
     }
+}
+
+#[test]
+fn sources_that_name_one_upstream_are_counted_as_the_selection_counts_them() {
+    // Of each source the upstream that it names; 0: none.
+    for named in [&[7_u32, 7, 7][..], &[7, 7, 8, 9], &[7, 7, 8, 8], &[7, 7, 7, 0], &[0, 7, 7, 8, 8], &[7, 7]]
+    {
+        for minimum in 1..=named.len() {
+            let identity = |reference_id: u32| Identity {
+                name: "",
+                ip: core::net::IpAddr::from([10, 0, 0, 1]),
+                port: 123,
+                stratum: 2,
+                reference_id,
+            };
+            let all: Vec<Candidate> = named
+                .iter()
+                .enumerate()
+                .map(|(n, id)| Candidate { upstream: identity(*id).upstream(), ..candidate(n, 0.0) })
+                .collect();
+            let rules = rules(minimum, false);
+            let Some(found) = of(&all, &alloc::vec![false; named.len()], rules) else {
+                assert_eq!(agreed(&all, rules), None);
+                continue;
+            };
+            assert_eq!(found.deciding, named.len());
+            let upstream = |place: usize| all[place].upstream;
+            let mute = |place: usize, _: &Candidate| Candidate { upstream: upstream(place), ..silent(place) };
+            for count in 0..=found.silent + 1 {
+                let go_on =
+                    after_failures(&all, (count, named.len()), rules, mute).iter().all(Option::is_some);
+                assert_eq!(go_on, count <= found.silent, "{named:?}, {minimum}: {count} of {found:?}");
+            }
+            let lie = |place: usize, _: &Candidate| Candidate {
+                upstream: upstream(place),
+                ..candidate(place, 50.0)
+            };
+            let after = after_failures(&all, (found.lying, named.len()), rules, lie);
+            assert!(
+                after.iter().all(|it| it.is_some_and(|it| it.high < 1.0)),
+                "{named:?}, {minimum}: {found:?}"
+            );
+        }
+    }
+    let three: Vec<Candidate> = (0..3).map(|n| candidate(n, 0.0)).collect();
+    assert_eq!(
+        of(&three, &[false; 3], rules(1, false)),
+        Some(Resilience { deciding: 3, silent: 2, lying: 1 })
+    );
 }
 
 #[test]
