@@ -262,11 +262,11 @@ fn a_source_shows_its_frequency_and_its_last_measurements_and_which_test_one_fai
     for kept in &all {
         assert!(number(kept, "offset_s").abs() < 0.1 && number(kept, "delay_s") > 0.0, "{kept:#}");
         assert!(number(kept, "root_distance_s") > number(kept, "delay_s") / 2.0, "{kept:#}");
-        assert_eq!(
-            (&kept["outcome"], &kept["test"], &kept["stamps"]),
-            (&"used".into(), &Value::Null, &"kernel".into())
-        );
+        assert_eq!((&kept["outcome"], &kept["test"]), (&"used".into(), &Value::Null), "{kept:#}");
+        // On a busy host the kernel's stamp of a query may come later than its reply.
+        assert!(kept["stamps"] == "kernel" || kept["stamps"] == "user", "{kept:#}");
     }
+    assert!(all.iter().any(|kept| kept["stamps"] == "kernel"), "{measured:#}");
     let ages: Vec<f64> = all.iter().map(|kept| number(kept, "ago_s")).collect();
     assert!(ages.is_sorted() && ages[0] < 5.0, "{ages:?}");
 
