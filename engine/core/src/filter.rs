@@ -250,16 +250,14 @@ impl Filter {
         let residual = 0.5 * (fit.rests[0] - fit.rests[1]);
         // At the beginning every measurement is accepted.
         if self.samples >= JUDGED {
-            match self.paths.compare(&fit) {
-                Verdict::Fits => self.suspects = None,
+            let is_new_path = match self.paths.compare(&fit) {
+                Verdict::Fits => false,
                 // As long as the first ones are rehearsed, they are begun anew around the fastest.
-                Verdict::Shorter(..) if self.rehearsal.is_some() => self.suspects = None,
+                Verdict::Shorter(..) if self.rehearsal.is_some() => false,
                 Verdict::Shorter(way, by) => {
                     bank.reroute(way, by);
                     self.delays.change_path(1);
-                    self.rehearsal = None;
-                    self.rival = None;
-                    self.suspects = None;
+                    true
                 }
                 Verdict::Longer(ways) => {
                     let mut longest = 0;
@@ -269,16 +267,12 @@ impl Filter {
                         longest = longest.max(run);
                     }
                     self.delays.change_path(longest);
-                    self.rehearsal = None;
-                    self.rival = None;
-                    self.suspects = None;
+                    true
                 }
                 Verdict::LongerTogether(Longer { run, by }) => {
                     bank.reroute_together(by);
                     self.delays.change_path(run);
-                    self.rehearsal = None;
-                    self.rival = None;
-                    self.suspects = None;
+                    true
                 }
                 Verdict::Restored(ways) => {
                     let mut longest = 0;
@@ -288,9 +282,7 @@ impl Filter {
                         longest = longest.max(run);
                     }
                     self.delays.return_to_path(longest);
-                    self.rehearsal = None;
-                    self.rival = None;
-                    self.suspects = None;
+                    true
                 }
                 // The first ones may have been misjudged, and no estimate outside of what an exchange allows is right.
                 Verdict::Contradicts(..)
@@ -349,6 +341,11 @@ impl Filter {
                     self.jitter = 0.0;
                     return Outcome::Restarted;
                 }
+            };
+            self.suspects = None;
+            if is_new_path {
+                self.rehearsal = None;
+                self.rival = None;
             }
         }
         self.doubts = 0;

@@ -92,6 +92,17 @@ struct Rest {
     scale: f64,
 }
 
+/// The newest measurements, of one direction or the round trip. Seconds.
+struct Run {
+    length: usize,
+    least: f64,
+    /// The least by which one of them was late beyond doubt.
+    latest: f64,
+    sum: f64,
+    /// Mean rest of one way before the oldest of them.
+    scale: f64,
+}
+
 /// The last residuals of each direction, and of the round trip.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Paths {
@@ -207,25 +218,59 @@ impl Paths {
 
     /// The run of late measurements of this way that is the least likely by chance, and the least of it.
     fn longer(&self, way: usize, evident: f64) -> Option<Longer> {
-        let (mut least, mut latest, mut sum) = (f64::INFINITY, f64::INFINITY, 0.0);
-        let mut found = None;
-        let mut most = evident;
+        self.likeliest_run(way, evident, |run, most| {
+            let count = run.length as f64;
+            // The jitter may have become larger as well.
+            let jitter = (run.sum - count * run.least) / (count - 1.0);
+            let evidence = count * run.latest / jitter.max(run.scale);
+            (evidence > most).then_some((evidence, run.least))
+        })
+    }
+
+    /// The same of the round trips. Their jitter is that of both ways, a sum: it is later than x mean excesses with a chance of
+    /// (1 + x)e^−x. A way of which a packet was on time, or nearly, is not longer, and then neither are both. As the run was
+    /// chosen among many, and its own jitter is little known, it must also be likelier by far than one of the same path with more
+    /// jitter.
+    fn longer_together(&self) -> Option<Longer> {
+        self.likeliest_run(TRIP, EVIDENT, |run, most| {
+            let count = run.length as f64;
+            // What the least of them is late on the mean, in mean excesses of one way; all are by two.
+            let lateness = libm::sqrt(core::f64::consts::FRAC_PI_2 / count);
+            let jitter = ((run.sum / count - run.least) / (2.0 - lateness)).max(run.scale);
+            let late = run.latest / jitter;
+            let evidence = count * (late - libm::log1p(late));
+            let is_late =
+                |age: usize| [0, 1].iter().all(|way| self.aged(age, *way).rest > ON_TIME * run.least);
+            let is_longer = evidence > most
+                && (0..run.length).all(is_late)
+                && self.preference(run.length, run.latest, jitter) > PREFERRED;
+            is_longer.then_some((evidence, (run.least - lateness * jitter).max(run.latest)))
+        })
+    }
+
+    /// Of the runs that end with the newest measurement, all of them late, the one with the most evidence beyond `evident`.
+    /// `judge` gives the evidence of a run and by how much it is longer, if it is more than what was found so far.
+    fn likeliest_run(
+        &self,
+        way: usize,
+        evident: f64,
+        judge: impl Fn(&Run, f64) -> Option<(f64, f64)>,
+    ) -> Option<Longer> {
+        let mut run = Run { length: 0, least: f64::INFINITY, latest: f64::INFINITY, sum: 0.0, scale: 0.0 };
+        let (mut found, mut most) = (None, evident);
         for age in 0..self.counts[way] {
             let Rest { rest, late, scale } = self.aged(age, way);
-            (least, latest, sum) = (least.min(rest), latest.min(late), sum + rest);
-            if latest <= 0.0 {
+            (run.least, run.latest, run.sum) = (run.least.min(rest), run.latest.min(late), run.sum + rest);
+            (run.length, run.scale) = (age + 1, scale);
+            if run.latest <= 0.0 {
                 break;
             }
-            let run = age + 1;
-            if run < CONVINCED {
+            if run.length < CONVINCED {
                 continue;
             }
-            // The jitter may have become larger as well.
-            let jitter = (sum - run as f64 * least) / (run as f64 - 1.0);
-            let evidence = run as f64 * latest / jitter.max(scale);
-            if evidence > most {
+            if let Some((evidence, by)) = judge(&run, most) {
                 most = evidence;
-                found = Some(Longer { run, by: least });
+                found = Some(Longer { run: run.length, by });
             }
         }
         found
@@ -233,40 +278,6 @@ impl Paths {
 
     fn aged(&self, age: usize, way: usize) -> Rest {
         self.ring[(self.next + LONGEST_RUN - 1 - age) % LONGEST_RUN][way]
-    }
-
-    /// The same of the round trips. Their jitter is that of both ways, a sum: it is later than x mean excesses with a chance of
-    /// (1 + x)e^−x. A way of which a packet was on time, or nearly, is not longer, and then neither are both. As the run was chosen among many, and its own jitter is little known, it must also be likelier by far than
-    /// one of the same path with more jitter.
-    fn longer_together(&self) -> Option<Longer> {
-        let (mut least, mut latest, mut sum) = (f64::INFINITY, f64::INFINITY, 0.0);
-        let mut way = f64::INFINITY;
-        let mut found = None;
-        let mut most = EVIDENT;
-        for age in 0..self.counts[TRIP] {
-            let Rest { rest, late, scale } = self.aged(age, TRIP);
-            (least, latest, sum) = (least.min(rest), latest.min(late), sum + rest);
-            way = way.min(self.aged(age, 0).rest).min(self.aged(age, 1).rest);
-            if latest <= 0.0 || way <= 0.0 {
-                break;
-            }
-            let run = age + 1;
-            if run < CONVINCED {
-                continue;
-            }
-            let count = run as f64;
-            // What the least of them is late on the mean, in mean excesses of one way; all are by two.
-            let lateness = libm::sqrt(core::f64::consts::FRAC_PI_2 / count);
-            let jitter = ((sum / count - least) / (2.0 - lateness)).max(scale);
-            let late = latest / jitter;
-            let evidence = count * (late - libm::log1p(late));
-            let are_both = way > ON_TIME * least;
-            if evidence > most && are_both && self.preference(run, latest, jitter) > PREFERRED {
-                most = evidence;
-                found = Some(Longer { run, by: (least - lateness * jitter).max(latest) });
-            }
-        }
-        found
     }
 
     /// By how much likelier (a logarithm) the last `run` round trips are on a path that is longer by `late` with this jitter than on
