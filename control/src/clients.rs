@@ -3,7 +3,7 @@
 use crate::Failure;
 use crate::screen::{Form, Screen};
 use crate::text::{UNKNOWN, json, length, plain, said, table};
-use command_line::ClientsArguments;
+use command_line::{ClientsArguments, word};
 use control_socket::read;
 use report::read::{AccessReply, ClientReport, ClientsReply};
 use std::net::IpAddr;
@@ -14,11 +14,11 @@ const OFF: &str = "the server is off: there is no [server] in the configuration,
 
 /// Requests the first clients in the order that is asked for.
 pub fn list(socket: &Path, asked: &ClientsArguments, form: Form) -> Result<String, Failure> {
-    let by = asked.sort.name();
-    let answer = control_socket::clients(socket, by, asked.limit)?;
+    let by = word(&asked.sort);
+    let answer = control_socket::clients(socket, &by, asked.limit)?;
     Ok(match form {
         Form::Json => json(&answer),
-        Form::Text(screen) => page(&read(&answer)?, by, screen),
+        Form::Text(screen) => page(&read(&answer)?, &by, screen),
     })
 }
 
@@ -99,8 +99,8 @@ pub fn access(socket: &Path, address: IpAddr, form: Form) -> Result<String, Fail
 
 /// Whether no packet comes from this address, whatever the rules say.
 fn is_nobodys(address: IpAddr) -> bool {
-    let is_broadcast = matches!(address.to_canonical(), IpAddr::V4(v4) if v4.is_broadcast());
     let address = address.to_canonical();
+    let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     is_broadcast || address.is_multicast() || address.is_unspecified()
 }
 

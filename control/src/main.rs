@@ -50,7 +50,7 @@ mod top;
 mod wait;
 mod why;
 
-use command_line::{AuditArguments, Cli, Command, Part};
+use command_line::{AuditArguments, Cli, Command, Part, word};
 use daemon_paths::Wanted;
 use ipc::audit_line;
 use screen::{Form, Screen, complain, print};
@@ -130,8 +130,9 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
         Command::Online(whom) => change(socket, "online", &whom.names, form),
         Command::Offline(whom) => change(socket, "offline", &whom.names, form),
         Command::Log { level } => {
-            let reply = control_socket::log(socket, level.name())?;
-            Ok(done(&reply, &format!("log: {} and worse", level.name()), form))
+            let level = word(level);
+            let reply = control_socket::log(socket, &level)?;
+            Ok(done(&reply, &format!("log: {level} and worse"), form))
         }
         Command::Clients(asked) => clients::list(socket, asked, form),
         Command::Access { address } => clients::access(socket, *address, form),

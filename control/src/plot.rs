@@ -21,7 +21,7 @@ use crate::screen::{Form, Screen};
 use crate::status::{bound, offset};
 use crate::text::{json, plain};
 use crate::{Failure, exit, file};
-use command_line::PlotArguments;
+use command_line::{PlotArguments, word};
 use control_socket::{ask, history, read};
 use report::read::{HistoryReply, StatusReply, SystemReport};
 use std::path::Path;
@@ -32,13 +32,14 @@ const WIDTH: f64 = 960.0;
 
 /// Asks the engine, and draws.
 pub fn show(socket: &Path, asked: &PlotArguments, form: Form) -> Result<String, Failure> {
-    let answer = history(socket, asked.span.name())?;
+    let span = word(&asked.span);
+    let answer = history(socket, &span)?;
     let text = match form {
         Form::Json => json(&answer),
         Form::Text(_) => {
             let status: StatusReply = read(&ask(socket, "status")?)?;
             let host = host_name();
-            let drawing = Drawing::of(&read(&answer)?, &status, asked.span.name(), host.as_deref());
+            let drawing = Drawing::of(&read(&answer)?, &status, &span, host.as_deref());
             if asked.html { drawing.page() } else { drawing.picture() }
         }
     };

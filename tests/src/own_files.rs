@@ -1,4 +1,4 @@
-//! Files that a daemon sees in the place of the host's, by mounts of its own.
+//! Files that a test leaves for a daemon: in its place, or in the place of the host's, by mounts of its own.
 
 use crate::daemon::Setup;
 use crate::netns::Network;
@@ -44,4 +44,22 @@ impl Setup {
         words.extend(["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", &script]);
         self.with_wrapper(&words)
     }
+}
+
+/// Writes a file into a folder of the daemon's place, both as roots leave them; the folder is made if it is not there. Without a text the
+/// file is removed. Returns its path.
+///
+/// # Panics
+/// If that is not possible.
+pub fn put(setup: &Setup, folder: &str, name: &str, text: Option<&str>) -> PathBuf {
+    let folder = setup.place().join(folder);
+    if !folder.exists() {
+        make_folder(&folder);
+    }
+    let path = folder.join(name);
+    match text {
+        None => fs::remove_file(&path).expect("it is there"),
+        Some(text) => write(&path, text),
+    }
+    path
 }

@@ -3,11 +3,10 @@
 
 use bench::client;
 use bench::daemon::{Daemon, Setup, source};
+use bench::own_files;
 use bench::programs::free_port;
 use bench::seen::{all_answer, pids, server};
-use std::fs::{self, Permissions};
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -31,29 +30,15 @@ impl Chance {
 
 /// The resident memory of each process of the daemon, KiB.
 fn resident(daemon: &Daemon) -> Vec<(u32, u64)> {
-    let of = |pid: u32| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
-        (pid, line.trim().trim_end_matches(" kB").parse().expect("a number"))
-    };
-    pids(daemon).into_iter().map(of).collect()
+    let all: Vec<_> = daemon.processes().into_iter().map(|it| (it.pid, it.resident / 1024)).collect();
+    assert!(all.iter().all(|(_, resident)| *resident > 0), "{all:?}");
+    all
 }
 
-/// Writes a file of the daemon's place that roots may read, or removes it.
+/// Writes a file, or removes it if it is there.
 fn put(setup: &Setup, folder: &str, name: &str, text: Option<&str>) {
-    let folder = setup.place().join(folder);
-    if !folder.exists() {
-        fs::create_dir(&folder).expect("ours");
-        fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("ours");
-    }
-    let path = folder.join(name);
-    match text {
-        Some(text) => {
-            fs::write(&path, text).expect("ours");
-            fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("ours");
-        }
-        None if path.exists() => fs::remove_file(&path).expect("it is there"),
-        None => {}
+    if text.is_some() || setup.place().join(folder).join(name).exists() {
+        own_files::put(setup, folder, name, text);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Drop-ins beside the configuration, and what programs leave in the run directory: read at a start and at a reload.
 
 use bench::daemon::{Daemon, Setup, source};
+use bench::own_files::put;
 use bench::seen::{all_answer, names, pids, server};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -8,24 +9,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Writes a file into a folder of the daemon's place, which is made if it is not there; without a text it is removed.
-fn put(setup: &Setup, folder: &str, name: &str, text: Option<&str>) -> PathBuf {
-    let folder = setup.place().join(folder);
-    if !folder.exists() {
-        fs::create_dir(&folder).expect("ours");
-        fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("ours");
-    }
-    let path = folder.join(name);
-    match text {
-        None => fs::remove_file(&path).expect("it is there"),
-        Some(text) => {
-            fs::write(&path, text).expect("ours");
-            fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("ours");
-        }
-    }
-    path
-}
 
 fn drop_in(setup: &Setup, name: &str, text: Option<&str>) -> PathBuf {
     put(setup, "truechimer.d", name, text)

@@ -142,18 +142,6 @@ pub enum ClientOrder {
     Last,
 }
 
-impl ClientOrder {
-    /// The word for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Dropped => "dropped",
-            Self::Interval => "interval",
-            Self::Last => "last",
-        }
-    }
-}
-
 /// A severity of lines of the log.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Level {
@@ -167,19 +155,6 @@ pub enum Level {
     Info,
     /// Each query and each order too
     Debug,
-}
-
-impl Level {
-    /// Its word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-            Self::Notice => "notice",
-            Self::Info => "info",
-            Self::Debug => "debug",
-        }
-    }
 }
 
 /// The sources that a command is about.
@@ -222,17 +197,6 @@ pub enum Past {
     Week,
 }
 
-impl Past {
-    /// As the daemon is asked.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Week => "week",
-        }
-    }
-}
-
 /// The options of `wait-sync`.
 #[derive(Args, Debug)]
 pub struct WaitArguments {
@@ -260,6 +224,11 @@ pub struct AuditArguments {
     /// Only the last N records
     #[arg(long, value_name = "N")]
     pub last: Option<usize>,
+}
+
+/// The word that stands for a value on the command line, by which the daemon knows it too.
+pub fn word(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 /// The command line of this process.

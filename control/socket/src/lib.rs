@@ -150,7 +150,7 @@ pub fn reload(
 /// # Errors
 /// As [`ask`].
 pub fn add(path: &Path, source: &str) -> Result<Value, AskError> {
-    with_source(path, "add", source)
+    with(path, "add", "source", source)
 }
 
 /// Has the source of this name asked no longer.
@@ -158,7 +158,7 @@ pub fn add(path: &Path, source: &str) -> Result<Value, AskError> {
 /// # Errors
 /// As [`ask`].
 pub fn remove(path: &Path, name: &str) -> Result<Value, AskError> {
-    with_source(path, "remove", name)
+    with(path, "remove", "source", name)
 }
 
 /// Has the source of this name polled now (`burst`), no longer (`offline`), or again (`online`).
@@ -166,7 +166,7 @@ pub fn remove(path: &Path, name: &str) -> Result<Value, AskError> {
 /// # Errors
 /// As [`ask`].
 pub fn change(path: &Path, verb: &str, name: &str) -> Result<Value, AskError> {
-    with_source(path, verb, name)
+    with(path, verb, "source", name)
 }
 
 /// Has lines of this severity and worse logged from now on.
@@ -174,7 +174,7 @@ pub fn change(path: &Path, verb: &str, name: &str) -> Result<Value, AskError> {
 /// # Errors
 /// As [`ask`].
 pub fn log(path: &Path, level: &str) -> Result<Value, AskError> {
-    request(path, format!("{{\"verb\":\"log\",\"level\":{}}}\n", Value::from(level)), DEADLINE)
+    with(path, "log", "level", level)
 }
 
 /// Clients of the server, the first `limit` of this order (`requests`, `dropped`, `interval` or `last`).
@@ -190,11 +190,12 @@ pub fn clients(path: &Path, sort: &str, limit: u16) -> Result<Value, AskError> {
 /// # Errors
 /// As [`ask`].
 pub fn access(path: &Path, address: IpAddr) -> Result<Value, AskError> {
-    request(path, format!("{{\"verb\":\"access\",\"address\":\"{address}\"}}\n"), DEADLINE)
+    with(path, "access", "address", &address.to_string())
 }
 
-fn with_source(path: &Path, verb: &str, source: &str) -> Result<Value, AskError> {
-    request(path, format!("{{\"verb\":\"{verb}\",\"source\":{}}}\n", Value::from(source)), DEADLINE)
+/// Sends a request with one member beside its verb.
+fn with(path: &Path, verb: &str, member: &str, value: &str) -> Result<Value, AskError> {
+    request(path, format!("{{\"verb\":\"{verb}\",\"{member}\":{}}}\n", Value::from(value)), DEADLINE)
 }
 
 /// The course of the clock over the last `span`: hour, day or week.
@@ -202,7 +203,7 @@ fn with_source(path: &Path, verb: &str, source: &str) -> Result<Value, AskError>
 /// # Errors
 /// As [`ask`].
 pub fn history(path: &Path, span: &str) -> Result<Value, AskError> {
-    request(path, format!("{{\"verb\":\"history\",\"span\":{}}}\n", Value::from(span)), DEADLINE)
+    with(path, "history", "span", span)
 }
 
 /// An answer as a document of `report::read`. Missing and additional members are no error: the daemon may be of
