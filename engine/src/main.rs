@@ -6,6 +6,7 @@
 //!   check          what a configuration that is in order means for NTS, for people
 //!   launch         the plan, the hellos of the other processes, the welcome
 //!   loop           waits; passes facts into the engine and effects out of it
+//!   answering      requests on the control socket: carried out and answered
 //!   home           a state directory without room at the start: whether it has some now
 //!   reload         a changed file, while everything runs: what of it takes effect
 //!   links          one link to each process but the key holder: order of messages, queues that never block
@@ -25,6 +26,7 @@
 //! comes from `engine/core`, which reads neither clock nor socket.
 #![forbid(unsafe_code)]
 
+mod answering;
 mod answers;
 mod check;
 mod clock;
@@ -274,6 +276,7 @@ fn run(
         warned: None,
         pending: vec![Input::Welcome(launched.welcome), Input::OwnAddresses(own)],
         told: None,
+        stepping: false,
         served,
     };
     let ending = running.run();

@@ -117,6 +117,7 @@ fn golden() -> Vec<(&'static str, Value)> {
         ("plot", "history"),
         ("clients", "clients"),
         ("access", "access"),
+        ("step", "step"),
     ];
     let read = |name: &str| -> Value {
         serde_json::from_str(&read(format!("ipc/report/tests/{name}.json")))

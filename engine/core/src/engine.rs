@@ -2,6 +2,7 @@
 
 mod absence;
 mod answers;
+mod by_hand;
 mod chronicling;
 mod commands;
 mod condition;
@@ -158,6 +159,8 @@ struct System {
     no_step_before: RawInstant,
     /// The reason of the last step that was ordered.
     asked_step: StepReason,
+    /// A step that an administrator asked for.
+    wish: Option<by_hand::Wish>,
     /// What was refused for a passing reason is decided again then.
     retry_at: Option<RawInstant>,
     /// What the governor grants of slews.
@@ -252,6 +255,7 @@ impl Engine {
                 slew_limit: PANIC_THRESHOLD,
                 no_step_before: RawInstant::MIN,
                 asked_step: StepReason::Start,
+                wish: None,
                 retry_at: None,
                 allowance: Allowance::UNKNOWN,
                 frozen_until: RawInstant::MIN,

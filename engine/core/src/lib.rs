@@ -56,6 +56,7 @@ mod entries;
 mod exchanges;
 mod filter;
 mod guard;
+pub mod hand_step;
 mod history;
 mod independence;
 pub mod io;

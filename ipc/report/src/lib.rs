@@ -55,7 +55,8 @@ pub use replay::Replay;
 pub use schema::{Counts, Written};
 pub use source::{NtsReport, SourceReport};
 pub use status::{
-    Done, ProcessReply, RefusedReply, ReloadedReply, ServerReply, SourcesReply, StatusReply, UnservedReply,
+    Done, ProcessReply, RefusedReply, ReloadedReply, ServerReply, SourcesReply, StatusReply, StepReply,
+    UnservedReply,
 };
 pub use system::{Report, SystemReport};
 pub use words::{Word, Words};

@@ -9,7 +9,7 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::condition::StatusLine;
 use crate::ending::{Ending, say};
-use crate::governor::{Break, Governor, Moment};
+use crate::governor::{Break, Governor, Moment, limits};
 use crate::kernel::{self, Errno};
 use crate::notify::Notify;
 use crate::signals::{self, Caught, caught};
@@ -31,6 +31,9 @@ use std::os::unix::fs::FileExt;
 
 /// How the engine is named in messages.
 pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
+
+/// Signals that are followed in one turn.
+const MOST_SIGNALS: usize = 8;
 
 const SECOND: Span = Span::from_secs(1);
 /// How often the clock is checked without an order.
@@ -186,11 +189,10 @@ impl<C: Clock> Keeper<C> {
         let [has_order, has_signal, is_set] =
             kernel::wait(asked, limit).map_err(|errno| Ending::Internal(format!("ppoll: {errno}")))?;
         if has_signal {
-            match caught(&self.signals) {
-                Some(Caught::Reload) => self.answer(&FromPrivileged::Reload)?,
-                Some(Caught::Stop) => return Err(Ending::Asked),
-                // The engine ends when it notices, and says so; the name of the dead process is logged then.
-                Some(Caught::Child) | None => {}
+            // All of them: an order that was sent after a signal must not be judged before it.
+            for caught in std::iter::from_fn(|| caught(&self.signals)).take(MOST_SIGNALS).collect::<Vec<_>>()
+            {
+                self.follow_signal(caught)?;
             }
         }
         if let Some(mut timer) = self.set_clock.as_ref().filter(|_| is_set) {
@@ -206,6 +208,30 @@ impl<C: Clock> Keeper<C> {
             self.obey(sequence, order)?;
         }
         Ok(())
+    }
+
+    /// Does what a signal asks for.
+    pub(crate) fn follow_signal(&mut self, caught: Caught) -> Result<(), Ending> {
+        match caught {
+            Caught::Reload => self.answer(&FromPrivileged::Reload),
+            Caught::Stop => Err(Ending::Asked),
+            Caught::Permit(seconds) => {
+                self.permit(Span::from_secs(seconds.into()));
+                Ok(())
+            }
+            // The engine ends when it notices, and says so; the name of the dead process is logged then.
+            Caught::Child | Caught::Nothing => Ok(()),
+        }
+    }
+
+    /// Takes the operator's leave for one step of at most this size; zero takes it back.
+    pub(super) fn permit(&mut self, most: Span) {
+        self.governor.permit(most, ipc_clock::boot());
+        self.write_step_down(format_args!(
+            "event=approved approved_ns={} for_ns={}",
+            most.nanos(),
+            limits::LEAVE.nanos()
+        ));
     }
 
     /// Checks that time was continuous and that the engine still gives orders.

@@ -25,6 +25,11 @@ pub enum Caught {
     Stop,
     /// SIGHUP: reload the configuration.
     Reload,
+    /// SIGUSR1 with a value (sigqueue(3)): the operator permits one step of at most so many seconds; 0 takes that back. Only
+    /// root and the keeper's own user may signal it.
+    Permit(u32),
+    /// SIGUSR1 without a value: nothing is to be done.
+    Nothing,
     /// SIGCHLD: a process has ended, stopped or continued.
     Child,
 }
@@ -51,8 +56,16 @@ pub fn caught(mut signals: &File) -> Option<Caught> {
     Some(match i32::from_ne_bytes(*signal) {
         libc::SIGHUP => Caught::Reload,
         libc::SIGCHLD => Caught::Child,
+        libc::SIGUSR1 => permitted(&information).map_or(Caught::Nothing, Caught::Permit),
         _ => Caught::Stop,
     })
+}
+
+/// The value that came with a signal: `ssi_int` where `ssi_code` is that of sigqueue(3).
+fn permitted(information: &[u8; 128]) -> Option<u32> {
+    let field = |at: usize| information.get(at..)?.first_chunk().copied();
+    let code = i32::from_ne_bytes(field(8)?);
+    Some(u32::from_ne_bytes(field(44)?)).filter(|_| code == libc::SI_QUEUE)
 }
 
 impl Death {

@@ -8,6 +8,7 @@ impl Engine {
     /// Carries out a command.
     pub(super) fn command(&mut self, now: Now, command: Command) {
         match command {
+            Command::Step => self.want_step(now),
             Command::Burst(of) => {
                 self.hurry(now.raw);
                 for source in self.commanded(of).flat_map(|entry| &mut entry.members) {

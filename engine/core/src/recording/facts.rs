@@ -126,13 +126,14 @@ fn write_input(out: &mut Writer, input: &Input, redaction: &mut Redaction) {
         Input::ExchangeFailed(failed) => exchange(out, FromExchange::ExchangeFailed(*failed)),
         Input::Command(command) => {
             out.u8(COMMAND);
-            let (kind, of) = match command {
+            let (kind, of) = match *command {
                 Command::Burst(of) => (0, of),
                 Command::Offline(of) => (1, of),
                 Command::Online(of) => (2, of),
+                Command::Step => (3, None),
             };
             out.u8(kind);
-            out.option(*of, |out, id| out.octets(&id.number().to_le_bytes()));
+            out.option(of, |out, id| out.octets(&id.number().to_le_bytes()));
         }
         Input::OwnAddresses(addresses) => {
             out.u8(OWN_ADDRESSES);
@@ -207,6 +208,7 @@ fn read_input(from: &mut Reader<'_>, kind: u8) -> Result<Input, Malformed> {
                 0 => Command::Burst(of),
                 1 => Command::Offline(of),
                 2 => Command::Online(of),
+                3 if of.is_none() => Command::Step,
                 _ => return Err(Malformed),
             })
         }

@@ -145,11 +145,12 @@ fn say() -> impl Strategy<Value = Say> {
         1 => any::<u8>().prop_map(Say::Add),
         1 => any::<usize>().prop_map(Say::Remove),
         1 => (any::<usize>(), any::<u8>()).prop_map(|(n, kind)| Say::Change(n, kind)),
-        2 => (0..3u8, proptest::option::of(0..6u32)).prop_map(|(kind, of)| {
+        2 => (0..4u8, proptest::option::of(0..6u32)).prop_map(|(kind, of)| {
             let of = of.map(EntryId::from_number);
             let command = match kind {
                 0 => Command::Burst(of),
                 1 => Command::Offline(of),
+                2 => Command::Step,
                 _ => Command::Online(of),
             };
             Say::Plain(Input::Command(command))

@@ -125,6 +125,8 @@ pub struct World {
     pub start_steps: u8,
     /// The start step of any size is left.
     pub any_start: bool,
+    /// An operator permits each step.
+    pub permits: bool,
     /// The governor refuses each step with this row.
     pub step_refusal: Option<Refusal>,
     /// The same for base frequencies and slews, and for what the kernel is told.

@@ -157,6 +157,7 @@ impl Setup {
             epoch: 1,
             start_steps: self.start_steps,
             any_start: true,
+            permits: false,
             step_refusal: None,
             adjust_refusal: None,
             status_refusal: None,
