@@ -49,7 +49,9 @@ fn configuration(places: &[String], listen: SocketAddr, chance: &mut Chance) -> 
     let slew = [40, 50, 100, 200][chance.below(4)];
     let rate = [5_000, 8_000, 10_000][chance.below(3)];
     let allow = ["127.0.0.0/8", "127.0.0.0/16", "0.0.0.0/0"][chance.below(3)];
-    let other = ["kiss = false\n", "interleaved = false\n", "leap-smear = \"off\"\n", ""][chance.below(4)];
+    let other =
+        ["kiss = false\n", "interleaved = false\n", "leap-smear = \"off\"\n", "local-stratum = 9\n", ""]
+            [chance.below(5)];
     format!(
         "{fixed}{more}[clock]\nmax-slew-ppm = {slew}\n[server]\nlisten = [\"{listen}\"]\nallow = [\"{allow}\"]\n\
          address-rate = {rate}\nnetwork-rate = {rate}\n{other}"

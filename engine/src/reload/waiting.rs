@@ -64,11 +64,10 @@ fn server(
         (None, None) => None,
         (Some(_), None) => Some("[server] is new".to_owned()),
         (None, Some(_)) => Some("[server] was removed, and clients are still served".to_owned()),
-        // Whether there are keys is told under [server.nts], and the plan has the addresses too.
-        (Some(ServerSettings { local_stratum, listen: _, nts: _ }), Some(old)) => {
+        // The stratum is in force at once. Whether there are keys is told under [server.nts], and the plan has the addresses too.
+        (Some(ServerSettings { local_stratum: _, listen: _, nts: _ }), Some(_)) => {
             let keys = [
                 ("listen", plan.listen != old_plan.listen),
-                ("local-stratum", *local_stratum != old.local_stratum),
                 ("threads", plan.threads != old_plan.threads),
                 ("dscp", plan.dscp != old_plan.dscp),
             ];

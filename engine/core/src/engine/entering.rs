@@ -71,6 +71,15 @@ impl Engine {
         self.settle_entries(now, None);
     }
 
+    /// The stratum at which the host serves its own time from now on; none: not at all. Nothing happens where there is no server.
+    pub fn change_local_stratum(&mut self, now: Now, stratum: Option<u8>) {
+        let Some(server) = &mut self.settings.server else { return };
+        server.local_stratum = stratum;
+        // Told at once, whatever was told last.
+        self.system.last_served = None;
+        self.settle_entries(now, None);
+    }
+
     /// Whether the replies of the source at this address count as authenticated: for a simulation that has no
     /// keys. Those of a source with NTS always do. False where there is no such source.
     pub fn set_authenticated(&mut self, address: Address, authenticated: bool) -> bool {
