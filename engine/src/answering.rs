@@ -4,7 +4,7 @@ use crate::answers;
 use crate::control::{Answer, Verb};
 use crate::documents::{self, report};
 use crate::ending::Ending;
-use crate::log::{Log, Severity};
+use crate::log::{Event, Log, Severity};
 use crate::r#loop::Running;
 use crate::reload::{self, ReloadError};
 use engine_core::io::{Command, Input, Now};
@@ -55,7 +55,7 @@ impl Running {
                     log.write_change(
                         now.raw,
                         Severity::NOTICE,
-                        "a step to the time of the sources is asked for by hand",
+                        Event::StepByHand.says("a step to the time of the sources is asked for by hand"),
                     );
                     engine.handle_input(now, Input::Command(Command::Step));
                     return Answer::Later(Verb::Step(true));
@@ -85,10 +85,15 @@ impl Running {
                     match in_force.reload(now, in_force.with_others(asked), (links, engine)) {
                         Ok(reloaded) => {
                             if let Some(sentence) = reloaded.sentence() {
-                                log.write_change(now.raw, Severity::NOTICE, &sentence);
+                                log.write_change(
+                                    now.raw,
+                                    Severity::NOTICE,
+                                    Event::ConfigurationReloaded.says(&sentence),
+                                );
                             }
-                            reloaded
-                                .tell_programs(|severity, line| log.write_limited(now.raw, severity, line));
+                            reloaded.tell_programs(|severity, line| {
+                                log.write_limited(now.raw, severity, Event::OfferedUnused.says(line))
+                            });
                             let readings = surroundings.key_exchange.map_or(0, |known| known.readings);
                             answers::reloaded(&reloaded, readings)
                         }
@@ -112,7 +117,7 @@ impl Running {
 fn changed(log: &mut Log, now: Now, outcome: Result<String, String>) -> String {
     match outcome {
         Ok(sentence) => {
-            log.write_change(now.raw, Severity::NOTICE, &sentence);
+            log.write_change(now.raw, Severity::NOTICE, Event::SourceByHand.says(&sentence));
             answers::done()
         }
         Err(why) => answers::refused(&why),

@@ -4,5 +4,6 @@
 mod sentence;
 
 pub use sentence::{
-    Field, Sentence, Text, change, fields, hand_step, leave_for, may_be_permitted, served_interface, sources,
+    EVENT, Field, Sentence, Text, change, fields, hand_step, leave_for, may_be_permitted, served_interface,
+    sources,
 };

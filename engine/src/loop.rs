@@ -8,7 +8,7 @@ use crate::home::{Return, Watch};
 use crate::keeping::Keeping;
 use crate::launch::{flags, learn, ready, time_spec};
 use crate::links::{BURST, Breach, ClientList, Fact, Links, Taken};
-use crate::log::{Log, Severity};
+use crate::log::{Event, Log, Severity};
 use crate::reload::{Again, InForce, Opened, ReloadError};
 use crate::state::StateFile;
 use crate::verbose;
@@ -159,7 +159,9 @@ impl Running {
         }
         match self.home.as_mut().and_then(|home| home.look(now.raw)) {
             Some(Return::Restart) => return Err(Ending::Return),
-            Some(Return::Told) => self.log.write_limited(now.raw, Severity::WARNING, WRITABLE),
+            Some(Return::Told) => {
+                self.log.write_limited(now.raw, Severity::WARNING, Event::StateBack.says(WRITABLE))
+            }
             None => {}
         }
         self.tell_condition()
@@ -186,11 +188,13 @@ impl Running {
             Ok(reloaded) => {
                 let hint = if reloaded.is_news() || !reloaded.waiting.is_empty() { "" } else { REPLACED };
                 let text = format!("{}{hint}{OTHERS}", reloaded.sentence().unwrap_or_default());
-                self.log.write_change(now.raw, Severity::NOTICE, &text);
+                self.log.write_change(now.raw, Severity::NOTICE, Event::ConfigurationReloaded.says(&text));
             }
             Err(ReloadError::Configuration(error)) => {
                 let text = format!("the configuration is not in order and stays as it was: {error}");
-                text.lines().for_each(|line| self.log.write_change(now.raw, Severity::ERROR, line));
+                for line in text.lines() {
+                    self.log.write_change(now.raw, Severity::ERROR, Event::ConfigurationRefused.says(line));
+                }
             }
             Err(ReloadError::Breach(breach)) => return Err(breach.into()),
         }
@@ -252,8 +256,8 @@ impl Running {
                     self.carry_out(now)?;
                 }
                 Fact::Interface(service, name, is_there) => {
-                    let (severity, text) = crate::interface_line(name.as_str(), service, is_there);
-                    self.log.write_change(now.raw, severity, &text);
+                    let (severity, event, text) = crate::interface_line(name.as_str(), service, is_there);
+                    self.log.write_change(now.raw, severity, event.says(&text));
                 }
                 Fact::Counters(counters) => self.surroundings.counters = Some(counters),
                 Fact::Clients(told) => self.told = told.or(self.told.take()),
@@ -328,7 +332,7 @@ impl Running {
                             "the state file cannot be written ({error}); time is kept, but a restart will be \
                              slower: free some space on its disk"
                         );
-                        self.log.write_fault(raw, Severity::WARNING, &text);
+                        self.log.write_fault(raw, Severity::WARNING, Event::StateUnwritten.says(&text));
                     }
                 }
                 Output::Exchange(exchange) => {
@@ -363,7 +367,7 @@ impl Running {
         }
         if let Some((line, is_trouble)) = news.line {
             let severity = if is_trouble { Severity::ERROR } else { Severity::INFO };
-            self.log.write_limited(now.raw, severity, &line);
+            self.log.write_limited(now.raw, severity, Event::CookieKeys.says(&line));
         }
         if let Some(keys) = news.keys {
             self.links.send_cookie_keys(now.raw, &keys)?;
@@ -383,7 +387,7 @@ impl Running {
             "the file of keys cannot be written ({error}); a restart will need new key exchanges, and clients \
              of this server new keys: free some space on its disk"
         );
-        self.log.write_fault(now, Severity::WARNING, &text);
+        self.log.write_fault(now, Severity::WARNING, Event::StateUnwritten.says(&text));
     }
 
     /// Logs a warning about the certificate, at most once a day unless it changes.
@@ -396,11 +400,11 @@ impl Running {
         match warning {
             None if self.warned.take().is_some() => {
                 let text = "the certificate of [server.nts] and its key are in order and in use";
-                self.log.write_limited(now.raw, Severity::INFO, text);
+                self.log.write_limited(now.raw, Severity::INFO, Event::CertificateInOrder.says(text));
             }
             None => {}
             Some(text) if is_new || is_old => {
-                self.log.write_limited(now.raw, severity, &text);
+                self.log.write_limited(now.raw, severity, Event::CertificateTrouble.says(&text));
                 self.warned = Some((text, now.raw));
             }
             Some(_) => {}

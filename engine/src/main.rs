@@ -59,7 +59,7 @@ use crate::keeping::Keeping;
 use crate::keys::{KeyFile, Roots};
 use crate::launch::Launched;
 use crate::links::{Ends, Links};
-use crate::log::{Log, Severity};
+use crate::log::{Event, Log, Severity};
 use crate::r#loop::Running;
 use crate::reload::{InForce, Opened};
 use crate::state::StateFile;
@@ -175,14 +175,16 @@ fn load_configuration(files: OpenFiles, log: &mut Log) -> Loaded {
         Ok((loaded, unread)) => {
             let Configuration { warnings, offered, .. } = &loaded.configuration;
             for warning in warnings.iter().chain(&unread).chain(&offered.warnings) {
-                log.write(Severity::WARNING, warning);
+                log.write(Severity::WARNING, Event::ConfigurationDoubtful.says(warning));
             }
-            offered.notes.iter().for_each(|note| log.write(Severity::INFO, note));
+            for note in &offered.notes {
+                log.write(Severity::INFO, Event::OfferedUnused.says(note));
+            }
             loaded
         }
         Err(error) => {
             for line in error.to_string().lines() {
-                log.write_for_person(Severity::ERROR, line);
+                log.write_for_person(Severity::ERROR, Event::ConfigurationRefused.says(line));
             }
             // A disk that fails may be read again later; what is written in the file stays wrong.
             let is_trouble = matches!(error, configuration::ConfigurationError::Unreadable(..));
@@ -339,7 +341,8 @@ fn restore_keys(
             // That file cannot be written: each boot would send the same cookies again, and be recognised by them.
             kept.associations.clear();
         } else {
-            log.write(Severity::NOTICE, "keys and cookies of the run directory were taken back");
+            let text = "keys and cookies of the run directory were taken back";
+            log.write(Severity::NOTICE, Event::StateBack.says(text));
         }
     }
     let is_damaged = complaint.is_some();
@@ -370,7 +373,7 @@ fn restore_keys(
         (None, None) => {}
     }
     for complaint in complaints {
-        log.write(Severity::WARNING, &complaint);
+        log.write(Severity::WARNING, Event::StateUnusable.says(&complaint));
     }
     (Keeping::new(file, cookies, launched.welcome.floor), kept.associations)
 }
@@ -388,17 +391,18 @@ fn prepare_start(
     let (addresses, of_addresses) = state.load_addresses();
     // A file that is damaged as a whole is told once.
     if let Some(complaint) = complaint.or(of_addresses) {
-        log.write(Severity::WARNING, &complaint);
+        log.write(Severity::WARNING, Event::StateUnusable.says(&complaint));
     }
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|_| Ending::Kernel(nix::errno::Errno::ENOSYS))?;
-    log.write(Severity::NOTICE, &summary(&configuration, launched, saved));
+    let text = summary(&configuration, launched, saved);
+    log.write(Severity::NOTICE, Event::Started.says(&text));
     for line in missing(launched) {
-        log.write(Severity::WARNING, &line);
+        log.write(Severity::WARNING, Event::Unconfined.says(&line));
     }
     for (service, name, _) in launched.interfaces.iter().filter(|(.., is_there)| !is_there) {
-        let (severity, text) = interface_line(name.as_str(), *service, false);
-        log.write(severity, &text);
+        let (severity, event, text) = interface_line(name.as_str(), *service, false);
+        log.write(severity, event.says(&text));
     }
     let precision = clock.measure_precision()?;
     Ok(Start { settings: configuration.settings, saved, associations, addresses, seed, precision })
@@ -425,9 +429,12 @@ fn summary(configuration: &Configuration, launched: &Launched, saved: Option<Sav
 }
 
 /// What is said of an interface that `listen` names.
-pub fn interface_line(name: &str, service: Service, is_there: bool) -> (Severity, String) {
-    let severity = if is_there { Severity::NOTICE } else { Severity::WARNING };
-    (severity, sentence::served_interface(name, service, is_there))
+pub fn interface_line(name: &str, service: Service, is_there: bool) -> (Severity, Event, String) {
+    let (severity, event) = match is_there {
+        true => (Severity::NOTICE, Event::InterfaceThere),
+        false => (Severity::WARNING, Event::InterfaceMissing),
+    };
+    (severity, event, sentence::served_interface(name, service, is_there))
 }
 
 /// One line for each process that is confined less than it should be.
@@ -451,7 +458,8 @@ fn end(log: &mut Log, links: &mut Links, ending: &Ending) -> i32 {
         ending if ending.is_orderly() => Severity::INFO,
         _ => Severity::ERROR,
     };
-    log.write(severity, &ending.to_string());
+    let text = ending.to_string();
+    log.write(severity, Event::Ended.says(&text));
     if let Some(goodbye) = ending.goodbye() {
         links.send_goodbye(ipc_clock::raw(), goodbye);
     }

@@ -32,7 +32,7 @@ mod system;
 mod violation;
 
 pub use change::change;
-pub use fields::{Field, fields};
+pub use fields::{EVENT, Field, fields};
 pub use hand_step::{hand_step, leave_for, may_be_permitted};
 
 use ipc::served_at::{Missing, Service};
