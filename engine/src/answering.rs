@@ -51,20 +51,20 @@ impl Running {
                     answers::access(ip, links.expects(Process::Server).then_some(rules), policy)
                 }
                 Verb::Step(false) => {
-                    *stepping = true;
                     log.write_change(
                         now.raw,
                         Severity::NOTICE,
                         Event::StepByHand.says("a step to the time of the sources is asked for by hand"),
                     );
                     engine.handle_input(now, Input::Command(Command::Step));
+                    if let Some(outcome) = engine.hand_step() {
+                        return Answer::Reply(answers::stepped(outcome));
+                    }
+                    *stepping = true;
                     return Answer::Later(Verb::Step(true));
                 }
                 Verb::Step(true) => match engine.hand_step() {
-                    Some(outcome) => {
-                        *stepping = false;
-                        answers::stepped(outcome)
-                    }
+                    Some(outcome) => answers::stepped(outcome),
                     None => return Answer::Later(Verb::Step(true)),
                 },
                 Verb::History(span) => answers::history(span, engine.history(span, now), now),
@@ -106,6 +106,8 @@ impl Running {
                 }
             })
         });
+        // Whoever awaited it has heard it, or is gone.
+        *stepping &= engine.hand_step().is_none();
         if let Some(breach) = breach {
             return Err(breach.into());
         }

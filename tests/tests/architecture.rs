@@ -34,7 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("network/threads", &["ipc", "network"]),
     ("control", &["command-line", "control-socket", "drop-ins", "ipc", "leave", "report"]),
     ("control/command_line", &[]),
-    ("control/leave", &[]),
+    ("control/leave", &["ipc-clock"]),
     ("control/metrics", &["control-socket", "ipc", "report"]),
     ("control/chronyc_bridge", &["control-socket", "ipc", "report"]),
     ("control/socket", &[]),

@@ -29,13 +29,6 @@ fn text_of(output: &Output) -> String {
     String::from_utf8_lossy(&[&*output.stdout, &*output.stderr].concat()).into_owned()
 }
 
-/// Sends SIGUSR1 with a value, 60, by kill(1).
-fn queue(keeper: Pid) -> Command {
-    let mut command = Command::new("kill");
-    command.args(["-q", "60", "-s", "USR1", &keeper.to_string()]);
-    command
-}
-
 fn is_right(daemon: &Daemon) -> bool {
     daemon.setup().virtual_clock().error_ns().abs() < 5_000_000
 }
@@ -75,7 +68,7 @@ fn beyond_them_the_operator_permits_one_step_of_the_size_that_was_said() {
     );
     let little = daemon.chimerctl(&["step", "--approve", "5"]);
     assert_eq!(little.status.code(), Some(1), "{little:?}");
-    assert!(text_of(&little).contains("more than was permitted"), "{little:?}");
+    assert!(text_of(&little).contains("as root: chimerctl step --approve 42"), "{little:?}");
     assert!(!is_right(&daemon));
     let made = daemon.chimerctl(&["step", "--approve", "60"]);
     assert!(made.status.success() && text_of(&made).contains("forward"), "{made:?}");
@@ -83,9 +76,32 @@ fn beyond_them_the_operator_permits_one_step_of_the_size_that_was_said() {
     daemon.wait_until("synchronised", TIMEOUT, Daemon::is_synchronised);
     assert_eq!(daemon.lines("an operator permitted it"), 1, "{}", daemon.log());
     let steps = text_of(&daemon.chimerctl(&["audit", "--steps"]));
-    assert!(steps.contains("approved") && steps.contains("60000000000"), "{steps}");
+    assert!(steps.contains("approved") && steps.contains("42000000000"), "{steps}");
+    let log = daemon.setup().audit_log() + &steps;
+    assert!(
+        log.contains("approval-ended") && log.contains("by_leave=true"),
+        "what is needed is permitted, and the rest taken back: {log}"
+    );
     let whole = daemon.chimerctl(&["audit", "--verify"]);
     assert!(whole.status.success(), "{whole:?}");
+}
+
+#[test]
+fn a_clock_that_is_held_without_a_refusal_is_stepped_too() {
+    // A daemon that is started again when the start window of the boot is used up.
+    let (mut daemon, _forgers) = held();
+    let setup = daemon.setup().clone();
+    assert!(daemon.chimerctl(&["step", "--approve", "60"]).status.success());
+    daemon.wait_until("synchronised", TIMEOUT, Daemon::is_synchronised);
+    daemon.signal(daemon.pid(), Signal::SIGTERM);
+    daemon.wait_for_end(TIMEOUT);
+    let clock = setup.virtual_clock();
+    clock.meddle(|page| *page = page.set_to(page.wall.before(ipc::units::Span::from_secs(2_000))));
+    let daemon = setup.start();
+    daemon.wait_until("it is held", TIMEOUT, |daemon| daemon.lines("and stays so") > 0);
+    let made = daemon.chimerctl(&["step", "--approve", "2500"]);
+    assert!(made.status.success(), "{made:?}\n{}", daemon.log());
+    daemon.wait_until("the time", TIMEOUT, is_right);
 }
 
 #[test]
@@ -122,7 +138,9 @@ fn a189_nobody_but_who_may_signal_the_keeper_permits_anything() {
     let users: Vec<u32> = users.chain([65_534]).collect();
     assert!(users.len() > 2, "{users:?}");
     for user in users {
-        let output = queue(keeper).uid(user).gid(user).output().expect("kill can be executed");
+        let output =
+            Command::new("kill").args(["-s", "USR1", &keeper.to_string()]).uid(user).gid(user).output();
+        let output = output.expect("kill can be executed");
         assert!(!output.status.success(), "as user {user}: {output:?}");
         let mut asks = Command::new(program("chimerctl"));
         asks.arg("--socket").arg(daemon.socket()).args(["step", "--approve", "60"]).uid(user).gid(user);
@@ -132,8 +150,7 @@ fn a189_nobody_but_who_may_signal_the_keeper_permits_anything() {
     assert_eq!(daemon.chimerctl(&["step"]).status.code(), Some(1));
     assert!(!daemon.setup().audit_log().contains("event=approved"));
     assert!(!is_right(&daemon));
-    // The same words from root are a leave, so it was the kernel that kept the others out.
-    assert!(queue(keeper).status().expect("kill can be executed").success());
-    assert_eq!(daemon.chimerctl(&["step"]).status.code(), Some(0));
+    // The same from root is a leave, so it was the kernel that kept the others out.
+    assert_eq!(daemon.chimerctl(&["step", "--approve", "60"]).status.code(), Some(0));
     daemon.wait_until("the time", TIMEOUT, is_right);
 }

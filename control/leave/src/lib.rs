@@ -2,10 +2,13 @@
 //!
 //! It is a signal with a value, SIGUSR1 by sigqueue(3): the kernel says who may send it (root, and the keeper's own user, whom no
 //! other process has), it needs no door to the keeper that another process could use, and the engine cannot make one. The
-//! keeper's process id is what the kernel says of who opened the control socket: no answer of the engine is believed.
+//! keeper's process id is what the kernel says of who opened the control socket: no answer of the engine is believed. The value has
+//! the moment at which the leave ends, so that a signal that is read late, or a later one that the kernel drops while one is pending,
+//! makes it no longer.
 //!
 //! This file contains the unsafe code.
 
+use ipc_clock::boot;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket, sockopt};
 use std::fmt;
@@ -21,7 +24,7 @@ pub enum LeaveError {
     Elsewhere,
     /// That process is no keeper.
     Stranger(i32),
-    /// Only root may.
+    /// The kernel does not let us signal it.
     Forbidden,
     /// A system call failed.
     Kernel(&'static str, Errno),
@@ -39,7 +42,9 @@ impl fmt::Display for LeaveError {
             Self::Stranger(pid) => {
                 write!(f, "process {pid}, which opened the control socket, is not truechimer-keeper; nothing was permitted")
             }
-            Self::Forbidden => f.write_str("only root may permit a step; try with sudo"),
+            Self::Forbidden => f.write_str(
+                "only root may permit a step (in a container, with CAP_KILL); try with sudo, or restart with --approve-step",
+            ),
             Self::Kernel(call, errno) => write!(f, "{call}: {}", errno.desc()),
         }
     }
@@ -47,43 +52,62 @@ impl fmt::Display for LeaveError {
 
 impl std::error::Error for LeaveError {}
 
-/// Permits the keeper of the daemon with this control socket one step of at most `seconds`, for a minute; 0 takes it back.
-///
-/// # Errors
-/// [`LeaveError`]; nothing was permitted then.
-pub fn permit(control_socket: &Path, seconds: u32) -> Result<(), LeaveError> {
-    let keeper = keeper(control_socket)?;
-    send(&keeper, seconds).map_err(|errno| match errno {
-        Errno::EPERM => LeaveError::Forbidden,
-        errno => LeaveError::Kernel("pidfd_send_signal", errno),
-    })
+/// How long a leave holds, in seconds.
+pub const HOLDS: u32 = 60;
+
+/// The keeper of a daemon.
+#[derive(Debug)]
+pub struct Keeper(OwnedFd);
+
+impl Keeper {
+    /// The process that opened this control socket, if it is a keeper.
+    ///
+    /// # Errors
+    /// [`LeaveError`].
+    pub fn of(control_socket: &Path) -> Result<Self, LeaveError> {
+        let unreachable = |errno| LeaveError::NotRunning(control_socket.to_owned(), errno);
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let peer = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(unreachable)?;
+        let address = UnixAddr::new(control_socket).map_err(unreachable)?;
+        connect(peer.as_raw_fd(), &address).map_err(unreachable)?;
+        let pid = getsockopt(&peer, sockopt::PeerCredentials).map_err(unreachable)?.pid();
+        if pid <= 0 {
+            return Err(LeaveError::Elsewhere);
+        }
+        // The descriptor first: from here on the number may be another process's, but not what the descriptor is of.
+        let process = open(pid).map_err(|errno| LeaveError::Kernel("pidfd_open", errno))?;
+        // Its name, which everybody may read: what it is a link to would take CAP_SYS_PTRACE, which root of a container lacks.
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        if name.trim_end() == NAME { Ok(Self(process)) } else { Err(LeaveError::Stranger(pid)) }
+    }
+
+    /// Permits one step of at most `seconds` from now on, for a minute.
+    ///
+    /// # Errors
+    /// [`LeaveError`]; nothing was permitted then.
+    pub fn permit(&self, seconds: u32) -> Result<(), LeaveError> {
+        let until = u32::try_from(boot().nanos() / 1_000_000_000).unwrap_or(0).saturating_add(HOLDS);
+        self.say(u64::from(seconds) | u64::from(until) << 32)
+    }
+
+    /// Takes back what was permitted and not used.
+    ///
+    /// # Errors
+    /// [`LeaveError`]; it ends by itself then.
+    pub fn take_back(&self) -> Result<(), LeaveError> {
+        self.say(0)
+    }
+
+    fn say(&self, value: u64) -> Result<(), LeaveError> {
+        send(&self.0, value).map_err(|errno| match errno {
+            Errno::EPERM => LeaveError::Forbidden,
+            errno => LeaveError::Kernel("pidfd_send_signal", errno),
+        })
+    }
 }
 
-/// The process that opened the socket, if it is a keeper.
-fn keeper(path: &Path) -> Result<OwnedFd, LeaveError> {
-    let unreachable = |errno| LeaveError::NotRunning(path.to_owned(), errno);
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let peer = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(unreachable)?;
-    connect(peer.as_raw_fd(), &UnixAddr::new(path).map_err(unreachable)?).map_err(unreachable)?;
-    let pid = getsockopt(&peer, sockopt::PeerCredentials).map_err(unreachable)?.pid();
-    if pid <= 0 {
-        return Err(LeaveError::Elsewhere);
-    }
-    // The descriptor first: from here on the number may be another process's, but not what the descriptor is of.
-    let process = open(pid).map_err(|errno| LeaveError::Kernel("pidfd_open", errno))?;
-    match nix::fcntl::readlink(format!("/proc/{pid}/exe").as_str()) {
-        Ok(program) if is_keeper(&program.to_string_lossy()) => Ok(process),
-        Ok(_) => Err(LeaveError::Stranger(pid)),
-        Err(Errno::EACCES | Errno::EPERM) => Err(LeaveError::Forbidden),
-        Err(errno) => Err(LeaveError::Kernel("readlink", errno)),
-    }
-}
-
-/// Also where an upgrade has put another file in the program's place.
-fn is_keeper(program: &str) -> bool {
-    let program = program.strip_suffix(" (deleted)").unwrap_or(program);
-    matches!(program.rsplit('/').next(), Some("truechimer-keeper" | "truechimer-keeper-virtual"))
-}
+/// What the kernel calls it: the first 15 characters of truechimer-keeper, and of truechimer-keeper-virtual.
+const NAME: &str = "truechimer-keep";
 
 fn open(pid: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: the call takes two numbers and no memory.
@@ -102,16 +126,16 @@ struct Queued {
     gap: i32,
     pid: u32,
     uid: u32,
-    value: u32,
-    rest: [u32; 25],
+    value: u64,
+    rest: [u64; 12],
 }
 
 const _: () = assert!(size_of::<Queued>() == 128 && size_of::<usize>() == 8);
 
-fn send(process: &OwnedFd, value: u32) -> Result<(), Errno> {
+fn send(process: &OwnedFd, value: u64) -> Result<(), Errno> {
     let (pid, uid) = (std::process::id(), nix::unistd::getuid().as_raw());
     let (signal, code) = (libc::SIGUSR1, libc::SI_QUEUE);
-    let queued = Queued { signal, errno: 0, code, gap: 0, pid, uid, value, rest: [0; 25] };
+    let queued = Queued { signal, errno: 0, code, gap: 0, pid, uid, value, rest: [0; 12] };
     let fd = process.as_raw_fd();
     // SAFETY: the kernel reads 128 octets behind the pointer, which is to a live value of that size, and writes none.
     let done = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, &raw const queued, 0) };
@@ -124,27 +148,12 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     #[test]
-    fn only_programs_of_that_name_are_keepers_also_when_their_file_was_replaced() {
-        for (program, is) in [
-            ("/usr/lib/truechimer/truechimer-keeper", true),
-            ("/usr/lib/truechimer/truechimer-keeper (deleted)", true),
-            ("/x/truechimer-keeper-virtual", true),
-            ("/usr/lib/truechimer/truechimer-engine", false),
-            ("/tmp/truechimer-keeper/sh", false),
-            ("truechimer-keeper2", false),
-        ] {
-            assert_eq!(is_keeper(program), is, "{program}");
-        }
-    }
-
-    #[test]
-    fn a_stranger_who_opened_the_socket_gets_no_signal() {
+    fn a_stranger_who_opened_the_socket_is_no_keeper() {
         let path = std::env::temp_dir().join(format!("truechimer-leave-{}", std::process::id()));
-        let absent = permit(&path, 1).unwrap_err();
+        let absent = Keeper::of(&path).unwrap_err();
         assert_eq!(absent, LeaveError::NotRunning(path.clone(), Errno::ENOENT));
         let _listener = UnixListener::bind(&path).unwrap();
-        // SIGUSR1 would end this process.
-        let outcome = permit(&path, 1);
+        let outcome = Keeper::of(&path).map(drop);
         std::fs::remove_file(&path).unwrap();
         assert_eq!(outcome, Err(LeaveError::Stranger(std::process::id() as i32)));
     }

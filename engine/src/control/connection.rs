@@ -20,7 +20,7 @@ const REST: Span = Span::from_secs(1);
 const fn unanswered(verb: &Verb) -> &'static str {
     match verb {
         Verb::Step(_) => {
-            "the step was not made in time: orders to the clock are not answered; see chimerctl status and chimerctl audit"
+            "it is not known yet whether the step is made: orders to the clock are not answered; see chimerctl status and chimerctl audit"
         }
         _ => "the server did not answer in time: it is busy, or hangs; ask again, and see chimerctl status",
     }

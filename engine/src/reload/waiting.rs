@@ -176,7 +176,7 @@ mod tests {
                 "[clock]",
                 &["run-step-threshold = 0.5", "allow-forward-steps = 86400.0", "leap-seconds = false"][..],
             ),
-            ("[server]", &["local-stratum = 9", "threads = 3", "dscp = 46"]),
+            ("[server]", &["threads = 3", "dscp = 46"]),
             ("[server.nts]", &["threads = 3"]),
         ] {
             for line in lines {
@@ -189,9 +189,13 @@ mod tests {
         {
             assert_eq!(under("[clock]", line), [""; 0], "{line} takes effect at once");
         }
-        for line in
-            ["rate-limit = false", "address-rate = 2", "leap-smear = \"linear\"", "deny = [\"127.0.0.2/32\"]"]
-        {
+        for line in [
+            "rate-limit = false",
+            "address-rate = 2",
+            "leap-smear = \"linear\"",
+            "deny = [\"127.0.0.2/32\"]",
+            "local-stratum = 9",
+        ] {
             assert_eq!(under("[server]", line), [""; 0], "{line} takes effect at once");
         }
         for line in ["connections = 9", "rate = 9", "ntp-server = \"a.example\""] {

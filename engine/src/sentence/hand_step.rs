@@ -21,7 +21,8 @@ pub fn hand_step(outcome: &HandStep) -> Option<Text> {
                 "another program has set the clock, and the sources are being asked about that; ask again"
                     .into()
             }
-            NoStep::NoTime => "there is no time to step to; chimerctl why has what each source lacks".into(),
+            NoStep::NoTime => "there is no time to step to: chimerctl why has what each source lacks; where all of them are before the last good time, or no \
+                 certificate can be judged, restart with --approve-step SECONDS".into(),
             NoStep::Near { .. } => "a slew takes care of that within seconds".into(),
         },
     })

@@ -12,7 +12,7 @@ use crate::ending::{Ending, say};
 use crate::governor::{Break, Governor, Moment, limits};
 use crate::kernel::{self, Errno};
 use crate::notify::Notify;
-use crate::signals::{self, Caught, caught};
+use crate::signals::{self, Caught, Permission, caught};
 use crate::vmclock;
 use ipc::calendar::Rfc3339;
 use ipc::message::privileged::{
@@ -20,7 +20,7 @@ use ipc::message::privileged::{
     ToPrivileged,
 };
 use ipc::process::PerProcess;
-use ipc::units::{Leap, Offset, RawInstant, Span, TimeConstant};
+use ipc::units::{BootInstant, Leap, Offset, RawInstant, Span, TimeConstant};
 use ipc_clock::raw;
 use ipc_link::Link;
 pub(crate) use quota::Kind;
@@ -189,11 +189,13 @@ impl<C: Clock> Keeper<C> {
         let [has_order, has_signal, is_set] =
             kernel::wait(asked, limit).map_err(|errno| Ending::Internal(format!("ppoll: {errno}")))?;
         if has_signal {
-            // All of them: an order that was sent after a signal must not be judged before it.
-            for caught in std::iter::from_fn(|| caught(&self.signals)).take(MOST_SIGNALS).collect::<Vec<_>>()
-            {
-                self.follow_signal(caught)?;
+            // All of them: an order that was sent after a signal must not be judged before it, and a stop waits for nothing.
+            let caught: Vec<Caught> =
+                std::iter::from_fn(|| caught(&self.signals)).take(MOST_SIGNALS).collect();
+            if caught.contains(&Caught::Stop) {
+                return Err(Ending::Asked);
             }
+            caught.into_iter().try_for_each(|caught| self.follow_signal(caught))?;
         }
         if let Some(mut timer) = self.set_clock.as_ref().filter(|_| is_set) {
             // ECANCELED is the notification; the clock is checked below.
@@ -215,8 +217,8 @@ impl<C: Clock> Keeper<C> {
         match caught {
             Caught::Reload => self.answer(&FromPrivileged::Reload),
             Caught::Stop => Err(Ending::Asked),
-            Caught::Permit(seconds) => {
-                self.permit(Span::from_secs(seconds.into()));
+            Caught::Permit(permission) => {
+                self.permit(permission);
                 Ok(())
             }
             // The engine ends when it notices, and says so; the name of the dead process is logged then.
@@ -224,14 +226,20 @@ impl<C: Clock> Keeper<C> {
         }
     }
 
-    /// Takes the operator's leave for one step of at most this size; zero takes it back.
-    pub(super) fn permit(&mut self, most: Span) {
-        self.governor.permit(most, ipc_clock::boot());
-        self.write_step_down(format_args!(
-            "event=approved approved_ns={} for_ns={}",
-            most.nanos(),
-            limits::LEAVE.nanos()
-        ));
+    /// Takes the operator's leave for one step, or its end.
+    pub(super) fn permit(&mut self, Permission { seconds, until }: Permission) {
+        let (most, until) =
+            (Span::from_secs(seconds.into()), BootInstant::saturating(i64::from(until) * SECOND.nanos()));
+        let now = ipc_clock::boot();
+        self.governor.permit(most, until, now);
+        match seconds {
+            0 => self.write_step_down(format_args!("event=approval-ended")),
+            _ => self.write_step_down(format_args!(
+                "event=approved approved_ns={} for_ns={}",
+                most.nanos(),
+                until.elapsed_since(now).min(limits::LEAVE).nanos()
+            )),
+        }
     }
 
     /// Checks that time was continuous and that the engine still gives orders.

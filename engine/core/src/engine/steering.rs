@@ -86,6 +86,7 @@ impl Engine {
             self.select(now);
             if self.steers() {
                 self.correct(now);
+                self.settle_wish(now);
                 self.tell_runaway(now);
             }
         }

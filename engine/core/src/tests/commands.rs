@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::hand_step::{HandStep, NoStep};
 use crate::io::{Command, Input};
-use ipc::message::privileged::Refusal;
+use ipc::message::privileged::{Refusal, StepReason};
 
 #[test]
 fn one_source_offline_is_not_asked_and_not_missed_and_the_others_go_on() {
@@ -111,7 +111,7 @@ fn a_step_by_hand_is_one_order_whose_outcome_is_told() {
     let outcome = step_by_hand(&mut world);
     let Some(HandStep::Refused { code: Refusal::RunStep, offset_s }) = outcome else { panic!("{outcome:?}") };
     assert!((4.5..5.5).contains(&offset_s), "{offset_s}");
-    assert_eq!((world.steps.len(), world.refused.len()), (steps, refusals + 1), "once");
+    assert_eq!((world.steps.len(), world.refused.len()), (steps, refusals + 2), "once for each row");
     // Nothing else follows from that: it is slewed as before.
     let before = world.engine.status(world.now()).system.offset_s;
     world.run(600.0);
@@ -149,6 +149,29 @@ fn no_step_by_hand_is_ordered_where_there_is_no_time_to_step_to_and_none_comes_l
     world.step_refusal = None;
     world.run(3_000.0);
     assert_eq!(world.steps.len(), steps, "what was asked for then is not remembered");
+}
+
+#[test]
+fn a_clock_that_is_held_although_no_step_was_refused_is_stepped_by_hand() {
+    let mut setup = Setup::of(lan(3));
+    (setup.error, setup.start_steps) = (5_000.0, 0);
+    let mut world = setup.start();
+    world.run(60.0);
+    assert!(world.refused.is_empty() && world.error().abs() > 4_900.0, "{:?}", world.refused);
+    world.permits = true;
+    let outcome = step_by_hand(&mut world);
+    assert!(matches!(outcome, Some(HandStep::Made { .. })), "{outcome:?}");
+}
+
+#[test]
+fn the_row_that_is_open_is_found_although_that_of_the_start_is_not() {
+    let mut world = behind(0.4);
+    // The engine counts start steps that the governor's window has ended.
+    (world.start_steps, world.step_refusal) = (0, None);
+    let outcome = step_by_hand(&mut world);
+    assert!(matches!(outcome, Some(HandStep::Made { .. })), "{outcome:?} {:?}", world.refused);
+    assert_eq!(world.refused.last(), Some(&Refusal::StartWindow));
+    assert_eq!(world.steps.last().map(|step| step.reason), Some(StepReason::Run));
 }
 
 #[test]

@@ -261,12 +261,13 @@ impl Governor {
         }
     }
 
-    /// The earliest target of a step: the build date, or an hour before the last good time, whichever is later. A step
-    /// approved by the operator may have to undo a wrong "good" time, so only the build date limits it.
+    /// The earliest time that an engine may have to believe: the build date while a step is approved for this run.
     fn floor(&self) -> WallTime {
-        if self.has_leave() {
-            return self.built;
-        }
+        if self.terms.approved_step.is_some() { self.built } else { self.ordinary_floor() }
+    }
+
+    /// The build date, or an hour before the last good time, whichever is later.
+    fn ordinary_floor(&self) -> WallTime {
         self.record.last_good.before(limits::FLOOR_BEHIND_LAST_GOOD).max(self.built)
     }
 

@@ -33,7 +33,7 @@ pub(super) struct Rights {
 impl Governor {
     /// Start steps left, 0 after the start window; an approved step counts as one.
     pub(super) fn start_steps(&self, now: &Moment) -> u8 {
-        self.window_steps(now).max(u8::from(self.has_leave()))
+        self.window_steps(now).max(u8::from(self.terms.approved_step.is_some()))
     }
 
     pub(super) fn window_steps(&self, now: &Moment) -> u8 {
@@ -102,8 +102,9 @@ impl Governor {
         let (delta, size) = (order.delta, order.delta.magnitude());
         // A plain number: it may be outside the range of a time.
         let target = now.clock.wall.nanos().saturating_add(delta.nanos());
-        if target < self.floor().nanos() {
-            return Err(refused(Refusal::Floor, self.floor().nanos(), target));
+        let floor = self.floor_of(size);
+        if target < floor.nanos() {
+            return Err(refused(Refusal::Floor, floor.nanos(), target));
         }
         if target > self.latest().nanos() {
             return Err(refused(Refusal::Latest, self.latest().nanos(), target));
@@ -156,24 +157,13 @@ impl Governor {
         Ok(Grant { charged, any_size, by_vmclock, by_leave })
     }
 
-    /// Whether an operator permitted a step of this size, which is used up then: what was permitted now before what was at the
-    /// start.
-    fn take_leave(&mut self, size: Span) -> bool {
-        if self.leave.take_if(|leave| size <= leave.most).is_some() {
-            return true;
-        }
-        let approved = self.terms.approved_step.take_if(|approved| size <= *approved);
-        self.record.approved_used = approved.or(self.record.approved_used);
-        approved.is_some()
-    }
-
     /// True: it is the one of any size.
     fn judge_start_step(&mut self, delta: Offset, now: &Moment) -> Result<bool, Refused> {
         if self.window_steps(now) == 0 {
             return Err(refused(Refusal::StartWindow, limits::START_WINDOW.nanos(), 0));
         }
         let (back, forward) = (self.limits.start_back.nanos(), self.limits.start_forward.nanos());
-        let row = if now.clock.wall < self.floor() {
+        let row = if now.clock.wall < self.ordinary_floor() {
             Some((Refusal::StartWindow, 1, 0))
         } else if delta.nanos() < -back {
             Some((Refusal::StartBack, back, delta.nanos()))

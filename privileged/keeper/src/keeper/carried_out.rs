@@ -85,7 +85,11 @@ impl<C: Clock> Keeper<C> {
         let Grant { charged, any_size, .. } = grant;
         self.may_act(order, charged, &now)?;
         if matches!(order, ToPrivileged::Step(_)) {
-            self.write_step_down(format_args!("event=permitted {} any_size={any_size}", Asked(order)));
+            self.write_step_down(format_args!(
+                "event=permitted {} any_size={any_size} by_leave={}",
+                Asked(order),
+                grant.by_leave
+            ));
         }
         // Writing the record may have taken time: a step is measured from the clock right before it.
         let before = self.clock.read().unwrap_or(now.clock);

@@ -193,7 +193,7 @@ impl<C: Clock> Keeper<C> {
             if kernel::wait(asked, left).is_ok_and(|[_, has_signal]| has_signal) {
                 match caught(&self.signals) {
                     Some(Caught::Stop) => return Err(Ending::Asked),
-                    Some(Caught::Permit(seconds)) => self.permit(Span::from_secs(seconds.into())),
+                    Some(Caught::Permit(permission)) => self.permit(permission),
                     Some(Caught::Reload | Caught::Child | Caught::Nothing) | None => {}
                 }
             }

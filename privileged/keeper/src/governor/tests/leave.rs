@@ -5,7 +5,8 @@ use super::*;
 const LEAVE: i64 = 60 * SECOND;
 
 fn permit(world: &mut World, nanos: i64) {
-    world.governor.permit(Span::saturating(nanos), world.now.boot);
+    let until = booted(world.now.boot, LEAVE);
+    world.governor.permit(Span::saturating(nanos), until, world.now.boot);
 }
 
 /// Long after the start window, where no row has a step.
@@ -62,21 +63,55 @@ fn what_was_not_used_is_taken_back_and_the_word_at_the_start_is_another() {
 }
 
 #[test]
-fn only_while_it_holds_the_floor_is_the_build_time_and_never_earlier() {
+fn the_floor_is_lower_for_the_step_that_is_permitted_and_for_no_other() {
     let mut world = settled(Profile::Standard);
     world.governor.record().last_good = world.now.clock.wall;
-    let floor = world.governor.floor();
-    assert!(floor > limits::BUILD_TIME);
+    let back = |world: &World, below: i64| {
+        world.governor.ordinary_floor().nanos() - below - world.now.clock.wall.nanos()
+    };
+    let allowed = back(&world, SECOND);
+    permit(&mut world, allowed.abs());
+    assert_eq!(world.governor.floor_of(Span::saturating(allowed.abs())), limits::BUILD_TIME);
+    // A step that is larger by anything has the floor of all others.
+    assert_eq!(world.step(StepReason::Start, allowed - 1).err(), Some(Refusal::Floor));
+    world.pass(2 * SECOND);
+    let allowed = back(&world, 0) - SECOND;
+    assert_eq!(
+        world.step(StepReason::Run, allowed).err(),
+        Some(Refusal::Floor),
+        "more than was permitted by then"
+    );
     permit(&mut world, 365 * DAY);
-    assert_eq!(world.governor.floor(), limits::BUILD_TIME);
     let before = limits::BUILD_TIME.nanos() - 1 - world.now.clock.wall.nanos();
     assert_eq!(world.step(StepReason::Run, before).err(), Some(Refusal::Floor));
     let after = world.governor.latest().nanos() + 1 - world.now.clock.wall.nanos();
     assert_eq!(world.step(StepReason::Run, after).err(), Some(Refusal::Latest));
     world.pass(LEAVE + 1);
-    let back = floor.nanos() - SECOND - world.now.clock.wall.nanos();
-    assert!(world.step(StepReason::Run, back).is_err());
-    assert_eq!(world.step(StepReason::Run, back).err(), Some(Refusal::Floor), "the minute is over");
+    let late = back(&world, SECOND);
+    assert_eq!(world.step(StepReason::Run, late).err(), Some(Refusal::Floor), "the minute is over");
+    permit(&mut world, 365 * DAY);
+    world.pass(2 * SECOND);
+    let in_time = back(&world, SECOND);
+    assert_eq!(world.step(StepReason::Run, in_time).err(), OK);
+}
+
+#[test]
+fn a_leave_that_is_read_late_ends_when_it_would_have_and_none_holds_for_longer_than_a_minute() {
+    let mut world = settled(Profile::Standard);
+    let given = world.now.boot;
+    world.pass(50 * SECOND);
+    world.governor.permit(Span::saturating(SECOND), booted(given, LEAVE), world.now.boot);
+    world.pass(10 * SECOND + 1);
+    assert_eq!(world.step(StepReason::Run, SECOND).err(), Some(Refusal::RunStep));
+    world.governor.permit(Span::saturating(SECOND), given, world.now.boot);
+    assert_eq!(
+        world.step(StepReason::Run, SECOND).err(),
+        Some(Refusal::RunStep),
+        "it was over when it was read"
+    );
+    world.governor.permit(Span::saturating(SECOND), booted(given, DAY), world.now.boot);
+    world.pass(LEAVE + 1);
+    assert_eq!(world.step(StepReason::Run, SECOND).err(), Some(Refusal::RunStep), "a day is a minute");
 }
 
 #[test]

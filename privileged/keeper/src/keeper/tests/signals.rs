@@ -29,6 +29,11 @@ fn a_hangup_asks_the_engine_to_reload_and_other_signals_end() {
         raise(&signals, signal);
         assert_eq!(keeper.turn(), Err(Ending::Asked));
     }
+    // Also behind another one that would wait for the engine.
+    while keeper.link.send(&FromPrivileged::Reload).is_ok() {}
+    raise(&signals, libc::SIGHUP);
+    raise(&signals, libc::SIGTERM);
+    assert_eq!(keeper.turn(), Err(Ending::Asked));
 }
 
 /// A signal with a value, in the format of signalfd(2).
@@ -36,7 +41,9 @@ fn queue(signals: &OwnedFd, code: i32, value: u32) {
     let mut information = [0; 128];
     information[..4].copy_from_slice(&libc::SIGUSR1.to_ne_bytes());
     information[8..12].copy_from_slice(&code.to_ne_bytes());
-    information[44..48].copy_from_slice(&value.to_ne_bytes());
+    let until = ipc_clock::boot().nanos() / SECOND.nanos() + 30;
+    let value = u64::from(value) | (until as u64) << 32;
+    information[48..56].copy_from_slice(&value.to_ne_bytes());
     assert_eq!(nix::unistd::write(signals, &information), Ok(128));
 }
 
