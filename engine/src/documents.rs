@@ -77,6 +77,10 @@ fn system(status: SystemStatus) -> SystemReport {
         may_fall_silent: status.resilience.map(|it| count(it.silent)),
         may_be_wrong: status.resilience.map(|it| count(it.lying)),
         losses: status.resilience.map(|it| it.sentence().into_owned()),
+        followed_sources: status.authentication.map(|it| count(it.followed)),
+        authenticated_sources: status.authentication.map(|it| count(it.authenticated)),
+        authenticated_for_s: status.authentication.and_then(|it| it.for_s),
+        authentication: status.authentication.map(|it| it.sentence().into_owned()),
     }
 }
 

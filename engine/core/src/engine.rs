@@ -2,6 +2,7 @@
 
 mod absence;
 mod answers;
+mod authentication;
 mod by_hand;
 mod chronicling;
 mod commands;
@@ -168,6 +169,8 @@ struct System {
     /// Until then the base frequency stays at the edge of the governor's band.
     frozen_until: RawInstant,
     start: second_look::Start,
+    /// Since when nothing but authenticated sources is followed.
+    authenticated_since: Option<RawInstant>,
     /// Another program has moved the clock, and that is neither undone nor accepted.
     foreign: Option<Foreign>,
     /// When the sources were last asked about such a change.
@@ -260,6 +263,7 @@ impl Engine {
                 allowance: Allowance::UNKNOWN,
                 frozen_until: RawInstant::MIN,
                 start: Default::default(),
+                authenticated_since: None,
                 foreign: None,
                 asked_at: None,
                 standstill: None,

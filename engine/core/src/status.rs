@@ -81,6 +81,19 @@ pub struct SystemStatus {
     /// What the selection would survive (`Engine::resilience`, which fills it in for who wants it); none: there is no majority to
     /// follow.
     pub resilience: Option<Resilience>,
+    /// How far the time is authenticated; none: no source is followed.
+    pub authentication: Option<Authentication>,
+}
+
+/// How far the time that the clock follows is authenticated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Authentication {
+    /// Sources that the clock follows.
+    pub followed: usize,
+    /// So many of them are authenticated.
+    pub authenticated: usize,
+    /// Since when nothing but authenticated sources has corrected the clock, in seconds; none: others do.
+    pub for_s: Option<f64>,
 }
 
 /// How many of the sources that decide may fail at the same time, whichever these are.

@@ -45,6 +45,10 @@ fn report() -> Report {
             may_fall_silent: None,
             may_be_wrong: None,
             losses: None,
+            followed_sources: None,
+            authenticated_sources: None,
+            authenticated_for_s: None,
+            authentication: None,
         },
         sources: Vec::new(),
     }
@@ -209,6 +213,12 @@ fn full() -> Report {
         losses: Some(
             "of the 4 sources that decide, any 3 may fall silent, or any 1 be wrong, and the others are followed"
                 .to_owned(),
+        ),
+        followed_sources: Some(3),
+        authenticated_sources: Some(3),
+        authenticated_for_s: Some(7_260.5),
+        authentication: Some(
+            "all 3 sources that the clock follows are authenticated, and no other has corrected it for 2 h".to_owned(),
         ),
     };
     Report { system, sources: vec![selected, unheard] }

@@ -95,6 +95,7 @@ impl Engine {
                 Some(_) => ForwardSteps::Allowed,
             },
             resilience: None,
+            authentication: self.authentication(now),
         }
     }
 

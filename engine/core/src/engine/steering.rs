@@ -129,6 +129,7 @@ impl Engine {
                 }
                 self.system.impasse_untold = false;
                 self.system.line = Some(line);
+                self.note_authentication(now.raw);
                 self.settle_doubts();
                 self.system.last_update = Some(now.raw);
                 if self.settings.leap_seconds {
