@@ -13,7 +13,7 @@ use report::{
     ClockName, EndName, FORMAT, LeapName, MeasurementReport, NtsReport, Replay, Report, SourceActivity,
     SourceReport, SystemReport, Verdict,
 };
-use sentence::{Sentence, change};
+use sentence::{ALWAYS, Sentence, change};
 use std::net::SocketAddr;
 
 /// The state of the clock and of the sources.
@@ -107,6 +107,7 @@ fn source(status: SourceStatus) -> SourceReport {
         last_valid_s: status.last_valid_s,
         rejected: status.rejected,
         change: match status.activity {
+            _ if status.noselect => ALWAYS.to_owned(),
             SourceActivity::Offline => "it is asked again after chimerctl online".to_owned(),
             _ => change(&status.reason).into_owned(),
         },
@@ -118,6 +119,7 @@ fn source(status: SourceStatus) -> SourceReport {
         frequency_error_ppm: status.frequency_ppm.map(|(_, error)| error),
         // The engine does not know of files.
         offered_by: None,
+        noselect: status.noselect,
     }
 }
 

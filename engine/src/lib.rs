@@ -3,4 +3,4 @@
 
 mod sentence;
 
-pub use sentence::{Field, Sentence, Text, change, fields, served_interface, sources};
+pub use sentence::{ALWAYS, Field, Sentence, Text, change, fields, served_interface, sources};

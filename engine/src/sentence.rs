@@ -29,7 +29,7 @@ mod source;
 mod system;
 mod violation;
 
-pub use change::change;
+pub use change::{ALWAYS, change};
 pub use fields::{Field, fields};
 
 use ipc::served_at::{Missing, Service};

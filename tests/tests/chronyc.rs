@@ -195,7 +195,7 @@ fn chronyc_shows_the_same_servers_with_the_signs_of_chronyd() {
     // Ahead of a clock that nobody corrects: chronyd may select none of them, and our daemon has no clock.
     let servers = Servers::start();
     let Some(chronyd) = servers.chronyd("noselect") else { return bench::skip(NO_CHRONYD) };
-    let sources: String = servers.addresses().map(source).collect();
+    let sources: String = servers.addresses().map(|it| source(it) + "noselect = true\n").collect();
     let client = Setup::new("chronyc-signs", &sources).start();
     let bridge = Bridge::start(&client.socket());
     let theirs = |words: &[&str]| -> Vec<Vec<String>> {
@@ -239,6 +239,11 @@ fn chronyc_shows_the_same_servers_with_the_signs_of_chronyd() {
             assert_eq!(their[at], our[at], "{at}");
         }
     }
+    // State, name, authentication, both options.
+    let selections = [theirs(&["selectdata"]), bridge.table(&["selectdata"])];
+    let [their, our] =
+        selections.map(|rows| rows.into_iter().map(|row| row[..11].to_vec()).collect::<Vec<_>>());
+    assert!(their == our && our.len() == 4 && our.iter().all(|row| row[0] == "N"), "{their:?} {our:?}");
     for command in ["activity", "clients", "authdata"] {
         assert_eq!(theirs(&[command]), bridge.table(&[command]), "{command}");
     }

@@ -14,6 +14,9 @@ const ANY_FREQUENCY: f64 = 2000.0;
 /// What chronyd shows of a source whose deviation it does not know, in seconds.
 const ANY_DEVIATION: f64 = 4.0;
 
+/// The option `noselect` among those that `selectdata` shows.
+const NOSELECT: u16 = 1;
+
 /// `sources`.
 pub fn sample(source: &Source, reply: &mut Reply) {
     let report = &source.report;
@@ -55,6 +58,9 @@ fn state(source: &Source) -> u16 {
 /// The state as `selectdata` shows it.
 fn letter(source: &Source) -> u8 {
     let has_estimate = source.report.offset_s.is_some();
+    if source.report.noselect == Some(true) {
+        return b'N';
+    }
     let few = if source.report.last_valid_s.is_some() { b'M' } else { b's' };
     match source.state() {
         Some(SourceState::Selected) => b'*',
@@ -103,8 +109,8 @@ pub fn selection(source: &Source, reply: &mut Reply) {
     let is_measured = report.last_valid_s.is_some();
     let leap = if is_measured { 0 } else { 3 };
     reply.octets(&[letter(source), u8::from(report.authenticated == Some(true)), leap, 0]);
-    // Options are not in the daemon's documents.
-    reply.short(0).short(0);
+    let options = if report.noselect == Some(true) { NOSELECT } else { 0 };
+    reply.short(options).short(options);
     reply.word(report.last_valid_s.map_or(0, |seconds| ago(Some(seconds))));
     reply.number(1.0);
     let limits = report.offset_s.zip(report.root_distance_s);

@@ -87,6 +87,8 @@ pub struct SourceSettings {
     pub trust: bool,
     /// Without it (or another one so marked) the clock is not moved.
     pub require: bool,
+    /// It is asked and measured, and nothing else: it has no vote, nobody misses it, and it changes no order.
+    pub noselect: bool,
     /// A sample of a longer round trip is not used. Default 3 s.
     pub max_delay: Span,
     /// A reply of a stratum above this is not used. Default 15.

@@ -241,6 +241,8 @@ pub struct SourceStatus {
     /// Frequency of its time relative to the estimate that the clock follows, and the standard deviation of that, in ppm; none
     /// before the second measurement, or while no estimate is followed.
     pub frequency_ppm: Option<(f64, f64)>,
+    /// It is measured, and decides nothing, as configured.
+    pub noselect: bool,
 }
 
 /// The last measurements of a source.
@@ -349,6 +351,11 @@ pub enum SourceReason {
         /// The offset according to the last reply, in seconds.
         offset: f64,
     },
+    /// It is measured, and decides nothing, as configured.
+    Noselect {
+        /// Its offset, in seconds.
+        offset: f64,
+    },
     /// Not compared with the others yet.
     NotCompared,
     /// It is the reference.
@@ -423,6 +430,7 @@ impl SourceReason {
             | Self::NotCompared
             | Self::NotReachable => SourceState::Waiting,
             Self::NoCookies(_) | Self::NeverReplied { .. } | Self::Silent { .. } => SourceState::Unreachable,
+            Self::Noselect { .. } => SourceState::Noselect,
             Self::UnderAttack => SourceState::UnderAttack,
             Self::Provisional => SourceState::Provisional,
             Self::Denied { .. } => SourceState::Denied,

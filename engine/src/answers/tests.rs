@@ -145,6 +145,7 @@ fn full() -> Report {
         deviation_s: None,
         frequency_ppm: None,
         frequency_error_ppm: None,
+        noselect: true,
     };
     let selected = SourceReport {
         name: "a.example".to_owned(),
@@ -166,6 +167,7 @@ fn full() -> Report {
         sent: 20,
         valid: 19,
         last_valid_s: Some(51.5),
+        noselect: false,
         offered_by: None,
         rejected: BTreeMap::from([(RejectReason::NtsNak, 4), (RejectReason::Origin, 3)]),
         change: "it is used no longer if it falls silent".to_owned(),

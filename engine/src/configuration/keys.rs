@@ -4,7 +4,7 @@
 pub const GOVERNOR: [&str; 1] = ["profile"];
 
 /// Of `[[source]]`.
-pub const SOURCE: [&str; 15] = [
+pub const SOURCE: [&str; 16] = [
     "address",
     "mode",
     "roots",
@@ -17,6 +17,7 @@ pub const SOURCE: [&str; 15] = [
     "prefer",
     "trust",
     "require",
+    "noselect",
     "max-delay",
     "max-stratum",
     "allow-link-local",

@@ -181,6 +181,13 @@ pub fn read_source(
     let prefer = section.boolean("prefer", faults).unwrap_or(false);
     let trust = section.boolean("trust", faults).unwrap_or(false);
     let require = section.boolean("require", faults).unwrap_or(false);
+    let noselect = section.boolean("noselect", faults).unwrap_or(false);
+    for (key, is_set) in [("prefer", prefer), ("trust", trust), ("require", require)] {
+        if noselect && is_set {
+            let text = format!("noselect: such a source decides nothing; leave {key} out, or noselect");
+            faults.add(section.place_of("noselect"), text);
+        }
+    }
     let max_delay = section.number("max-delay", 0.000_01..=16.0, "seconds", "3.0", faults).unwrap_or(3.0);
     let max_stratum = section.whole("max-stratum", 1..=15, 15, faults).unwrap_or(15);
     let allow_link_local = section.boolean("allow-link-local", faults).unwrap_or(false);
@@ -206,6 +213,7 @@ pub fn read_source(
         max_stratum: u8::try_from(max_stratum).ok()?,
         allow_link_local,
         offered: false,
+        noselect,
     })
 }
 

@@ -88,6 +88,7 @@ fn every_key_reaches_its_place() {
             max_poll: 8,
             burst: false,
             prefer: true,
+            noselect: false,
             trust: true,
             require: true,
             max_delay: Span::from_secs(1),

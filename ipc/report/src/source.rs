@@ -67,6 +67,8 @@ documents! {
         frequency_error_ppm: Option<f64>,
         /// The file in `sources.d` that a program has left and that names this source; none: the administrator did.
         offered_by: Option<String>,
+        /// Whether it is only measured, as configured (`noselect`): it has no vote, and changes no order.
+        noselect: bool,
     }
 
     /// The association with an NTS source. It contains no secrets.

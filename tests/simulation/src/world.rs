@@ -472,6 +472,7 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
             max_stratum: 15,
             allow_link_local: false,
             offered: false,
+            noselect: false,
         }
     });
     Settings {

@@ -252,6 +252,18 @@ fn a_selection_has_its_letter_and_its_interval() {
 }
 
 #[test]
+fn a_source_that_is_noselect_says_so_in_whatever_state() {
+    for state in [SourceState::Noselect, SourceState::Unreachable, SourceState::Waiting] {
+        let mut known = followed();
+        known.sources[0].report.state = Some(state.into());
+        known.sources[0].report.noselect = Some(true);
+        let fields = asked(&known, Question::Selection(0), 23, 76);
+        assert_eq!((fields.0[24], fields.word(28)), (b'N', 0x0001_0001), "letter, both options: {state}");
+        assert_eq!(asked(&known, Question::Source(0), 3, 76).short(24), 1, "?");
+    }
+}
+
+#[test]
 fn keys_of_a_source_are_counted_and_not_shown() {
     let known = followed();
     let which = |text: &str| Question::Authentication(Which::Address(text.parse().unwrap()));

@@ -1,6 +1,7 @@
 //! Replies: how they are judged, and what the source learns from them.
 
 use super::Engine;
+use crate::entries::Group;
 use crate::exchanges::{Exchange, Readings};
 use crate::filter::Outcome;
 use crate::io::Now;
@@ -44,6 +45,8 @@ impl Engine {
     ) {
         let prior = self.prior_frequency(now);
         let need = self.need();
+        let group = exchange.group;
+        let decides = group == Group::Deciding;
         let Some(basis) = &self.basis else { return };
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         let times = match readings {
@@ -99,10 +102,12 @@ impl Engine {
                 }
             }
             Answer::Sample(outcome) => {
-                self.latency.learn(&times);
+                if decides {
+                    self.latency.learn(&times);
+                    self.system.heard.first.get_or_insert(now.raw);
+                }
                 doubts = outcome == Outcome::Doubtful;
                 if !heard_before {
-                    self.system.heard.first.get_or_insert(now.raw);
                     self.tell(Notice::Source(name.clone(), address, SourceNotice::Heard));
                 } else if unused_before.is_some() {
                     self.tell(Notice::Source(name.clone(), address, SourceNotice::UsableAgain));
@@ -120,6 +125,9 @@ impl Engine {
                     Some(_) | None => {}
                 }
             }
+        }
+        if !decides {
+            return;
         }
         if let Answer::Sample(_) = answer {
             self.note_heard(exchange.source, now.raw);
@@ -143,11 +151,18 @@ impl Engine {
         if exchange.is_protected() {
             self.protected_silence(exchange.source, exchange.has_nak(), now);
         }
-        let need = self.need();
+        let need = self.need_of(exchange.group);
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&unanswered.rejected);
-        source.unanswered(unanswered.reason, need, now.raw, &mut self.nonces);
-        self.blocked.note(source.address(), unanswered.reason, now.raw);
+        match exchange.group {
+            Group::Deciding => {
+                source.unanswered(unanswered.reason, need, now.raw, &mut self.nonces);
+                self.blocked.note(source.address(), unanswered.reason, now.raw);
+            }
+            Group::Observed => {
+                source.unanswered(unanswered.reason, need, now.raw, &mut self.nonces_aside);
+            }
+        }
         let survives = source.track.standing == Some(crate::select::Standing::Survivor);
         self.system.dirty |= source.poll_process.reach == 0 && survives;
         // While none was ever heard, one line for all of them is enough.

@@ -140,6 +140,7 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
         max_stratum,
         allow_link_local,
         offered,
+        noselect,
     } = source;
     out.text(name);
     write_place(out, place);
@@ -160,6 +161,7 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
     out.u8(*max_stratum);
     out.bool(*allow_link_local);
     out.bool(*offered);
+    out.bool(*noselect);
 }
 
 pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malformed> {
@@ -186,6 +188,7 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
         max_stratum: from.u8()?,
         allow_link_local: from.bool()?,
         offered: from.bool()?,
+        noselect: from.bool()?,
     })
 }
 

@@ -17,6 +17,7 @@ mod late_network;
 mod leap;
 mod names;
 mod never_panics;
+mod noselect;
 mod nts;
 mod nts_clock;
 mod nts_hostile;
