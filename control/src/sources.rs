@@ -4,7 +4,7 @@ use crate::screen::{Form, Screen};
 use crate::text::{UNKNOWN, json, known, length, plain, ppm, seconds, table};
 use crate::{Failure, exit, keys};
 use control_socket::{AskError, ask, read};
-use report::read::{MeasurementReport, SourceReport, SourcesReply};
+use report::read::{LastReplyReport, MeasurementReport, SourceReport, SourcesReply};
 use report::{RejectReason, SourceState};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -204,6 +204,33 @@ fn short_reason(source: &SourceReport) -> String {
     }
 }
 
+/// What its server said of itself last.
+fn last_reply(reply: &LastReplyReport) -> [(&'static str, String); 6] {
+    let date = |seconds: f64| format!("{:.0} s since 1970", seconds.floor());
+    [
+        ("server's leap", plain(reply.leap.as_ref())),
+        ("server's precision", format!("{} (log2 s)", plain(reply.precision.as_ref()))),
+        (
+            "server's root",
+            format!(
+                "delay {}, dispersion {}",
+                seconds(reply.root_delay_s, false),
+                seconds(reply.root_dispersion_s, false)
+            ),
+        ),
+        ("server's last correction", reply.reference_time_unix_s.map_or(UNKNOWN.to_owned(), date)),
+        (
+            "stamps",
+            format!(
+                "departure {}, arrival {}",
+                plain(reply.departure_stamp.as_ref()),
+                plain(reply.arrival_stamp.as_ref())
+            ),
+        ),
+        ("asked from", plain(reply.local_address.as_ref())),
+    ]
+}
+
 fn detail(source: &SourceReport, screen: Screen) -> String {
     let mut rows = vec![
         ("name", plain(source.name.as_ref())),
@@ -233,6 +260,20 @@ fn detail(source: &SourceReport, screen: Screen) -> String {
         ("valid replies", plain(source.valid.as_ref())),
         ("last valid", seconds(source.last_valid_s, false)),
     ];
+    if let Some(reply) = &source.last_reply {
+        rows.extend(last_reply(reply));
+    }
+    let marks = [
+        ("noselect", source.noselect),
+        ("prefer", source.prefer),
+        ("trust", source.trust),
+        ("require", source.require),
+    ];
+    let marks: Vec<&str> =
+        marks.into_iter().filter(|(_, is_set)| *is_set == Some(true)).map(|(mark, _)| mark).collect();
+    if !marks.is_empty() {
+        rows.push(("marks", marks.join(", ")));
+    }
     if let Some(file) = &source.offered_by {
         rows.push(("offered by", format!("sources.d/{file}")));
     }

@@ -5,13 +5,13 @@ use engine_core::io::Now;
 use engine_core::recording::RecordingEnd;
 use engine_core::recording::replay::{Comparison, Replayed};
 use engine_core::status::{
-    AssociationStatus, MeasurementStatus, SourceMeasurements, SourceStatus, Status, SystemStatus,
+    AssociationStatus, LastReply, MeasurementStatus, SourceMeasurements, SourceStatus, Status, SystemStatus,
 };
 use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::{Leap, WallTime};
 use report::{
-    ClockName, EndName, FORMAT, LeapName, MeasurementReport, NtsReport, Replay, Report, SourceActivity,
-    SourceReport, SystemReport, Verdict,
+    ClockName, EndName, FORMAT, LastReplyReport, LeapName, MeasurementReport, NtsReport, Replay, Report,
+    SourceActivity, SourceReport, SystemReport, Verdict,
 };
 use sentence::{ALWAYS, Sentence, change};
 use std::net::SocketAddr;
@@ -120,7 +120,31 @@ fn source(status: SourceStatus) -> SourceReport {
         // The engine does not know of files.
         offered_by: None,
         noselect: status.noselect,
+        prefer: status.prefer,
+        trust: status.trust,
+        require: status.require,
+        last_reply: status.last_reply.map(last_reply),
     }
+}
+
+fn last_reply(reply: LastReply) -> LastReplyReport {
+    LastReplyReport {
+        leap: leap_name(reply.leap),
+        version: reply.version,
+        precision: reply.precision,
+        root_delay_s: reply.root_delay_s,
+        root_dispersion_s: reply.root_dispersion_s,
+        reference_time_unix_s: reply.reference_time.map(microseconds),
+        response_s: reply.response_s,
+        departure_stamp: reply.left,
+        arrival_stamp: reply.came,
+        local_address: reply.local.map(|ip| ip.to_canonical().to_string()),
+    }
+}
+
+/// As seconds, to the microsecond.
+fn microseconds(nanos: i64) -> f64 {
+    (nanos / 1_000) as f64 / 1e6
 }
 
 /// The last measurements of a source.

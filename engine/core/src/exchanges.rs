@@ -3,6 +3,7 @@
 
 use crate::entries::Group;
 use crate::io::Now;
+use crate::last_reply::Journey;
 use crate::measurement::Times;
 use crate::nts::Identifier;
 use crate::source_id::SourceId;
@@ -32,7 +33,8 @@ pub(crate) struct Exchange {
     destination: Address,
     sent: RawInstant,
     deadline: RawInstant,
-    t1: Option<(RawInstant, Stamp)>,
+    /// When it left, by whose stamp, and from which address of this host.
+    t1: Option<(RawInstant, Stamp, Address)>,
     protected: Option<Protected>,
     /// Time was not continuous since it left.
     pub(crate) cut: bool,
@@ -187,7 +189,7 @@ impl Exchanges {
         let is_forgotten = self.is_forgotten(sent.id);
         match self.open.iter_mut().find(|exchange| exchange.id == sent.id) {
             Some(exchange) if exchange.t1.is_none() => {
-                exchange.t1 = Some((sent.t1, sent.stamp));
+                exchange.t1 = Some((sent.t1, sent.stamp, sent.local));
                 Ok(())
             }
             Some(_) => Err(Violation::SentTwice),
@@ -248,6 +250,11 @@ impl Exchanges {
 }
 
 impl Exchange {
+    /// How it left, and its reply came with this stamp; none: it has not left yet.
+    pub(crate) fn journey(&self, came: Stamp) -> Option<Journey> {
+        self.t1.map(|(_, left, local)| Journey { local, left, came })
+    }
+
     /// Whether its reply is to be authenticated.
     pub(crate) fn is_protected(&self) -> bool {
         self.protected.is_some()
@@ -269,7 +276,7 @@ impl Exchange {
         t4_stamp: Stamp,
         now: Now,
     ) -> Result<Readings, Violation> {
-        let Some((t1, t1_stamp)) = self.t1 else {
+        let Some((t1, t1_stamp, _)) = self.t1 else {
             return Err(Violation::ReplyBeforeQuery);
         };
         if source != self.destination {

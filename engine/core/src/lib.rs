@@ -59,6 +59,7 @@ mod guard;
 mod history;
 mod independence;
 pub mod io;
+mod last_reply;
 mod leap;
 mod likely;
 mod local_clock;

@@ -1,6 +1,7 @@
 //! The state of the engine at one moment, as typed values. The process that runs the engine makes the documents of
 //! `ipc/report` from it, and the sentences for the reasons.
 
+pub use crate::last_reply::LastReply;
 use crate::notice::{Chosen, EntryCounts, Hold, NoSelection, Slewing};
 use crate::nts::KeyExchangeFailure;
 use alloc::collections::BTreeMap;
@@ -243,6 +244,14 @@ pub struct SourceStatus {
     pub frequency_ppm: Option<(f64, f64)>,
     /// It is measured, and decides nothing, as configured.
     pub noselect: bool,
+    /// It is preferred among equals, as configured.
+    pub prefer: bool,
+    /// Sources without this mark must agree with it, as configured.
+    pub trust: bool,
+    /// Without it, or another one so marked, the clock is not moved, as configured.
+    pub require: bool,
+    /// What its last valid reply was like; none: there was none.
+    pub last_reply: Option<LastReply>,
 }
 
 /// The last measurements of a source.

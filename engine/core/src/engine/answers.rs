@@ -10,8 +10,9 @@ use crate::measurement::Times;
 use crate::notice::{Notice, SourceNotice};
 use crate::sanity::Expectations;
 use crate::source::Answer;
+use crate::status::LastReply;
 use crate::violation::Violation;
-use ipc::message::client::{PlainReply, ReplyHeader, Unanswered};
+use ipc::message::client::{PlainReply, ReplyHeader, Stamp, Unanswered};
 use ipc::process::Process;
 use report::RejectReason;
 
@@ -32,14 +33,14 @@ impl Engine {
         if let Some((_, _, source)) = self.entries.source_mut(exchange.source) {
             source.counters.add_rejected(&reply.rejected);
         }
-        self.learn_from(now, &exchange, readings, &reply.header);
+        self.learn_from(now, (&exchange, reply.stamp), readings, &reply.header);
     }
 
     /// Learns from the reply to a query.
     pub(super) fn learn_from(
         &mut self,
         now: Now,
-        exchange: &Exchange,
+        (exchange, came): (&Exchange, Stamp),
         readings: Readings,
         header: &ReplyHeader,
     ) {
@@ -85,6 +86,9 @@ impl Engine {
             prior,
             now,
         );
+        if let (Answer::Sample(_) | Answer::Unusable(_), Some(journey)) = (answer, exchange.journey(came)) {
+            source.last_reply = Some(LastReply::new(header, &journey, expected.floor));
+        }
         let address = source.address().socket_address();
         let name = settings.name.clone();
         let chosen = source.arrivals.chosen();

@@ -67,7 +67,7 @@ impl Engine {
         self.exchanges.accept(reply.id);
         self.outputs.push_back(Output::Cancel(reply.id));
         if !beside {
-            self.learn_from(now, &exchange, readings, &header);
+            self.learn_from(now, (&exchange, reply.stamp), readings, &header);
         }
     }
 

@@ -226,6 +226,10 @@ impl Engine {
             deviation_s: None,
             frequency_ppm: None,
             noselect: settings.noselect,
+            prefer: settings.prefer,
+            trust: settings.trust,
+            require: settings.require,
+            last_reply: None,
         }
     }
 
@@ -276,6 +280,10 @@ impl Engine {
                 .map(|estimate| (estimate.frequency, estimate.frequency_deviation(0.0)))
                 .map(|(frequency, error)| (self.relative_frequency(frequency) * 1e6, error * 1e6)),
             noselect: entry.is_observed(),
+            prefer: entry.settings.prefer,
+            trust: entry.settings.trust,
+            require: entry.settings.require,
+            last_reply: source.last_reply,
         }
     }
 
