@@ -271,6 +271,12 @@ fn detail(source: &SourceReport, screen: Screen) -> String {
     ];
     let marks: Vec<&str> =
         marks.into_iter().filter(|(_, is_set)| *is_set == Some(true)).map(|(mark, _)| mark).collect();
+    if source.correction_s.is_some_and(|correction| correction != 0.0) {
+        rows.push(("correction", format!("{} (in the offset)", seconds(source.correction_s, true))));
+    }
+    if let Some(least) = source.min_stratum.filter(|least| *least > 1) {
+        rows.push(("least stratum", format!("{least} (a lower one counts as this)")));
+    }
     if !marks.is_empty() {
         rows.push(("marks", marks.join(", ")));
     }

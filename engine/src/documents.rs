@@ -107,7 +107,7 @@ fn source(status: SourceStatus) -> SourceReport {
         last_valid_s: status.last_valid_s,
         rejected: status.rejected,
         change: match status.activity {
-            _ if status.noselect => ALWAYS.to_owned(),
+            _ if status.marks.noselect => ALWAYS.to_owned(),
             SourceActivity::Offline => "it is asked again after chimerctl online".to_owned(),
             _ => change(&status.reason).into_owned(),
         },
@@ -119,11 +119,13 @@ fn source(status: SourceStatus) -> SourceReport {
         frequency_error_ppm: status.frequency_ppm.map(|(_, error)| error),
         // The engine does not know of files.
         offered_by: None,
-        noselect: status.noselect,
-        prefer: status.prefer,
-        trust: status.trust,
-        require: status.require,
+        noselect: status.marks.noselect,
+        prefer: status.marks.prefer,
+        trust: status.marks.trust,
+        require: status.marks.require,
         last_reply: status.last_reply.map(last_reply),
+        correction_s: status.marks.correction_s,
+        min_stratum: status.marks.min_stratum,
     }
 }
 

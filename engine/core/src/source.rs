@@ -360,12 +360,14 @@ impl Source {
                 Answer::Unusable(reason)
             }
             Verdict::Usable(measurement, facts) => {
+                let measurement = measurement.corrected(expected.correction);
                 if is_near_leap(measurement.offset.saturating_add(measurement.at.nanos())) {
                     self.discard(RejectReason::Discontinuity, stamp, now.raw);
                     return Answer::Silent(RejectReason::Discontinuity);
                 }
                 self.heard(facts, now.raw);
-                let outcome = self.learn(measurement, facts, prior, now);
+                let counted = Facts { stratum: facts.stratum.max(expected.min_stratum), ..facts };
+                let outcome = self.learn(measurement, counted, prior, now);
                 self.history.measured(&measurement, &facts, outcome, stamp, now);
                 Answer::Sample(outcome)
             }

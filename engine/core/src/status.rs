@@ -4,6 +4,7 @@
 pub use crate::last_reply::LastReply;
 use crate::notice::{Chosen, EntryCounts, Hold, NoSelection, Slewing};
 use crate::nts::KeyExchangeFailure;
+use crate::settings::Marks;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -242,14 +243,8 @@ pub struct SourceStatus {
     /// Frequency of its time relative to the estimate that the clock follows, and the standard deviation of that, in ppm; none
     /// before the second measurement, or while no estimate is followed.
     pub frequency_ppm: Option<(f64, f64)>,
-    /// It is measured, and decides nothing, as configured.
-    pub noselect: bool,
-    /// It is preferred among equals, as configured.
-    pub prefer: bool,
-    /// Sources without this mark must agree with it, as configured.
-    pub trust: bool,
-    /// Without it, or another one so marked, the clock is not moved, as configured.
-    pub require: bool,
+    /// What the configuration says of its use.
+    pub marks: Marks,
     /// What its last valid reply was like; none: there was none.
     pub last_reply: Option<LastReply>,
 }

@@ -162,6 +162,8 @@ fn full() -> Report {
         trust: false,
         require: false,
         last_reply: None,
+        correction_s: 0.0,
+        min_stratum: 1,
     };
     let selected = SourceReport {
         name: "a.example".to_owned(),
@@ -188,6 +190,8 @@ fn full() -> Report {
         trust: true,
         require: true,
         last_reply: Some(last_reply),
+        correction_s: -0.25,
+        min_stratum: 2,
         offered_by: None,
         rejected: BTreeMap::from([(RejectReason::NtsNak, 4), (RejectReason::Origin, 3)]),
         change: "it is used no longer if it falls silent".to_owned(),

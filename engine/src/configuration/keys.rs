@@ -4,7 +4,7 @@
 pub const GOVERNOR: [&str; 1] = ["profile"];
 
 /// Of `[[source]]`.
-pub const SOURCE: [&str; 16] = [
+pub const SOURCE: [&str; 18] = [
     "address",
     "mode",
     "roots",
@@ -20,6 +20,8 @@ pub const SOURCE: [&str; 16] = [
     "noselect",
     "max-delay",
     "max-stratum",
+    "min-stratum",
+    "offset",
     "allow-link-local",
 ];
 

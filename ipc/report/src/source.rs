@@ -77,6 +77,10 @@ documents! {
         require: bool,
         /// What its last valid reply was like; none: there was none.
         last_reply: Option<LastReplyReport>,
+        /// What is added to each measured offset, as configured (`offset`), in seconds. Offsets are shown with it.
+        correction_s: f64,
+        /// A lower stratum of its replies counts as this, as configured.
+        min_stratum: u8,
     }
 
     /// What the last valid reply of a source was like, and how it came.

@@ -55,6 +55,9 @@ impl Engine {
         let entry = self.entries.get_mut(id).ok_or(EntryError::NoSuchEntry)?;
         if entry.settings.place == settings.place && entry.settings.nts == settings.nts {
             let before = entry.group();
+            // What was measured has the correction of its time.
+            let shift = settings.correction.minus(entry.settings.correction).nanos();
+            entry.members.iter_mut().filter(|_| shift != 0).for_each(|source| source.track.shift(shift));
             entry.settings = settings;
             if entry.group() != before {
                 self.change_group(id, now);

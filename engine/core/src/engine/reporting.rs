@@ -225,10 +225,7 @@ impl Engine {
             span_s: None,
             deviation_s: None,
             frequency_ppm: None,
-            noselect: settings.noselect,
-            prefer: settings.prefer,
-            trust: settings.trust,
-            require: settings.require,
+            marks: settings.marks(),
             last_reply: None,
         }
     }
@@ -279,10 +276,7 @@ impl Engine {
                 .map(|opinion| opinion.estimate)
                 .map(|estimate| (estimate.frequency, estimate.frequency_deviation(0.0)))
                 .map(|(frequency, error)| (self.relative_frequency(frequency) * 1e6, error * 1e6)),
-            noselect: entry.is_observed(),
-            prefer: entry.settings.prefer,
-            trust: entry.settings.trust,
-            require: entry.settings.require,
+            marks: entry.settings.marks(),
             last_reply: source.last_reply,
         }
     }

@@ -7,6 +7,7 @@ mod attacks;
 mod behaviour;
 mod chronicle;
 mod commands;
+mod corrections;
 mod distance;
 mod entries;
 mod journal;

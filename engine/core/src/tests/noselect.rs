@@ -152,8 +152,8 @@ fn compare(
         let status = world.status();
         assert_eq!(status.sources.len(), last + 1);
         let observed = &status.sources[place];
-        assert!(observed.noselect && !observed.state().is_used(), "{name}; {fault}: {observed:?}");
-        assert_eq!(status.sources.iter().filter(|source| source.noselect).count(), 1);
+        assert!(observed.marks.noselect && !observed.state().is_used(), "{name}; {fault}: {observed:?}");
+        assert_eq!(status.sources.iter().filter(|source| source.marks.noselect).count(), 1);
         let is_asked = world.queries.iter().any(|(_, query)| query.destination == address);
         assert_eq!(is_asked, *fault != "no keys" && *fault != "expired", "{name}; {fault}");
     }
@@ -323,7 +323,7 @@ fn noselect_is_turned_on_and_off_without_losing_what_was_measured() {
     world.run(2.0);
     let status = world.status();
     assert!(status.sources[1].state().is_used() && status.sources[1].samples >= samples, "{status:#?}");
-    assert!(!status.sources[1].noselect);
+    assert!(!status.sources[1].marks.noselect);
     // The reference becomes one that decides nothing: the other one is followed.
     let reference = status.sources.iter().position(|it| it.state().name() == "selected").unwrap();
     let (id, settings) = world.engine.entries().map(|(id, it)| (id, it.clone())).nth(reference).unwrap();
@@ -347,7 +347,7 @@ fn a_noselect_source_takes_no_address_and_no_place_from_one_that_decides() {
         let status = world.status();
         assert_eq!(status.system.state().name(), "synchronised");
         let observed = &status.sources[if first { 0 } else { 1 }];
-        assert_eq!((observed.reason, observed.noselect), (SourceReason::SameAddress, true));
+        assert_eq!((observed.reason, observed.marks.noselect), (SourceReason::SameAddress, true));
         // It is asked where the other one has gone.
         let id = world.engine.entries().find(|(_, settings)| !settings.noselect).unwrap().0;
         world.alter(|engine, now| engine.remove_entry(now, id)).unwrap();

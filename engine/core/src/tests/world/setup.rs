@@ -23,6 +23,8 @@ pub fn source(address: Address) -> SourceSettings {
         allow_link_local: false,
         offered: false,
         noselect: false,
+        min_stratum: 1,
+        correction: Offset::ZERO,
         nts: None,
     }
 }
