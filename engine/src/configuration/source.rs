@@ -223,7 +223,7 @@ pub fn read_source(
         offered: false,
         noselect,
         min_stratum: u8::try_from(min_stratum).ok()?,
-        correction: Offset::saturating(span(correction).nanos()),
+        correction: Offset::saturating((correction * 1e9).round() as i64),
     })
 }
 

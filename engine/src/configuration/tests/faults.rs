@@ -108,6 +108,11 @@ const BROKEN: &[(&str, &[&str])] = &[
         "[[source]]\naddress = \"a\"\nnoselect = true\n[server]\nlisten = [\"0.0.0.0\"]\nallow = [\"0.0.0.0/0\"]\n",
         &["[server]: without a [[source]] that decides"],
     ),
+    ("[[source]]\naddress = \"a\"\noffset = 1.5\n", &["test.toml:3: offset:", "from -1 to 1"]),
+    (
+        "[[source]]\naddress = \"a\"\nmin-stratum = 9\nmax-stratum = 7\n",
+        &["test.toml:3: min-stratum: 9 is above max-stratum = 7; exchange them"],
+    ),
     ("[[source]]\naddress = \"a\"\nmax-stratum = 16\n", &["from 1 to 15, found 16"]),
     (
         "[[source]]\naddress = \"169.254.169.123\"\nallow-link-local = true\n",
