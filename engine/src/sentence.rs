@@ -31,7 +31,7 @@ mod source;
 mod system;
 mod violation;
 
-pub use change::change;
+pub use change::{ALWAYS, change};
 pub use fields::{EVENT, Field, fields};
 pub use hand_step::{hand_step, leave_for, may_be_permitted};
 

@@ -121,7 +121,7 @@ fn who_sits_at_a_terminal_is_asked_and_no_is_no() {
 }
 
 #[test]
-fn a189_nobody_but_who_may_signal_the_keeper_permits_anything() {
+fn a190_nobody_but_who_may_signal_the_keeper_permits_anything() {
     let (daemon, _forgers) = held();
     let keeper = Pid::from_raw(daemon.pid() as i32);
     // Without a value it is no leave, whoever sends it.

@@ -46,6 +46,7 @@ extern crate std;
 
 mod abandoned;
 mod allowance;
+mod authentication;
 pub mod bounds;
 mod candidates;
 pub mod chronicle;
@@ -60,6 +61,7 @@ pub mod hand_step;
 mod history;
 mod independence;
 pub mod io;
+mod last_reply;
 mod leap;
 mod likely;
 mod local_clock;

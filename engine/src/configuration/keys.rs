@@ -4,7 +4,7 @@
 pub const GOVERNOR: [&str; 1] = ["profile"];
 
 /// Of `[[source]]`.
-pub const SOURCE: [&str; 15] = [
+pub const SOURCE: [&str; 18] = [
     "address",
     "mode",
     "roots",
@@ -17,8 +17,11 @@ pub const SOURCE: [&str; 15] = [
     "prefer",
     "trust",
     "require",
+    "noselect",
     "max-delay",
     "max-stratum",
+    "min-stratum",
+    "offset",
     "allow-link-local",
 ];
 

@@ -83,6 +83,9 @@ fn entry(kind: u8) -> SourceSettings {
     settings.max_poll = (kind >> 3) as i8;
     // A program has left it.
     settings.offered = settings.nts.is_none() && kind & 2 != 0;
+    settings.noselect = kind & 9 == 9;
+    settings.min_stratum = kind >> 4;
+    settings.correction = ipc::units::Offset::saturating((i64::from(kind) - 128) * 7_000_000);
     (settings.burst, settings.trust, settings.require) = (kind & 32 != 0, kind & 64 != 0, kind & 128 != 0);
     settings
 }
