@@ -73,6 +73,8 @@ pub struct Running {
     pub engine: Recorder,
     /// The parts of the configuration that are in force.
     pub in_force: InForce,
+    /// The clocks when it began.
+    pub begun: Now,
     /// The clocks at the last check.
     pub seen: Now,
     /// The longest interval between messages to the privileged process.
@@ -268,7 +270,8 @@ impl Running {
     }
 
     fn answer(&mut self, now: Now) -> Result<(), Ending> {
-        let Self { control, engine, surroundings, elsewhere, links, in_force, log, keeping, .. } = self;
+        let Self { control, engine, begun, surroundings, elsewhere, links, in_force, log, keeping, .. } =
+            self;
         let mut breach = None;
         let told = self.told.take();
         control.serve(now.raw, &mut |verb| {
@@ -290,6 +293,7 @@ impl Running {
                     let all = engine.measurements(now).into_iter().map(documents::measurements);
                     answers::measurements(all.collect())
                 }
+                Verb::Measured(after) => answers::measured(engine, *begun, after, now),
                 Verb::Server => answers::server(surroundings),
                 Verb::Clients(wanted) => {
                     let told = told.as_ref().filter(|told| told.wanted == wanted);

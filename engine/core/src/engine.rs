@@ -36,6 +36,7 @@ use crate::exchanges::Exchanges;
 use crate::io::{Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
 use crate::local_clock::LocalClock;
+use crate::measured::Correction;
 use crate::measurement::LinkLatency;
 use crate::nonce::Nonces;
 use crate::notice::{EntryNotice, Notice, SystemNotice, Weight};
@@ -104,6 +105,10 @@ pub struct Engine {
     timers: Timers,
     system: System,
     chronicle: Chronicle,
+    /// Measurements, replies that failed a test, and corrections so far.
+    counted: u64,
+    /// The last corrections, the oldest first.
+    corrections: VecDeque<Correction>,
 }
 
 /// What the welcome brought, and what depends on it.
@@ -280,6 +285,8 @@ impl Engine {
                 last_sign: None,
             },
             chronicle: Chronicle::new(),
+            counted: 0,
+            corrections: VecDeque::new(),
         }
     }
 
@@ -461,6 +468,7 @@ impl Engine {
     pub(crate) fn forget_counts(&mut self) {
         self.entries.sources_mut().for_each(crate::source::Source::forget_counts);
         self.chronicle = Chronicle::new();
+        self.counted = 0;
     }
 
     /// All filters go wrong at once, the guards do not.

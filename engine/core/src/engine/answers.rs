@@ -45,6 +45,7 @@ impl Engine {
         let prior = self.prior_frequency(now);
         let need = self.need();
         let Some(basis) = &self.basis else { return };
+        let clock = basis.clock.frequency() + basis.clock.natural(now.raw, now.wall).0;
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         let times = match readings {
             Readings::Inside(times) => times,
@@ -53,7 +54,8 @@ impl Engine {
                     true => RejectReason::Discontinuity,
                     false => RejectReason::Readings,
                 };
-                source.discard(reason, None, now.raw);
+                source.discard(reason, &source.came(header, None, now));
+                source.history.count(&mut self.counted, 0.0);
                 return;
             }
         };
@@ -82,6 +84,7 @@ impl Engine {
             prior,
             now,
         );
+        source.history.count(&mut self.counted, clock);
         let address = source.address().socket_address();
         let name = settings.name.clone();
         let chosen = source.arrivals.chosen();
