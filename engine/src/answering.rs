@@ -14,7 +14,17 @@ impl Running {
     /// Serves the control socket.
     pub fn answer(&mut self, now: Now) -> Result<(), Ending> {
         let Self {
-            control, engine, surroundings, elsewhere, links, in_force, log, keeping, stepping, ..
+            control,
+            engine,
+            begun,
+            surroundings,
+            elsewhere,
+            links,
+            in_force,
+            log,
+            keeping,
+            stepping,
+            ..
         } = self;
         let mut breach = None;
         let told = self.told.take();
@@ -37,6 +47,7 @@ impl Running {
                     let all = engine.measurements(now).into_iter().map(documents::measurements);
                     answers::measurements(all.collect())
                 }
+                Verb::Measured(after) => answers::measured(engine, *begun, after, now),
                 Verb::Server => answers::server(surroundings),
                 Verb::Clients(wanted) => {
                     let told = told.as_ref().filter(|told| told.wanted == wanted);

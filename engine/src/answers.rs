@@ -2,9 +2,11 @@
 
 mod clients;
 mod keys;
+mod measured;
 
 pub use clients::{access, clients};
 pub use keys::keys;
+pub use measured::measured;
 
 use crate::documents::{self, clock_name};
 use crate::key_exchange::KeyExchange;

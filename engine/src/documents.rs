@@ -30,7 +30,8 @@ pub const fn clock_name(clock: ClockKind) -> ClockName {
     }
 }
 
-const fn leap_name(leap: Leap) -> LeapName {
+/// The word for a leap indicator.
+pub const fn leap_name(leap: Leap) -> LeapName {
     match leap {
         Leap::None => LeapName::None,
         Leap::Insert => LeapName::Insert,
@@ -234,7 +235,7 @@ fn association(status: AssociationStatus) -> NtsReport {
 }
 
 /// Eight hexadecimal digits.
-fn reference_id(id: u32) -> String {
+pub fn reference_id(id: u32) -> String {
     format!("{id:08x}")
 }
 

@@ -72,6 +72,8 @@ pub struct Running {
     pub engine: Recorder,
     /// The parts of the configuration that are in force.
     pub in_force: InForce,
+    /// The clocks when it began.
+    pub begun: Now,
     /// The clocks at the last check.
     pub seen: Now,
     /// The longest interval between messages to the privileged process.

@@ -268,6 +268,7 @@ fn run(
         log,
         engine: Recorder::new(start, tape),
         in_force,
+        begun: seen,
         seen,
         heartbeat: heartbeat.unwrap_or(r#loop::HEARTBEAT),
         pinged: heartbeat.map(|_| launched.at),

@@ -17,6 +17,7 @@
 //!   peers      chronyd and ntpd as servers, without control of the clock
 //!   chronyd_client: chronyd as a client, its clock observed
 //!   bridge     chronyc asking truechimer
+//!   chrony_logs  truechimer-chrony-logs, and its files
 //!   other_clients   NTPsec, OpenNTPD and busybox as clients, which insist on port 123
 //!   memory     searches the memory of another process
 //!   name_server a name server over UDP and TCP
@@ -42,6 +43,7 @@
 
 pub mod authority;
 pub mod bridge;
+pub mod chrony_logs;
 pub mod chronyd_client;
 pub mod client;
 pub mod clock;

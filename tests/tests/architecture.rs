@@ -37,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("control/leave", &["ipc-clock"]),
     ("control/metrics", &["control-socket", "ipc", "report"]),
     ("control/chronyc_bridge", &["control-socket", "ipc", "report"]),
+    ("control/chrony_logs", &["control-socket", "ipc", "report"]),
     ("control/socket", &[]),
     ("tests", &["ipc", "ipc-link", "protocol", "policies", "filters", "keeper", "report", "network"]),
     ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),

@@ -164,6 +164,7 @@ fn what_a_removal_has_stopped_beside_the_daemon_is_started_again_where_it_is_ena
             "truechimer.service",
             "truechimer-metrics.socket",
             "truechimer-chronyc-bridge.service",
+            "truechimer-chrony-logs.service",
             "truechimer-networkd.path",
         ] {
             assert!(asked.contains(&format!("start {unit}\n")), "{words:?}: {asked}");

@@ -12,10 +12,11 @@ pub fn programs() -> Vec<(&'static str, &'static str)> {
 }
 
 /// Programs beside the daemon, which speak to it on its control socket.
-const BESIDE: [(&str, &str); 3] = [
+const BESIDE: [(&str, &str); 4] = [
     ("truechimer-control", "chimerctl"),
     ("truechimer-metrics", "truechimer-metrics"),
     ("truechimer-chronyc-bridge", "truechimer-chronyc-bridge"),
+    ("truechimer-chrony-logs", "truechimer-chrony-logs"),
 ];
 
 const LAUNCH: (&str, &str) = ("truechimer-privileged", "truechimerd");

@@ -224,6 +224,15 @@ pub fn ask_here(path: &Path, verb: &str, deadline: Duration) -> Result<Value, As
     understand(&exchange(connect_at_once(path, deadline)?, &question(verb), deadline)?)
 }
 
+/// The measurements of all sources with a higher number than `after`, asked for in the same way.
+///
+/// # Errors
+/// As [`ask`].
+pub fn measured_here(path: &Path, after: u64, deadline: Duration) -> Result<Value, AskError> {
+    let question = format!("{{\"verb\":\"measured\",\"after\":{after}}}\n");
+    understand(&exchange(connect_at_once(path, deadline)?, &question, deadline)?)
+}
+
 /// Connects, and does not wait for room in the queue of the socket.
 fn connect_at_once(path: &Path, deadline: Duration) -> Result<UnixStream, AskError> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;

@@ -41,6 +41,7 @@ use crate::exchanges::Exchanges;
 use crate::io::{Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
 use crate::local_clock::LocalClock;
+use crate::measured::Correction;
 use crate::measurement::LinkLatency;
 use crate::nonce::Nonces;
 use crate::notice::{EntryNotice, Notice, SystemNotice, Weight};
@@ -111,6 +112,10 @@ pub struct Engine {
     timers: Timers,
     system: System,
     chronicle: Chronicle,
+    /// Measurements, replies that failed a test, and corrections so far.
+    counted: u64,
+    /// The last corrections, the oldest first.
+    corrections: VecDeque<Correction>,
 }
 
 /// What the welcome brought, and what depends on it.
@@ -294,6 +299,8 @@ impl Engine {
                 last_sign: None,
             },
             chronicle: Chronicle::new(),
+            counted: 0,
+            corrections: VecDeque::new(),
         }
     }
 

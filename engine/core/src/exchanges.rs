@@ -4,7 +4,7 @@
 use crate::entries::Group;
 use crate::io::Now;
 use crate::last_reply::Journey;
-use crate::measurement::Times;
+use crate::measurement::{Stamps, Times};
 use crate::nts::Identifier;
 use crate::source_id::SourceId;
 use crate::violation::Violation;
@@ -295,13 +295,8 @@ impl Exchange {
         if worst > 0 {
             return Ok(Readings::Useless);
         }
-        let rank = |stamp| match stamp {
-            Stamp::Hardware => 0,
-            Stamp::Kernel => 1,
-            Stamp::User => 2,
-        };
-        let stamp = if rank(t1_stamp) > rank(t4_stamp) { t1_stamp } else { t4_stamp };
-        Ok(Readings::Inside(Times { sent: self.sent, t1, t2: 0, t3: 0, t4, received: now.raw, stamp }))
+        let stamps = Stamps { sent: t1_stamp, received: t4_stamp };
+        Ok(Readings::Inside(Times { sent: self.sent, t1, t2: 0, t3: 0, t4, received: now.raw, stamps }))
     }
 }
 

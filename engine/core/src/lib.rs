@@ -18,7 +18,7 @@
 //!   measurement   four timestamps -> offset, delay, hard bounds; limits what a malicious network process can gain
 //!   sample        the input of a track, the same for samples of any origin
 //!   filter        the estimator of each source: a bank of filters (offset, frequency, minimum delay of each direction)
-//!   history       the last measurements, for reports
+//!   history       the last measurements, for reports; measured: all of them in their order, for logs
 //!   chronicle     the course of the clock over an hour, a day and a week, for reports
 //!   selective_loss  whether the replies that arrive were chosen by their offset
 //!   independence  which sources share one vote
@@ -65,6 +65,7 @@ mod last_reply;
 mod leap;
 mod likely;
 mod local_clock;
+pub mod measured;
 mod measurement;
 mod names;
 mod need;

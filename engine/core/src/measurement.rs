@@ -17,6 +17,24 @@ const SLACK: core::ops::RangeInclusive<i64> = 200_000..=2_000_000;
 /// How many link latencies the median is taken of.
 const REMEMBERED: usize = 16;
 
+/// Who took T1 and T4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamps {
+    pub(crate) sent: Stamp,
+    pub(crate) received: Stamp,
+}
+
+impl Stamps {
+    /// The worse of the two.
+    pub(crate) const fn worse(self) -> Stamp {
+        match (self.sent, self.received) {
+            (Stamp::User, _) | (_, Stamp::User) => Stamp::User,
+            (Stamp::Kernel, _) | (_, Stamp::Kernel) => Stamp::Kernel,
+            (Stamp::Hardware, Stamp::Hardware) => Stamp::Hardware,
+        }
+    }
+}
+
 /// The times of one exchange. T2 and T3 in nanoseconds since 1970 by the server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Times {
@@ -28,8 +46,7 @@ pub(crate) struct Times {
     pub(crate) t4: RawInstant,
     /// The engine's clock when it got the reply.
     pub(crate) received: RawInstant,
-    /// The worse of the two stamps.
-    pub(crate) stamp: Stamp,
+    pub(crate) stamps: Stamps,
 }
 
 /// What one exchange says, or one pulse of a reference clock. Offsets are *true time minus CLOCK_MONOTONIC_RAW*, in
@@ -134,7 +151,7 @@ impl Measurement {
             delay: (delay as f64 * 1e-9).max(precision),
             noise: libm::hypot(
                 precision * 0.3,
-                match times.stamp {
+                match times.stamps.worse() {
                     Stamp::Hardware => 50e-9,
                     Stamp::Kernel => 300e-9,
                     Stamp::User => 5e-6,
@@ -162,7 +179,7 @@ mod tests {
             t3: libm::round(t[2] * SECOND) as i64,
             t4: raw(t[3]),
             received: raw(t[3]),
-            stamp: Stamp::Kernel,
+            stamps: Stamps { sent: Stamp::Kernel, received: Stamp::Kernel },
         }
     }
 

@@ -1,9 +1,10 @@
 //! One source: an address that is queried (the poll process), its estimate of the time (the track), and its other state.
 
 use crate::filter::Outcome;
-use crate::history::History;
+use crate::history::{Came, History};
 use crate::io::Now;
-use crate::measurement::{Measurement, Times};
+use crate::measured::Learned;
+use crate::measurement::{Measurement, Stamps, Times};
 use crate::need::Need;
 use crate::nonce::Nonces;
 use crate::poll_process::{BURST, PollProcess};
@@ -16,7 +17,7 @@ use crate::source_id::SourceId;
 use crate::status::LastReply;
 use crate::track::{Opinion, Track};
 use ipc::address::Address;
-use ipc::message::client::{Rejected, ReplyHeader, Silence, Stamp};
+use ipc::message::client::{Rejected, ReplyHeader, Silence};
 use ipc::units::RawInstant;
 use protocol::kiss::KissCode;
 use report::{Effect, RejectReason};
@@ -312,16 +313,21 @@ impl Source {
     }
 
     /// It answers, but its time is not used, for a reason that is not in the header.
-    pub(crate) fn refuse(&mut self, reason: RejectReason, header: &ReplyHeader, now: RawInstant) {
-        self.discard(reason, None, now);
-        self.heard(Facts::of(header), now);
+    pub(crate) fn refuse(&mut self, reason: RejectReason, header: &ReplyHeader, now: Now) {
+        self.discard(reason, &self.came(header, None, now));
+        self.heard(Facts::of(header), now.raw);
         self.unused = Some(reason);
     }
 
-    /// What passed for a reply is of no use. `stamp`: none where the time stamps are not, or were not looked at.
-    pub(crate) fn discard(&mut self, reason: RejectReason, stamp: Option<Stamp>, now: RawInstant) {
+    /// A reply to it; `stamps`: none where they are of no use, or were not looked at.
+    pub(crate) fn came<'a>(&self, header: &'a ReplyHeader, stamps: Option<Stamps>, now: Now) -> Came<'a> {
+        Came { header, poll: self.poll_process.poll.exponent(), stamps, now }
+    }
+
+    /// What passed for a reply is of no use.
+    pub(crate) fn discard(&mut self, reason: RejectReason, came: &Came<'_>) {
         self.counters.reject(reason);
-        self.history.failed(reason, stamp, now);
+        self.history.failed(reason, came);
     }
 
     /// Tests a reply and learns from it. `prior`: the prior frequency and its standard deviation.
@@ -334,27 +340,29 @@ impl Source {
         prior: (f64, f64),
         now: Now,
     ) -> Answer {
-        let mut stamp = None;
+        let mut stamps = None;
         let times = |t2, t3| {
             let times = times(t2, t3);
-            stamp = Some(times.stamp);
+            stamps = Some(times.stamps);
             times
         };
-        let verdict = match examine(header, times, expected) {
+        let verdict = examine(header, times, expected);
+        let came = self.came(header, stamps, now);
+        let verdict = match verdict {
             Ok(verdict) => verdict,
             Err(reason) => {
-                self.discard(reason, stamp, now.raw);
+                self.discard(reason, &came);
                 return Answer::Silent(reason);
             }
         };
         match verdict {
             Verdict::Kiss(code) => {
-                self.discard(RejectReason::Kiss, stamp, now.raw);
+                self.discard(RejectReason::Kiss, &came);
                 self.kissed(code, Facts::of(header), now.raw);
                 Answer::Kiss(code)
             }
             Verdict::Unusable(reason, facts) => {
-                self.discard(reason, stamp, now.raw);
+                self.discard(reason, &came);
                 self.heard(facts, now.raw);
                 self.unused = Some(reason);
                 Answer::Unusable(reason)
@@ -362,13 +370,14 @@ impl Source {
             Verdict::Usable(measurement, facts) => {
                 let measurement = measurement.corrected(expected.correction);
                 if is_near_leap(measurement.offset.saturating_add(measurement.at.nanos())) {
-                    self.discard(RejectReason::Discontinuity, stamp, now.raw);
+                    self.discard(RejectReason::Discontinuity, &came);
                     return Answer::Silent(RejectReason::Discontinuity);
                 }
                 self.heard(facts, now.raw);
                 let counted = Facts { stratum: facts.stratum.max(expected.min_stratum), ..facts };
                 let outcome = self.learn(measurement, counted, prior, now);
-                self.history.measured(&measurement, &facts, outcome, stamp, now);
+                let learned = Learned::by(&self.track.filter, now);
+                self.history.measured(&measurement, &facts, outcome, learned, &came);
                 Answer::Sample(outcome)
             }
         }

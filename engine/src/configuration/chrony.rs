@@ -1,7 +1,7 @@
 //! Directives of chrony.conf and ntp.conf that are not valid here, and what to write instead.
 
 /// Each directive, and its replacement.
-const WORDS: [(&str, &str); 68] = [
+const WORDS: [(&str, &str); 69] = [
     ("server", "a source is a [[source]] with address = \"NAME\""),
     ("peer", "there are no peers; a source is a [[source]] with address = \"NAME\""),
     ("pool", "a pool is a [[source]] with address = \"NAME\" and pool = true"),
@@ -24,7 +24,10 @@ const WORDS: [(&str, &str); 68] = [
     ("dumpdir", "nothing to write: what is worth keeping is kept in the state directory"),
     ("ntsdumpdir", "nothing to write: keys and cookies are kept in the state directory"),
     ("rtcsync", "nothing to write: the kernel copies a synchronised clock to the hardware clock"),
-    ("logdir", "nothing to write: see the journal, and chimerctl audit"),
+    (
+        "logdir",
+        "nothing to write: truechimer-chrony-logs writes chrony's log files, into /var/log/truechimer",
+    ),
     ("keyfile", "there are no symmetric keys; use mode = \"nts\" under [[source]]"),
     ("keys", "there are no symmetric keys; use mode = \"nts\" under [[source]]"),
     ("allow", "write allow = [\"NETWORK\"] under [server]"),
@@ -83,20 +86,24 @@ const WORDS: [(&str, &str); 68] = [
     ),
     ("maxdistance", "write max-distance under [clock], at most 16"),
     ("user", "nothing to write: each process has a user of its own"),
-    ("log", "nothing to write: see the journal, chimerctl plot, and chimerctl audit"),
+    (
+        "log",
+        "nothing to write: systemctl enable --now truechimer-chrony-logs writes measurements, statistics and tracking",
+    ),
+    ("logbanner", "nothing to write: --banner of truechimer-chrony-logs"),
     ("logchange", "nothing to write: each step is in the journal and in chimerctl audit"),
 ];
 
 /// Directives of chrony.conf without a replacement.
 #[rustfmt::skip]
-const ABSENT: [&str; 49] = [
+const ABSENT: [&str; 48] = [
     "maxdelayratio", "maxdelaydevratio", "maxdelayquant", "mindelay", "asymmetry",
     "minsamples", "maxsamples", "filter", "polltarget", "presend", "auto_offline",
     "xleave", "version", "extfield", "copy", "acquisitionport", "bindacqaddress", "bindacqdevice", "nocerttimecheck",
     "combinelimit", "maxjitter", "reselectdist", "stratumweight", "maxclockerror", "clockprecision",
     "corrtimeratio", "maxupdateskew", "tempcomp", "fallbackdrift", "manual", "rtcfile", "rtcdevice", "rtcautotrim",
     "rtconutc", "hwclockfile", "broadcast", "ntpsigndsocket", "ptpport", "hwtimestamp", "lock_all",
-    "sched_priority", "pidfile", "logbanner", "mailonchange", "bindcmdaddress", "cmdport", "cmdallow", "cmdratelimit",
+    "sched_priority", "pidfile", "mailonchange", "bindcmdaddress", "cmdport", "cmdallow", "cmdratelimit",
     "opencommands",
 ];
 

@@ -4,7 +4,7 @@
 
 use super::chrony;
 
-const NO_STATISTICS: &str = "nothing to write: see chimerctl plot, truechimer-metrics, and the journal";
+const NO_STATISTICS: &str = "nothing to write: truechimer-chrony-logs writes similar files; see also chimerctl plot and truechimer-metrics";
 const BOUNDED: &str = "nothing to write: the governor's table bounds each change, see truechimerd(8)";
 const NO_MULTICAST: &str =
     "there is no broadcast or multicast; a source is a [[source]] with address = \"NAME\"";

@@ -18,6 +18,8 @@ pub enum Verb {
     Sources,
     /// The last measurements of each source.
     Measurements,
+    /// Measurements of all sources with a higher number.
+    Measured(u64),
     /// Counts of the server.
     Server,
     /// What is known of keys, without the keys.
@@ -80,8 +82,8 @@ impl fmt::Display for RequestError {
         match self {
             Self::TooLong => write!(f, "a request is one line of at most {MAX_REQUEST} octets"),
             Self::NotUnderstood => f.write_str(
-                "not understood; send {\"verb\":\"status\"}, sources, measurements, server, keys, burst, offline, online, \
-                 add, remove, reload, log, step, clients, access, or history with a \"span\" of hour, day or week",
+                "not understood; send {\"verb\":\"status\"}, sources, measurements, measured with the number \"after\", \
+                 server, keys, burst, offline, online, add, remove, reload, log, step, clients, access, or history with a \"span\" of hour, day or week",
             ),
             Self::Forbidden => {
                 f.write_str("only root, or the user who started the daemon, may change things; try with sudo")
@@ -107,6 +109,7 @@ struct Document<'a> {
     limit: Option<u16>,
     address: Option<IpAddr>,
     span: Option<HistorySpan>,
+    after: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -151,6 +154,7 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         || is_of_clients && document.verb != "clients"
         || document.address.is_some() != (document.verb == "access")
         || document.span.is_some() != (document.verb == "history")
+        || document.after.is_some() != (document.verb == "measured")
     {
         return Err(RequestError::NotUnderstood);
     }
@@ -169,6 +173,7 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         "status" => Verb::Status,
         "sources" => Verb::Sources,
         "measurements" => Verb::Measurements,
+        "measured" => Verb::Measured(document.after.ok_or(RequestError::NotUnderstood)?),
         "server" => Verb::Server,
         "keys" => Verb::Keys,
         "burst" => Verb::Change(Change::Burst, of),

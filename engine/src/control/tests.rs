@@ -67,6 +67,7 @@ fn one_request_gets_one_reply_with_a_line_end_and_the_connection_ends() {
         (&b"{\"verb\":\"status\"}\n"[..], Verb::Status),
         (b"{\"verb\":\"sources\"}\n", Verb::Sources),
         (b"{\"verb\":\"measurements\"}\n", Verb::Measurements),
+        (b"{\"verb\":\"measured\",\"after\":18446744073709551615}\n", Verb::Measured(u64::MAX)),
         (b"{\"verb\":\"history\",\"span\":\"week\"}\n", Verb::History(HistorySpan::Week)),
         (b" { \"verb\" : \"server\" } \r\n{\"verb\":\"status\"}\n", Verb::Server),
     ] {
@@ -112,6 +113,9 @@ fn a_file_may_be_long_and_only_from_somebody_who_may_change_things() {
         b"{\"verb\":\"add\"}\n",
         b"{\"verb\":\"remove\",\"file\":\"a\"}\n",
         b"{\"verb\":\"status\",\"source\":\"a\"}\n",
+        b"{\"verb\":\"measured\"}\n",
+        b"{\"verb\":\"measured\",\"after\":-1}\n",
+        b"{\"verb\":\"measurements\",\"after\":1}\n",
     ] {
         assert!(Bench::new("reload-bad", own_uid()).ask(bad).1.contains("not understood"));
     }

@@ -8,6 +8,7 @@
 //!   system     the clock
 //!   source     a source, and the association with it
 //!   measurements  the last measurements of each source
+//!   measured   the measurements of all sources in their order, for logs
 //!   history    the course of the clock
 //!   keys       reply to `keys`, the key exchange service
 //!   clients    replies to `clients`, `access`
@@ -34,6 +35,7 @@ mod words;
 mod clients;
 mod history;
 mod keys;
+mod measured;
 mod measurements;
 mod reason;
 mod rejection;
@@ -45,6 +47,7 @@ mod system;
 pub use clients::{AccessReply, ClientReport, ClientsReply};
 pub use history::{HistoryPoint, HistoryReply, HistorySpan};
 pub use keys::{CertificateReply, CookieKeysReply, KeyExchangeReply, KeysReply, SourceKeys};
+pub use measured::{CorrectionReport, MeasuredReply, MeasuredReport};
 pub use measurements::{MeasurementReport, MeasurementsReply, SourceMeasurements};
 pub use reason::{
     AssociationState, CertificateState, ClockName, CookieKeyOrigin, EndName, LeapName, MeasurementOutcome,
@@ -67,6 +70,7 @@ pub mod read {
     pub use crate::history::read::*;
     pub use crate::keys::ReadSourceKeys as SourceKeys;
     pub use crate::keys::read::*;
+    pub use crate::measured::read::*;
     pub use crate::measurements::read::*;
     pub use crate::replay::read::*;
     pub use crate::source::read::*;

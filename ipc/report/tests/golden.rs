@@ -3,8 +3,8 @@
 
 use report::Word;
 use report::read::{
-    AccessReply, ClientsReply, Done, HistoryReply, KeysReply, MeasurementsReply, RefusedReply, ReloadedReply,
-    ServerReply, SourcesReply, StatusReply, StepReply,
+    AccessReply, ClientsReply, Done, HistoryReply, KeysReply, MeasuredReply, MeasurementsReply, RefusedReply,
+    ReloadedReply, ServerReply, SourcesReply, StatusReply, StepReply,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,6 +22,7 @@ fn what_is_written_is_read_to_the_last_field() {
         read_and_write::<StatusReply>(include_str!("status.json")),
         read_and_write::<SourcesReply>(include_str!("sources.json")),
         read_and_write::<MeasurementsReply>(include_str!("measurements.json")),
+        read_and_write::<MeasuredReply>(include_str!("measured.json")),
         read_and_write::<HistoryReply>(include_str!("history.json")),
         read_and_write::<ServerReply>(include_str!("server.json")),
         read_and_write::<KeysReply>(include_str!("keys.json")),

@@ -3,12 +3,13 @@
 use super::links::prose;
 
 /// The manual pages, in packaging/man.
-pub const PAGES: [&str; 5] = [
+pub const PAGES: [&str; 6] = [
     "truechimer.toml.5",
     "truechimerd.8",
     "chimerctl.1",
     "truechimer-metrics.8",
     "truechimer-chronyc-bridge.8",
+    "truechimer-chrony-logs.8",
 ];
 
 /// A page with the names of manual pages as links to them; `up`: from the page to the top.

@@ -26,6 +26,7 @@ const STEPS: &[(&str, &str)] = &[
          test \"$(systemctl is-enabled truechimer-metrics.socket)\" = disabled
          truechimer-metrics --once | grep -q '^truechimer_up 0'
          test \"$(systemctl is-enabled truechimer-chronyc-bridge.service)\" = disabled
+         test \"$(systemctl is-enabled truechimer-chrony-logs.service)\" = disabled
          test \"$(systemctl is-enabled truechimer-networkd.path)\" = disabled
          test -d /etc/truechimer/truechimer.d
          test ! -e /run/truechimer/control.sock",
@@ -33,13 +34,14 @@ const STEPS: &[(&str, &str)] = &[
     (
         "systemd finds nothing to say against the units, and they are no more exposed than is known",
         "systemd-analyze verify truechimer.service truechimer-wait.service truechimer-metrics.socket \
-         truechimer-chronyc-bridge.service truechimer-networkd.path >/said 2>&1
+         truechimer-chronyc-bridge.service truechimer-chrony-logs.service truechimer-networkd.path >/said 2>&1
          cat /said
          if grep -q truechimer /said; then exit 1; fi
          systemd-analyze security --offline=true --threshold=32 /usr/lib/systemd/system/truechimer.service
          systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-wait.service
          systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-metrics.service
          systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-chronyc-bridge.service
+         systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-chrony-logs.service
          systemd-analyze security --offline=true --threshold=32 /usr/lib/systemd/system/truechimer-networkd.service",
     ),
     (
@@ -85,9 +87,9 @@ const STEPS: &[(&str, &str)] = &[
     ),
     (
         "purged nothing is left but the users",
-        "touch /var/lib/truechimer/governor; echo 'OPTIONS=\"--clock none\"' >/etc/default/truechimer
+        "touch /var/lib/truechimer/governor; mkdir -p /var/log/truechimer; echo 'OPTIONS=\"--clock none\"' >/etc/default/truechimer
          dpkg --purge truechimer
-         test -z \"$(find /etc /usr /var/lib /run -name '*truechimer*' ! -path '/var/lib/dpkg/*')\"
+         test -z \"$(find /etc /usr /var/lib /var/log /run -name '*truechimer*' ! -path '/var/lib/dpkg/*')\"
          getent passwd truechimer-clock >/dev/null",
     ),
     (

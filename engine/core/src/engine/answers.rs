@@ -49,6 +49,7 @@ impl Engine {
         let group = exchange.group;
         let decides = group == Group::Deciding;
         let Some(basis) = &self.basis else { return };
+        let clock = basis.clock.frequency() + basis.clock.natural(now.raw, now.wall).0;
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         let times = match readings {
             Readings::Inside(times) => times,
@@ -57,7 +58,8 @@ impl Engine {
                     true => RejectReason::Discontinuity,
                     false => RejectReason::Readings,
                 };
-                source.discard(reason, None, now.raw);
+                source.discard(reason, &source.came(header, None, now));
+                source.history.count(&mut self.counted, 0.0);
                 return;
             }
         };
@@ -91,6 +93,7 @@ impl Engine {
         if let (Answer::Sample(_) | Answer::Unusable(_), Some(journey)) = (answer, exchange.journey(came)) {
             source.last_reply = Some(LastReply::new(header, &journey, expected.floor));
         }
+        source.history.count(&mut self.counted, clock);
         let address = source.address().socket_address();
         let name = settings.name.clone();
         let chosen = source.arrivals.chosen();

@@ -61,7 +61,8 @@ impl Engine {
         let floor = self.basis.as_ref().map_or(0, |basis| basis.welcome.floor.nanos());
         let beside = is_beside_its_certificate(association, &header, floor);
         if beside {
-            source.refuse(RejectReason::Certificate, &header, now.raw);
+            source.refuse(RejectReason::Certificate, &header, now);
+            source.history.count(&mut self.counted, 0.0);
             self.unsettle(exchange.group);
         }
         self.exchanges.accept(reply.id);

@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::entries::Entry;
 use crate::io::Now;
+use crate::measured::{CORRECTIONS, Correction, Known, Measured, MeasuredSince};
 use crate::nts::Association;
 use crate::select::{Impasse, Standing};
 use crate::settings::Place;
@@ -54,6 +55,51 @@ impl Engine {
             all
         };
         self.entries.all().flat_map(of_entry).collect()
+    }
+
+    /// The first `most` measurements and corrections with a number above `after`.
+    pub fn measured(&self, after: u64, most: usize, now: Now) -> MeasuredSince {
+        let mut measured = Vec::new();
+        for (entry, source) in self.entries.all_members() {
+            let address = source.address().socket_address();
+            let of = |known: &Known| Measured { name: entry.settings.name.clone(), address, known: *known };
+            measured.extend(source.history.after(after).map(of));
+        }
+        measured.sort_by_key(|one| one.known.number);
+        let asked = self.entries.all_members().filter(|(entry, _)| !(self.offline || entry.offline));
+        let next = asked.map(|(_, source)| source.poll_process.due()).min();
+        let corrections = self.corrections.iter().filter(|it| it.number > after).copied().collect();
+        let next_query_s = next.map(|at| -seconds_since(now, at));
+        MeasuredSince { counted: self.counted, next_query_s, measured, corrections }.limited(most)
+    }
+
+    /// The clock is corrected by an estimate that was just made.
+    pub(super) fn note_correction(&mut self, now: Now) {
+        self.system.last_update = Some(now.raw);
+        let (Some(line), Some(basis)) = (&self.system.line, &self.basis) else { return };
+        self.counted += 1;
+        let reference = &line.reference;
+        let source = self.entries.source(reference.source);
+        let correction = Correction {
+            number: self.counted,
+            wall: now.wall,
+            address: source.map(|(_, source)| source.address().socket_address()),
+            stratum: reference.stratum.saturating_add(1).min(16),
+            leap: self.system.leap.leap(),
+            used: self.entries.sources().filter(|source| source.track.survives()).count(),
+            offset_s: line.offset(now),
+            estimated_error_s: line.shown_deviation(now.raw),
+            error_bound_s: self.most_error(now),
+            slew_left_s: basis.clock.slew_left(now.raw),
+            frequency_ppm: basis.clock.frequency() * 1e6,
+            frequency_error_ppm: line.frequency().1 * 1e6,
+            root_delay_s: reference.root_delay,
+            root_dispersion_s: reference.root_dispersion + line.dispersion(now),
+        };
+        if self.corrections.len() >= CORRECTIONS {
+            self.corrections.pop_front();
+        }
+        self.corrections.push_back(correction);
     }
 
     fn describe_system(&self, now: Now) -> SystemStatus {

@@ -131,7 +131,7 @@ impl Engine {
                 self.system.line = Some(line);
                 self.note_authentication(now.raw);
                 self.settle_doubts();
-                self.system.last_update = Some(now.raw);
+                self.note_correction(now);
                 if self.settings.leap_seconds {
                     let mut leap = self.system.leap;
                     leap.vote(&finding.announced, self.true_time(now));

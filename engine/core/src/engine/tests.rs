@@ -10,6 +10,7 @@ impl Engine {
     pub(crate) fn forget_counts(&mut self) {
         self.entries.all_sources_mut().for_each(crate::source::Source::forget_counts);
         self.chronicle = Chronicle::new();
+        self.counted = 0;
     }
 
     /// All filters go wrong at once, the guards do not.

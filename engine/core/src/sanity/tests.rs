@@ -1,4 +1,5 @@
 use super::*;
+use crate::measurement::Stamps;
 use ipc::message::client::Stamp;
 use ipc::units::RawInstant;
 use proptest::prelude::*;
@@ -53,7 +54,7 @@ fn times(t2: i64, t3: i64) -> Times {
         t3,
         t4: at(5_001_000_000),
         received: at(5_001_050_000),
-        stamp: Stamp::Kernel,
+        stamps: Stamps { sent: Stamp::Kernel, received: Stamp::Kernel },
     }
 }
 

@@ -16,6 +16,7 @@ mod kernel_status;
 mod kisses;
 mod late_network;
 mod leap;
+mod measured;
 mod names;
 mod never_panics;
 mod noselect;
