@@ -106,10 +106,24 @@ pub fn run(seconds: u64) -> Result<(), String> {
 /// Without the name of this machine.
 fn anonymous(text: &str) -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match name.trim() {
-        "" => text.to_owned(),
-        name => text.replace(name, HOST),
+    renamed(text, name.trim())
+}
+
+/// With [`HOST`] where this name stands as a word of its own: a short one is in other words too.
+fn renamed(text: &str, name: &str) -> String {
+    if name.is_empty() {
+        return text.to_owned();
     }
+    let of_word = |sign: char| sign.is_alphanumeric() || matches!(sign, '-' | '_');
+    let (mut out, mut from) = (String::new(), 0);
+    for (at, _) in text.match_indices(name) {
+        let end = at + name.len();
+        let is_whole = !text[..at].ends_with(of_word) && !text[end..].starts_with(of_word);
+        out += &text[from..at];
+        out += if is_whole { HOST } else { name };
+        from = end;
+    }
+    out + &text[from..]
 }
 
 /// As text of XML.
@@ -128,4 +142,19 @@ fn write(name: &str, octets: &[u8], most: usize) -> Result<(), String> {
         .map_err(|error| format!("{}: {error}", file.display()))?;
     println!("docs/pictures/{name}: {} octets", octets.len());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_this_machine_is_replaced_and_other_words_with_its_letters_stay() {
+        let text = "vm: no vmclock on vm (avm, vm-1); vm";
+        assert_eq!(
+            renamed(text, "vm"),
+            "clock.example: no vmclock on clock.example (avm, vm-1); clock.example"
+        );
+        assert_eq!((renamed(text, "").as_str(), renamed("ü vm", "vm")), (text, format!("ü {HOST}")));
+    }
 }

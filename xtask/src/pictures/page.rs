@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Names of Chromium.
 const BROWSERS: [&str; 2] = ["chromium", "chromium-browser"];
 /// The pictures, each with the width and height of its window.
-const WINDOWS: [(&str, (u32, u32)); 2] = [("page.png", (1136, 1000)), ("page-narrow.png", (396, 1000))];
+const WINDOWS: [(&str, (u32, u32)); 2] = [("page.png", (1136, 930)), ("page-narrow.png", (396, 1150))];
 /// Names of files, and what is in them.
 type Pictures = Vec<(&'static str, Vec<u8>)>;
 const DEADLINE: Duration = Duration::from_secs(120);

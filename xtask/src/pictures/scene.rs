@@ -32,7 +32,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Starts it. Of the sources only the one with NTS answers yet, which is not enough for the first setting.
+    /// Starts it. Of the sources only the one with NTS answers yet, by which the clock is set.
     ///
     /// # Panics
     /// As [`Setup::start`].
@@ -77,10 +77,15 @@ impl Scene {
         &self.daemon
     }
 
-    /// All sources are heard from now on.
+    /// All sources are heard from now on; before each reply of the last one comes another one that answers no query, and is discarded.
     pub fn sources_answer(&self) {
         for forger in &self.forgers {
             forger.change(|request| vec![request.with(|_| ())]);
+        }
+        if let [.., last] = self.forgers.as_slice() {
+            last.change(|request| {
+                vec![request.with(|header| header.origin = header.transmit), request.with(|_| ())]
+            });
         }
     }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// Columns and rows of the live screen.
-const SCREEN: (usize, usize) = (100, 26);
+const SCREEN: (usize, usize) = (106, 26);
 /// The same for what a command prints; its picture ends with the text.
 const PAGE: (usize, usize) = (100, 120);
 /// The look of a prompt and its command.
