@@ -79,7 +79,7 @@ fn write(root: &Path, pages: &BTreeSet<PathBuf>, to: &Path) -> Result<(), String
         put(&to.join(format!("reference/{page}.md")), &text)?;
         summary += &format!("- [{name}](reference/{page}.md)\n");
     }
-    put(&to.join("reference/messages.md"), &messages::page())?;
+    put(&to.join("reference/messages.md"), messages::page())?;
     summary += "- [What messages mean](reference/messages.md)\n\n# Beside it\n\n";
     for page in pages {
         let text = read(&root.join(page))?;
@@ -90,7 +90,7 @@ fn write(root: &Path, pages: &BTreeSet<PathBuf>, to: &Path) -> Result<(), String
         }
         let depth = "../".repeat(page.components().count() - 1);
         let shown_text = text.replace("README.md)", "index.md)").replace("README.md#", "index.md#");
-        put(&to.join(&shown), &manual::linked(&shown_text, &depth))?;
+        put(&to.join(&shown), manual::linked(&shown_text, &depth))?;
         for link in links::targets(&text) {
             copy(root, &links::resolve(page, &link), to)?;
         }
@@ -115,7 +115,7 @@ fn copy(root: &Path, file: &Path, to: &Path) -> Result<(), String> {
     }
     match from.extension().is_some_and(|end| end == "md") {
         true => Ok(()),
-        false => put(&to.join(file), &read(&from)?),
+        false => put(&to.join(file), octets(&from)?),
     }
 }
 
@@ -123,9 +123,13 @@ fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn put(path: &Path, text: &str) -> Result<(), String> {
+fn octets(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn put(path: &Path, what: impl AsRef<[u8]>) -> Result<(), String> {
     let folder = path.parent().unwrap_or(path);
-    let written = fs::create_dir_all(folder).and_then(|()| fs::write(path, text));
+    let written = fs::create_dir_all(folder).and_then(|()| fs::write(path, what));
     written.map_err(|error| format!("{}: {error}", path.display()))
 }
 

@@ -62,7 +62,8 @@ usage: cargo xtask WORD
   completions               write chimerctl's completions for bash, zsh and fish to target/completions
   rig [CASE..]              boots, kills, pauses and upgrades on real machines (--list, --short, --jobs N)
   book                      check the pages in docs and their links, and make a book of them (mdbook)
-  pictures [--seconds N]    make docs/pictures, of a daemon that runs for N seconds (300)
+  pictures [--seconds N]    make docs/pictures, of a daemon that runs for N seconds (300); the page by chromium,
+                            the dashboard by prometheus
   peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: ntpd-rs, and the
                             newest at the first fetch; remove target/peers/*-newest for newer ones
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)

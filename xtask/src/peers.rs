@@ -11,7 +11,7 @@ use rig::debian;
 use std::path::Path;
 use std::process::Command;
 
-/// Of prometheus only promtool is used, which judges pages and rules; of busybox its DHCP server.
+/// Of prometheus: promtool, which judges pages and rules, and itself for the picture of the dashboard; of busybox its DHCP server.
 const PACKAGES: [&str; 8] = [
     "chrony",
     "ntpsec",

@@ -36,6 +36,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// A reply to the next query is there so long after it.
+/// Between two answers of which the first did not have all.
+const PAUSE: Duration = Duration::from_millis(20);
+
 const REPLIED: Duration = Duration::from_secs(1);
 
 /// Between two questions, at least and at most. At most four queries in quick succession and some more come in between.
@@ -188,7 +191,8 @@ impl Writer {
             self.keep_position();
         }
         if news.has_more {
-            return Ok(Duration::ZERO);
+            // An engine that always has more is not asked without end.
+            return Ok(PAUSE);
         }
         self.written = None;
         Ok(wait(news.next_query))
