@@ -1,0 +1,249 @@
+//! Configurations of the shape that real hosts have, each with what is made of it (`tests/data`). The engine's tests show that
+//! its reader takes what is made.
+
+use crate::{FileError, Files, Imported, import};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Files in memory.
+#[derive(Default)]
+pub struct Memory(pub BTreeMap<String, Vec<u8>>);
+
+impl Files for Memory {
+    fn read(&mut self, path: &str) -> Result<Vec<u8>, FileError> {
+        self.0.get(path).cloned().ok_or(FileError::Absent)
+    }
+
+    fn list(&mut self, folder: &str) -> Result<Vec<String>, FileError> {
+        let folder = format!("{}/", folder.trim_end_matches('/'));
+        let inside = self.0.keys().filter_map(|path| path.strip_prefix(&folder));
+        let names: Vec<String> = inside.filter(|name| !name.contains('/')).map(str::to_owned).collect();
+        if names.is_empty() { Err(FileError::Absent) } else { Ok(names) }
+    }
+}
+
+/// Each case with the file that is named, and its root.
+pub const CASES: [(&str, &str); 16] = [
+    ("debian", "/etc/chrony/chrony.conf"),
+    ("fedora", "/etc/chrony.conf"),
+    ("aws", "/etc/chrony.conf"),
+    ("gcp", "/etc/chrony/chrony.conf"),
+    ("azure", "/etc/chrony.conf"),
+    ("gps", "/etc/chrony/chrony.conf"),
+    ("pool", "/etc/chrony/chrony.conf"),
+    ("nts", "/etc/chrony/chrony.conf"),
+    ("idm", "/etc/chrony.conf"),
+    ("ad", "/etc/chrony/chrony.conf"),
+    ("node", "/etc/chrony/chrony.conf"),
+    ("database", "/etc/chrony.conf"),
+    ("ntp", "/etc/ntpsec/ntp.conf"),
+    ("timesyncd", "/etc/systemd/timesyncd.conf"),
+    ("openntpd", "/etc/openntpd/ntpd.conf"),
+    ("ntpd-rs", "/etc/ntpd-rs/ntp.toml"),
+];
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
+}
+
+fn gather(root: &Path, folder: &Path, into: &mut Memory) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            gather(root, &path, into);
+        } else if let Ok(inner) = path.strip_prefix(root) {
+            into.0.insert(format!("/{}", inner.to_str().unwrap()), std::fs::read(&path).unwrap());
+        }
+    }
+}
+
+fn case(name: &str, path: &str) -> (Memory, Imported) {
+    let mut files = Memory::default();
+    gather(&data().join(name), &data().join(name), &mut files);
+    let imported = import(&[path.to_owned()], None, &mut files).unwrap();
+    (files, imported)
+}
+
+/// An imported text from one file.
+pub fn of(path: &str, text: &str) -> Imported {
+    let mut files = Memory::default();
+    files.0.insert(path.to_owned(), text.as_bytes().to_vec());
+    import(&[path.to_owned()], None, &mut files).unwrap()
+}
+
+#[test]
+fn each_configuration_becomes_what_is_written_beside_it() {
+    let mut differing = Vec::new();
+    for (name, path) in CASES {
+        let (_, imported) = case(name, path);
+        let mut found = imported.text.clone();
+        found += "\n# losses:\n";
+        imported.losses.iter().for_each(|loss| found += &format!("# {loss}\n"));
+        let golden = data().join(format!("{name}.toml"));
+        if std::env::var_os("TRUECHIMER_WRITE_GOLDEN").is_some() {
+            std::fs::write(&golden, &found).unwrap();
+        }
+        let expected = std::fs::read_to_string(&golden).unwrap_or_default();
+        if expected != found {
+            differing.push(format!("{name}: expected\n{expected}\nfound\n{found}"));
+        }
+    }
+    assert!(differing.is_empty(), "{}", differing.join("\n\n"));
+}
+
+/// Lines of a file of theirs that say something: comments are theirs to keep.
+fn says_something(path: &str, line: &str) -> bool {
+    let line = line.trim();
+    let is_toml_head = path.ends_with(".toml") && line.starts_with('[') && !line.contains('=');
+    !line.is_empty() && !line.starts_with(['#', ';', '!', '%']) && !is_toml_head && line != "[Time]"
+}
+
+#[test]
+fn each_line_of_each_file_stands_in_the_new_one() {
+    for (name, path) in CASES {
+        let (files, imported) = case(name, path);
+        // As one line: a long note is wrapped.
+        let flat = imported.text.replace("\n# ", " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        for (path, octets) in
+            files.0.iter().filter(|(path, _)| path.starts_with("/etc/") || path.starts_with("/usr/"))
+        {
+            if name == "timesyncd" && path.starts_with("/usr/") && path.contains("10-more") {
+                // Of two drop-ins with one name, timesyncd reads the first.
+                assert!(!flat.contains("never.example.org"));
+                continue;
+            }
+            if flat.contains(&format!("{path}: not read, as chronyd does not")) {
+                continue;
+            }
+            let text = std::str::from_utf8(octets).unwrap();
+            for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| says_something(path, line)) {
+                for word in line.split('#').next().unwrap().split_whitespace() {
+                    let word = word.trim_matches('"').trim_end_matches('\\');
+                    assert!(flat.contains(word), "{name}: {path}:{number}: {word} of {line}");
+                }
+                if !path.ends_with(".toml") {
+                    let is_there = flat.contains(&format!("{path}:{number}: "));
+                    assert!(is_there || line.starts_with([' ', '\t']), "{name}: {path}:{number} is missing");
+                }
+            }
+        }
+    }
+}
+
+/// What one line becomes: of each option either a key, or a note that names it.
+#[test]
+fn each_option_of_a_source_is_a_key_or_is_named_with_what_became_of_it() {
+    for (option, key) in [
+        ("minpoll 5", "min-poll = 5"),
+        ("maxpoll 12", "max-poll = 12"),
+        ("maxdelay 0.5", "max-delay = 0.5"),
+        ("port 1123", "address = \"a.example:1123\""),
+        ("nts ntsport 4461", "address = \"a.example:4461\""),
+        ("nts", "mode = \"nts\""),
+        ("prefer", "prefer = true"),
+        ("trust", "trust = true"),
+        ("require", "require = true"),
+        ("noselect", "noselect = true"),
+        ("minstratum 4", "min-stratum = 4"),
+        ("offline", "#     offline: "),
+        ("xleave", "#     xleave: "),
+        ("version 3", "#     version 3: "),
+        ("extfield F323", "#     extfield F323: "),
+        ("maxsources 3", "#     maxsources 3: "),
+        ("certset 4", "#     certset 4: "),
+        ("nts port 1123", "#     port 1123: "),
+        ("ipv4", "#     ipv4: "),
+        ("unheard-of", "#     unheard-of: "),
+    ] {
+        let text = of("/etc/chrony.conf", &format!("server a.example iburst {option}")).text;
+        assert!(text.lines().any(|line| line.starts_with(key)), "{option}: {text}");
+        assert!(!text.contains("burst = false"), "{text}");
+        let other = of("/etc/chrony.conf", "server a.example iburst").text;
+        assert!(!other.lines().any(|line| line.starts_with(key)), "{option}: {other}");
+    }
+}
+
+/// Losses of authentication and of access are told, and nothing is wider or weaker than it was.
+#[test]
+fn what_cannot_be_carried_without_a_loss_is_a_comment_and_is_told() {
+    let is_key = |text: &str, line: &str| text.lines().any(|found| found.starts_with(line));
+    for (path, lines, absent) in [
+        ("/etc/chrony.conf", "server a iburst key 1", "address"),
+        ("/etc/chrony.conf", "server a nts certset 9", "address"),
+        ("/etc/chrony.conf", "server a nts\nnosystemcert", "address"),
+        ("/etc/chrony.conf", "server a\nauthselectmode require", "address"),
+        ("/etc/chrony.conf", "server a\nallow\ndeny host.example", "allow"),
+        ("/etc/chrony.conf", "server a\nallow\ndeny 1.2.3.4/40", "allow"),
+        ("/etc/chrony.conf", "server a\nallow\nbindaddress fe80::1", "listen"),
+        ("/etc/chrony.conf", "server a\nallow\nlocal activate 0.1", "local-stratum"),
+        ("/etc/ntp.conf", "server a autokey", "address"),
+        ("/etc/ntp.conf", "server a\nrestrict host.example ignore", "allow"),
+        ("/etc/ntp.conf", "server a\nrestrict 10.0.0.0 mask 255.0.255.0 noserve", "allow"),
+        ("/etc/ntp.conf", "server a\ninterface ignore eth0", "listen"),
+        ("/etc/openntpd/ntpd.conf", "server a\nlisten on 192.0.2.1 rtable 2", "listen"),
+        ("/etc/ntpd-rs/ntp.toml", "[[server]]\nlisten = \"0.0.0.0:123\"\nrequire-nts = true", "listen"),
+        (
+            "/etc/ntpd-rs/ntp.toml",
+            "[[source]]\nmode = \"nts\"\naddress = \"a\"\ncertificate-authority = \"x\"",
+            "address",
+        ),
+    ] {
+        let imported = of(path, lines);
+        assert!(!is_key(&imported.text, absent), "{lines}: {}", imported.text);
+        assert!(!imported.losses.is_empty(), "{lines}: {}", imported.text);
+    }
+}
+
+#[test]
+fn the_frequency_of_chrony_has_the_opposite_sign_of_ntpds() {
+    for (path, text, expected) in [
+        ("/etc/chrony.conf", "driftfile /d", "initial-frequency-ppm = -12.5"),
+        ("/etc/ntp.conf", "driftfile /d", "initial-frequency-ppm = 12.5"),
+    ] {
+        let mut files = Memory::default();
+        files.0.insert(path.to_owned(), text.into());
+        for (drift, is_taken) in [("12.5 0.1\n", true), ("1e9\n", false), ("nan", false), ("", false)] {
+            files.0.insert("/d".to_owned(), drift.into());
+            let imported = import(&[path.to_owned()], None, &mut files).unwrap();
+            assert_eq!(imported.text.contains(expected), is_taken, "{drift}: {}", imported.text);
+            assert_eq!(
+                imported.text.contains("initial-frequency-ppm"),
+                is_taken,
+                "{drift}: {}",
+                imported.text
+            );
+        }
+    }
+}
+
+#[test]
+fn files_that_include_each_other_and_files_without_end_are_bounded() {
+    let mut files = Memory::default();
+    files.0.insert("/a.conf".to_owned(), "include /a.conf\ninclude /*.conf\n".into());
+    let imported = import(&["/a.conf".to_owned()], Some(crate::Kind::Chrony), &mut files);
+    assert!(imported.is_ok_and(|imported| imported.losses.len() > 1) || imported_is_too_long(&mut files));
+    files.0.insert("/long.conf".to_owned(), vec![b'x'; crate::MAX_FILE + 1]);
+    let long = import(&["/long.conf".to_owned()], Some(crate::Kind::Chrony), &mut files);
+    assert_eq!(long.unwrap_err().to_string(), "/long.conf: not read: longer than 1 MiB");
+    let many = "allow 10.0.0.1/31\n".repeat(40_000);
+    files.0.insert("/many.conf".to_owned(), many.into());
+    let many = import(&["/many.conf".to_owned()], Some(crate::Kind::Chrony), &mut files);
+    assert_eq!(many, Err(crate::ImportError::TooLong));
+}
+
+fn imported_is_too_long(files: &mut Memory) -> bool {
+    import(&["/a.conf".to_owned()], Some(crate::Kind::Chrony), files) == Err(crate::ImportError::TooLong)
+}
+
+#[test]
+fn what_is_no_text_is_refused_line_by_line() {
+    let mut files = Memory::default();
+    files.0.insert(
+        "/etc/chrony.conf".to_owned(),
+        b"server a iburst\nserver b\xff iburst\nserver c\x1b[2J iburst\n".to_vec(),
+    );
+    let imported = import(&["/etc/chrony.conf".to_owned()], None, &mut files).unwrap();
+    assert_eq!(imported.sources, 1);
+    assert_eq!(imported.losses.len(), 2);
+    assert!(imported.text.chars().all(|letter| letter == '\n' || !letter.is_control()), "{}", imported.text);
+}
