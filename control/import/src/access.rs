@@ -29,6 +29,14 @@ impl Network {
         Self { ipv6, prefix: 0, bits: 0 }
     }
 
+    /// Whether it is of this host alone.
+    pub fn is_loopback(&self) -> bool {
+        match self.ipv6 {
+            false => self.bits >= 8 && self.prefix >> 120 == 127,
+            true => self.bits == 128 && self.prefix == 1,
+        }
+    }
+
     /// Whether it has all addresses of the other one.
     pub fn contains(&self, other: &Self) -> bool {
         self.ipv6 == other.ipv6 && self.bits <= other.bits && other.prefix & mask(self.bits) == self.prefix

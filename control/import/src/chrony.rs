@@ -25,7 +25,14 @@ const MATTER: [&str; 7] =
     ["refclock", "ntpsigndsocket", "broadcast", "tempcomp", "manual", "rtcfile", "ptpport"];
 
 /// Directives of which the page says that there is nothing like it, but that lose nothing where they stand alone.
-const NO_LOSS: [(&str, &str); 4] = [
+const NO_LOSS: [(&str, &str); 11] = [
+    ("ntsratelimit", "not carried: see rate and network-rate under [server.nts] in truechimer.toml(5)"),
+    ("cmddeny", "not carried: there are local sockets only"),
+    ("bindcmddevice", "not carried: there are local sockets only"),
+    ("hwtstimeout", "not carried: the kernel's software timestamps"),
+    ("ptpdomain", "not carried: there is no NTP over PTP"),
+    ("maxtxbuffers", "not carried: there is no such buffer"),
+    ("dumponexit", "nothing to write: what is worth keeping is kept in the state directory"),
     (
         "keyfile",
         "not carried: there are no symmetric keys; a source with key is a comment, and clients with keys are answered without",

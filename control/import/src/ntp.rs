@@ -12,6 +12,7 @@ mod options;
 mod restrict;
 mod source;
 
+use crate::access::Network;
 use crate::drift::{self, Sign};
 use crate::files::{FileError, MAX_DEPTH, Reader, lines};
 use crate::plan::{Part, Plan, quoted};
@@ -212,9 +213,17 @@ fn settle(plan: &mut Plan, reader: &mut Reader<'_>, found: &mut Found) {
     plan.serving.rules = found.restrictions.rules();
     if !plan.serving.rules.allow_any() && plan.serving.blocked.is_none() {
         plan.serving.unwanted = Some("everybody is restricted".to_owned());
+    } else if plan.serving.blocked.is_none() && plan.serving.rules.list(true).all(Network::is_loopback) {
+        plan.serving.unwanted = Some(
+            "only this host itself is let in, which is what ntpq needs; remove the signs # if it has clients of its own"
+                .to_owned(),
+        );
     }
     found.interfaces.settle(plan);
-    if plan.serving.rules.allow_any() {
+    if plan.serving.rules.allow_any() && plan.serving.unwanted.is_none() {
+        if plan.serving.blocked.is_none() && plan.serving.rules.list(true).any(|network| network.bits == 0) {
+            plan.lose("[server] answers everybody, as ntpd did: if this host is no public server, write its networks into allow, or remove it");
+        }
         plan.remark(
             Part::Server,
             "ntpd answers everybody whom no restrict line keeps out, and this section does the same. If this host is to serve \

@@ -247,3 +247,18 @@ fn what_is_no_text_is_refused_line_by_line() {
     assert_eq!(imported.losses.len(), 2);
     assert!(imported.text.chars().all(|letter| letter == '\n' || !letter.is_control()), "{}", imported.text);
 }
+
+#[test]
+fn who_is_answered_is_said_where_it_is_everybody_and_nobody_is_for_ntpqs_sake() {
+    let open = of("/etc/ntp.conf", "server a\nrestrict default limited kod\n");
+    assert!(open.text.contains("\nallow = [\"0.0.0.0/0\", \"::/0\"]\n"), "{}", open.text);
+    assert!(
+        open.losses.iter().any(|loss| loss.contains("answers everybody, as ntpd did")),
+        "{:?}",
+        open.losses
+    );
+    let closed = of("/etc/ntp.conf", "server a\nrestrict default ignore\nrestrict 127.0.0.1\nrestrict ::1\n");
+    assert!(closed.text.contains("\n#[server]\n") && closed.losses.is_empty(), "{closed:?}");
+    let some = of("/etc/ntp.conf", "server a\nrestrict default ignore\nrestrict 10.0.0.0 mask 255.0.0.0\n");
+    assert!(some.text.contains("\nallow = [\"10.0.0.0/8\"]\n") && some.losses.is_empty(), "{some:?}");
+}
