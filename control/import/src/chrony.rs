@@ -89,7 +89,8 @@ fn file(
             continue;
         }
         if line.is_damaged() {
-            plan.explain(&line, "not carried: there is something in it that is no text in UTF-8", true);
+            let item = plan.item(Part::Rest, &line);
+            plan.unread(item, "", "not carried: there is something in it that is no text in UTF-8");
             continue;
         }
         let mut words = Words::of(trimmed);

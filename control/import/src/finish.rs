@@ -143,6 +143,10 @@ fn serving(plan: &mut Plan) {
     if entries > MAX_LISTEN || (plan.serving.nts.is_some() && entries > MAX_KEY_LISTEN) {
         plan.serving.block("there are more addresses than can be served on");
     }
+    if plan.serving.blocked.is_some() && !plan.serving.rules.allow_any() {
+        plan.serving.blocked = None;
+        plan.serving.unwanted.get_or_insert_with(|| "no client is let in by what could be read".to_owned());
+    }
     if let Some(why) = plan.serving.blocked.clone() {
         plan.serving.unwanted = None;
         plan.lose(&format!("[server] is written as a comment, and no client is answered: {why}"));

@@ -56,12 +56,21 @@ pub fn read(plan: &mut Plan, reader: &mut Reader<'_>, path: &str, text: &str) {
     file(plan, reader, &mut found, (path, text), 0);
     // NTPsec reads this folder too.
     if let Some(folder) = path.strip_suffix("/ntp.conf").map(|folder| format!("{folder}/ntp.d")) {
-        for name in reader.names(&folder, ".conf").unwrap_or_default() {
+        let unread = |plan: &mut Plan, path: &str, error: FileError| {
+            if let FileError::Other(why) = error {
+                plan.lose(&format!("{path}: {why}"));
+                plan.serving.block("what cannot be read may keep clients out");
+            }
+        };
+        let names = reader.names(&folder, ".conf").unwrap_or_else(|error| {
+            unread(plan, &folder, error);
+            Vec::new()
+        });
+        for name in names {
             let path = format!("{folder}/{name}");
             match reader.text(&path) {
                 Ok(text) => file(plan, reader, &mut found, (&path, &text), 0),
-                Err(FileError::Absent) => {}
-                Err(FileError::Other(why)) => plan.lose(&format!("{path}: {why}")),
+                Err(error) => unread(plan, &path, error),
             }
         }
     }
@@ -77,14 +86,16 @@ fn file(
 ) {
     for line in lines(path, text) {
         let Some(words) = split(&line.text) else {
-            plan.explain(&line, "not carried: a quotation mark is open", true);
+            let item = plan.item(Part::Rest, &line);
+            plan.unread(item, "", "not carried: a quotation mark is open");
             continue;
         };
         if words.is_empty() {
             continue;
         }
         if line.is_damaged() {
-            plan.explain(&line, "not carried: there is something in it that is no text in UTF-8", true);
+            let item = plan.item(Part::Rest, &line);
+            plan.unread(item, "", "not carried: there is something in it that is no text in UTF-8");
             continue;
         }
         let mut words = Words::from_list(words);
@@ -164,18 +175,18 @@ fn include(
     let path = words.take().unwrap_or_default();
     plan.leftover(item, words);
     if depth >= MAX_DEPTH {
-        return plan.loss(item, "", "not read: files include each other too deeply");
+        return plan.unread(item, "", "not read: files include each other too deeply");
     }
     if !path.starts_with('/') {
-        return plan.loss(item, "", "not read: no absolute path");
+        return plan.unread(item, "", "not read: no absolute path");
     }
     match reader.text(&path) {
         Ok(text) => {
             plan.note(item, "", "read here");
             file(plan, reader, found, (&path, &text), depth + 1);
         }
-        Err(FileError::Absent) => plan.loss(item, "", "there is no such file"),
-        Err(FileError::Other(why)) => plan.loss(item, "", &why),
+        Err(FileError::Absent) => plan.unread(item, "", "there is no such file"),
+        Err(FileError::Other(why)) => plan.unread(item, "", &why),
     }
 }
 

@@ -193,6 +193,12 @@ impl Plan {
         self.say(item, "", why, matters);
     }
 
+    /// A line, or a file behind it, that cannot be read: it may be the one that keeps clients out, so none is answered.
+    pub fn unread(&mut self, item: usize, words: &str, why: &str) {
+        self.loss(item, words, why);
+        self.serving.block("what cannot be read may keep clients out");
+    }
+
     /// What matters, in the order of the lines: first what is of no line.
     pub fn losses(&self) -> Vec<String> {
         let of_lines = self.items.iter().flat_map(|item| {

@@ -174,6 +174,12 @@ fn what_cannot_be_carried_without_a_loss_is_a_comment_and_is_told() {
         ("/etc/chrony.conf", "server a\nauthselectmode require", "address"),
         ("/etc/chrony.conf", "server a\nallow\ndeny host.example", "allow"),
         ("/etc/chrony.conf", "server a\nallow\ndeny 1.2.3.4/40", "allow"),
+        ("/etc/chrony.conf", "server a\nallow\ninclude /etc/no/such.conf", "allow"),
+        ("/etc/chrony.conf", "server a\nallow\ninclude /etc/chrony.conf", "allow"),
+        ("/etc/chrony.conf", "server a\nallow\n\u{1}deny 10.0.0.0/8", "allow"),
+        ("/etc/ntp.conf", "server a\nrestrict \"10.0.0.1 ignore", "allow"),
+        ("/etc/ntp.conf", "server a\nincludefile /etc/no/such.conf", "allow"),
+        ("/etc/ntp.conf", "server a\nrestrict 10.0.0.\u{fffd} ignore", "allow"),
         ("/etc/chrony.conf", "server a\nallow\nbindaddress fe80::1", "listen"),
         ("/etc/chrony.conf", "server a\nallow\nlocal activate 0.1", "local-stratum"),
         ("/etc/ntp.conf", "server a autokey", "address"),
@@ -240,11 +246,11 @@ fn what_is_no_text_is_refused_line_by_line() {
     let mut files = Memory::default();
     files.0.insert(
         "/etc/chrony.conf".to_owned(),
-        b"server a iburst\nserver b\xff iburst\nserver c\x1b[2J iburst\n".to_vec(),
+        b"server a iburst\nserver b\xff iburst\nserver c\x1b[2J iburst\nlogdir /\xff\n".to_vec(),
     );
     let imported = import(&["/etc/chrony.conf".to_owned()], None, &mut files).unwrap();
     assert_eq!(imported.sources, 1);
-    assert_eq!(imported.losses.len(), 2);
+    assert_eq!(imported.losses.len(), 3);
     assert!(imported.text.chars().all(|letter| letter == '\n' || !letter.is_control()), "{}", imported.text);
 }
 

@@ -32,7 +32,7 @@ pub fn read(
     let item = plan.item(Part::Rest, line);
     plan.leftover(item, words);
     if depth >= MAX_DEPTH {
-        return plan.loss(item, "", "not read: files include each other more deeply than chronyd allows");
+        return plan.unread(item, "", "not read: files include each other more deeply than chronyd allows");
     }
     let paths = match directive {
         "include" => included(plan, reader, item, &folders),
@@ -45,8 +45,14 @@ pub fn read(
     for path in paths {
         match reader.text(&path) {
             Ok(text) => file(plan, reader, found, (&path, &text), depth + 1, is_list),
-            Err(FileError::Absent) => plan.loss(item, &path, "there is no such file"),
-            Err(FileError::Other(why)) => plan.loss(item, &path, &why),
+            Err(error) => {
+                let why = match &error {
+                    FileError::Absent => "there is no such file",
+                    FileError::Other(why) => why,
+                };
+                // A list of sources lets nobody in and keeps nobody out.
+                if is_list { plan.loss(item, &path, why) } else { plan.unread(item, &path, why) }
+            }
         }
     }
 }
@@ -58,17 +64,17 @@ fn is_of_dhcp(folder: &str) -> bool {
 
 fn included(plan: &mut Plan, reader: &mut Reader<'_>, item: usize, patterns: &[String]) -> Vec<String> {
     let Some(pattern) = patterns.first() else {
-        plan.loss(item, "", "there is no file");
+        plan.unread(item, "", "there is no file");
         return Vec::new();
     };
     match reader.matching(pattern) {
         Ok(paths) if paths.is_empty() => {
-            plan.loss(item, pattern, "no file is there, without which chronyd does not start");
+            plan.unread(item, pattern, "no file is there, without which chronyd does not start");
             paths
         }
         Ok(paths) => paths,
         Err(why) => {
-            plan.loss(item, pattern, &format!("not read: {why}"));
+            plan.unread(item, pattern, &format!("not read: {why}"));
             Vec::new()
         }
     }
@@ -85,7 +91,7 @@ fn listed(
     let mut paths: Vec<(String, String)> = Vec::new();
     for folder in folders {
         if !folder.starts_with('/') {
-            plan.loss(item, folder, "not read: no absolute path");
+            plan.unread(item, folder, "not read: no absolute path");
             continue;
         }
         match reader.names(folder, suffix) {
@@ -104,7 +110,8 @@ fn listed(
                 }
             }
             Err(FileError::Absent) => plan.note(item, folder, "there is no such folder"),
-            Err(FileError::Other(why)) => plan.loss(item, folder, &why),
+            Err(FileError::Other(why)) if suffix == ".sources" => plan.loss(item, folder, &why),
+            Err(FileError::Other(why)) => plan.unread(item, folder, &why),
         }
     }
     paths.sort();
