@@ -2,6 +2,7 @@
 //! its reader takes what is made.
 
 use crate::{FileError, Files, Imported, import};
+use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -267,4 +268,58 @@ fn who_is_answered_is_said_where_it_is_everybody_and_nobody_is_for_ntpqs_sake() 
     assert!(closed.text.contains("\n#[server]\n") && closed.losses.is_empty(), "{closed:?}");
     let some = of("/etc/ntp.conf", "server a\nrestrict default ignore\nrestrict 10.0.0.0 mask 255.0.0.0\n");
     assert!(some.text.contains("\nallow = [\"10.0.0.0/8\"]\n") && some.losses.is_empty(), "{some:?}");
+}
+
+/// Whom the lists of the text let in, as the server decides: by the longest prefix.
+fn lets_in(text: &str, address: std::net::Ipv4Addr) -> bool {
+    let made: toml::Table = text.parse().unwrap();
+    let host = crate::Network::new(address.into(), 32).unwrap();
+    let longest = |key: &str| {
+        let list = made.get("server").and_then(|server| server.get(key)?.as_array());
+        let texts = list.into_iter().flatten().filter_map(toml::Value::as_str);
+        let networks = texts.map(|text| crate::access::parse(text).unwrap().unwrap());
+        networks.filter(|network| network.contains(&host)).map(|network| network.bits).max()
+    };
+    longest("allow") > longest("deny")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// ntpd answers whoever is not kept out by the most specific line about him, whose flags add up; lines about port 123 alone
+    /// come after the others of the same network. Here nobody is let in whom ntpd keeps out, from whatever port he asks; and
+    /// without such lines nobody is kept out whom ntpd lets in.
+    #[test]
+    fn whoever_is_let_in_by_ntpds_lines_is_let_in_here_and_nobody_else(
+        lines in prop::collection::vec((0u32..512, 22u8..=32, prop::sample::select(vec!["", "noserve", "ignore kod", "nomodify", "ntpport", "ntpport noserve"])), 0..16),
+        addresses in prop::collection::vec(0u32..600, 40),
+    ) {
+        let mut text = String::from("server a\n");
+        let mut flags: BTreeMap<(u8, u32, bool), bool> = BTreeMap::new();
+        flags.insert((0, 0, false), false);
+        for (low, bits, said) in &lines {
+            let mask = u32::MAX << (32 - bits);
+            let address = (0x0a00_0000 | low) & mask;
+            let words = [std::net::Ipv4Addr::from_bits(address), std::net::Ipv4Addr::from_bits(mask)];
+            text += &format!("restrict {} mask {} {said}\n", words[0], words[1]);
+            let denies = said.contains("noserve") || said.contains("ignore");
+            *flags.entry((*bits, address, said.contains("ntpport"))).or_default() |= denies;
+        }
+        let imported = of("/etc/ntp.conf", &text).text;
+        let has_port = lines.iter().any(|(.., said)| said.contains("ntpport"));
+        for low in addresses {
+            let address = 0x0a00_0000 | low;
+            let model = |from_port: bool| {
+                let matching = flags.iter().filter(|((bits, network, of_port), _)| {
+                    let mask = u32::MAX.checked_shl(32 - u32::from(*bits)).unwrap_or(0);
+                    address & mask == *network && (from_port || !of_port)
+                });
+                // The map has them in this order: of one length those about the port come last.
+                !matching.max_by_key(|((bits, _, of_port), _)| (*bits, *of_port)).is_some_and(|(_, denies)| *denies)
+            };
+            let ours = lets_in(&imported, std::net::Ipv4Addr::from_bits(address));
+            prop_assert!(!ours || (model(false) && model(true)), "{low}: wider\n{text}\n{imported}");
+            prop_assert!(has_port || ours == model(false), "{low}: narrower\n{text}\n{imported}");
+        }
+    }
 }
