@@ -13,6 +13,7 @@
 //!   why      why
 //!   activity  activity
 //!   wait     wait-sync
+//!   step     step; the operator's leave for it goes through control/leave
 //!   daemon_paths  where the daemon's files are, as its launch has left it beside the socket
 //!   audit    the governor's audit log: shown, and its chain verified
 //!   replay   replays a recording of the engine in a separate process
@@ -47,6 +48,7 @@ mod screen;
 mod server;
 mod sources;
 mod status;
+mod step;
 mod text;
 mod top;
 mod wait;
@@ -131,6 +133,7 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
         Command::Burst(whom) => change(socket, "burst", &whom.names, form),
         Command::Online(whom) => change(socket, "online", &whom.names, form),
         Command::Offline(whom) => change(socket, "offline", &whom.names, form),
+        Command::Step { approve } => step::step(socket, *approve, form),
         Command::Log { level } => {
             let level = word(level);
             let reply = control_socket::log(socket, &level)?;

@@ -172,7 +172,7 @@ fn report_of(name: &str, reply: &ReloadedReply, certificate: Option<&str>, left_
     let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
     let mut parts: Vec<String> = parts.map(|(what, names)| format!("{what}{names}")).collect();
     if reply.changed == Some(true) {
-        parts.push("access rules and limits".to_owned());
+        parts.push("access rules, limits or stratum of the server".to_owned());
     }
     let done = match parts.as_slice() {
         [] => "nothing new".to_owned(),

@@ -87,6 +87,7 @@ fn page(reply: &StatusReply, processes: &[Process], screen: Screen) -> String {
     }
     lines.extend(clock.pauses.clone().map(|shown| ("pauses", shown)));
     lines.extend(clock.losses.clone().map(|losses| ("losses", losses)));
+    lines.extend(clock.authentication.clone().map(|how| ("authentication", how)));
     for entry in reply.unserved.iter().flatten() {
         let what = format!("{}: {}", plain(entry.listen.as_ref()), plain(entry.reason.as_ref()));
         lines.push(("not served", what));
@@ -247,6 +248,7 @@ mod tests {
             one operator     a.example, c.example: their certificates show that of others too; see chimerctl sources\n\
             pauses           shown by the hardware clock (RTC) and vmclock\n\
             losses           of the 4 sources that decide, any 3 may fall silent, or any 1 be wrong, and the others are followed\n\
+            authentication   all 3 sources that the clock follows are authenticated, and no other has corrected it for 2 h\n\
             not served       0.0.0.0%eth0:123: there is no interface eth0 now; time is served on it as soon as there is one (ip \
             link shows all)\n\
             \n\

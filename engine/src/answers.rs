@@ -10,10 +10,11 @@ use crate::documents::{self, clock_name};
 use crate::key_exchange::KeyExchange;
 use crate::reload::Reloaded;
 use engine_core::chronicle::HistoryPoint;
+use engine_core::hand_step::{HandStep, NoStep};
 use engine_core::io::Now;
 use ipc::file_path::FilePath;
 use ipc::message::Shortfall;
-use ipc::message::privileged::ClockKind;
+use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::message::server::Counters;
 use ipc::process::{PerProcess, Process};
 use ipc::served_at::{ServedAt, Service};
@@ -21,7 +22,7 @@ use ipc::units::{Span, WallTime};
 use report::{
     Counts, Done, FORMAT, HistoryReply, HistorySpan, MeasurementsReply, ProcessReply, RefusedReply,
     ReloadedReply, Report, ServerReply, SourceMeasurements, SourceReport, SourcesReply, StatusReply,
-    UnservedReply,
+    StepReply, UnservedReply,
 };
 use serde::Serialize;
 
@@ -102,6 +103,27 @@ pub fn server(surroundings: &Surroundings) -> String {
 /// Reply to a command that was accepted.
 pub fn done() -> String {
     write(&Done { done: true, format: FORMAT })
+}
+
+/// Reply to a step that was asked for.
+pub fn stepped(outcome: HandStep) -> String {
+    let (moved_s, offset_s, refused) = match outcome {
+        HandStep::Made { moved_s } => (Some(moved_s), None, None),
+        HandStep::Refused { code, offset_s } => (None, Some(offset_s), Some(code)),
+        HandStep::Impossible(NoStep::Near { offset_s }) => (None, Some(offset_s), None),
+        HandStep::Impossible(_) => (None, None, None),
+    };
+    let offset = offset_s.unwrap_or_default();
+    write(&StepReply {
+        moved_s,
+        offset_s,
+        refused: refused.map(Refusal::name),
+        reason: sentence::hand_step(&outcome).map(Into::into),
+        approve_s: refused
+            .filter(|code| sentence::may_be_permitted(*code))
+            .map(|_| sentence::leave_for(offset)),
+        format: FORMAT,
+    })
 }
 
 /// Reply to a reload. `readings`: how often the certificate was read before.

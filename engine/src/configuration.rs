@@ -276,7 +276,8 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
     let system_roots = nts::read(&root, faults);
     let profile = clock::read_governor(&root, faults);
     let uses_dhcp = programs::read_dhcp(&root, faults);
-    let clock = clock::read_clock(&root, profile, (&sources, uses_dhcp), faults);
+    let deciding: Vec<_> = sources.iter().filter(|source| !source.noselect).cloned().collect();
+    let clock = clock::read_clock(&root, profile, (&deciding, uses_dhcp), faults);
     let server = server::read(&root, faults);
 
     if !root.has("source") && !root.has("server") && !uses_dhcp {
@@ -285,7 +286,7 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
             "nothing to do: add a [[source]] with address = \"ntp.example.org\" to set the clock by, \
              or a [server] with listen and allow to serve time",
         );
-    } else if sources.is_empty()
+    } else if deciding.is_empty()
         && !uses_dhcp
         && let Some(server) = &server
         && server.settings.local_stratum.is_none()
@@ -293,13 +294,18 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
     {
         faults.add(
             server.at,
-            "[server]: without a [[source]] it would always say \"unsynchronised\"; add a [[source]], \
+            "[server]: without a [[source]] that decides (noselect = true is none) it would always say \"unsynchronised\"; add a [[source]], \
              or local-stratum = 10 to serve this host's own time",
         );
     }
 
     let smears = server.as_ref().filter(|server| server.policy.smear != Smear::Off);
-    smearing::warn(&sources, root.place_of("source"), smears.map(|server| server.at), faults);
+    if deciding.is_empty() && !sources.is_empty() && !uses_dhcp {
+        let text =
+            "[[source]]: each has noselect = true: they are measured, and the clock is set by none of them";
+        faults.warn(root.place_of("source"), text);
+    }
+    smearing::warn(&deciding, root.place_of("source"), smears.map(|server| server.at), faults);
     if let Some(server) = smears.filter(|_| !clock.leap_seconds) {
         let text = "leap-smear: without leap seconds there is nothing to smear; add leap-seconds = true under [clock] \
                     (the strict profile has false), or leave leap-smear out";

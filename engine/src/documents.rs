@@ -5,15 +5,15 @@ use engine_core::io::Now;
 use engine_core::recording::RecordingEnd;
 use engine_core::recording::replay::{Comparison, Replayed};
 use engine_core::status::{
-    AssociationStatus, MeasurementStatus, SourceMeasurements, SourceStatus, Status, SystemStatus,
+    AssociationStatus, LastReply, MeasurementStatus, SourceMeasurements, SourceStatus, Status, SystemStatus,
 };
 use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::{Leap, WallTime};
 use report::{
-    ClockName, EndName, FORMAT, LeapName, MeasurementReport, NtsReport, Replay, Report, SourceActivity,
-    SourceReport, SystemReport, Verdict,
+    ClockName, EndName, FORMAT, LastReplyReport, LeapName, MeasurementReport, NtsReport, Replay, Report,
+    SourceActivity, SourceReport, SystemReport, Verdict,
 };
-use sentence::{Sentence, change};
+use sentence::{ALWAYS, Sentence, change};
 use std::net::SocketAddr;
 
 /// The state of the clock and of the sources.
@@ -77,6 +77,10 @@ fn system(status: SystemStatus) -> SystemReport {
         may_fall_silent: status.resilience.map(|it| count(it.silent)),
         may_be_wrong: status.resilience.map(|it| count(it.lying)),
         losses: status.resilience.map(|it| it.sentence().into_owned()),
+        followed_sources: status.authentication.map(|it| count(it.followed)),
+        authenticated_sources: status.authentication.map(|it| count(it.authenticated)),
+        authenticated_for_s: status.authentication.and_then(|it| it.for_s),
+        authentication: status.authentication.map(|it| it.sentence().into_owned()),
     }
 }
 
@@ -107,6 +111,7 @@ fn source(status: SourceStatus) -> SourceReport {
         last_valid_s: status.last_valid_s,
         rejected: status.rejected,
         change: match status.activity {
+            _ if status.marks.noselect => ALWAYS.to_owned(),
             SourceActivity::Offline => "it is asked again after chimerctl online".to_owned(),
             _ => change(&status.reason).into_owned(),
         },
@@ -118,7 +123,34 @@ fn source(status: SourceStatus) -> SourceReport {
         frequency_error_ppm: status.frequency_ppm.map(|(_, error)| error),
         // The engine does not know of files.
         offered_by: None,
+        noselect: status.marks.noselect,
+        prefer: status.marks.prefer,
+        trust: status.marks.trust,
+        require: status.marks.require,
+        last_reply: status.last_reply.map(last_reply),
+        correction_s: status.marks.correction_s,
+        min_stratum: status.marks.min_stratum,
     }
+}
+
+fn last_reply(reply: LastReply) -> LastReplyReport {
+    LastReplyReport {
+        leap: leap_name(reply.leap),
+        version: reply.version,
+        precision: reply.precision,
+        root_delay_s: reply.root_delay_s,
+        root_dispersion_s: reply.root_dispersion_s,
+        reference_time_unix_s: reply.reference_time.map(microseconds),
+        response_s: reply.response_s,
+        departure_stamp: reply.left,
+        arrival_stamp: reply.came,
+        local_address: reply.local.map(|ip| ip.to_canonical().to_string()),
+    }
+}
+
+/// As seconds, to the microsecond.
+fn microseconds(nanos: i64) -> f64 {
+    (nanos / 1_000) as f64 / 1e6
 }
 
 /// The last measurements of a source.

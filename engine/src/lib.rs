@@ -3,4 +3,7 @@
 
 mod sentence;
 
-pub use sentence::{Field, Sentence, Text, change, fields, served_interface, sources};
+pub use sentence::{
+    ALWAYS, EVENT, Field, Sentence, Text, change, fields, hand_step, leave_for, may_be_permitted,
+    served_interface, sources,
+};

@@ -18,8 +18,10 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
 
+mod event;
 mod limiter;
 
+pub use event::{Event, Line};
 use limiter::Limiter;
 
 /// As in syslog (RFC 5424 section 6.2.1); smaller is worse.
@@ -117,7 +119,7 @@ impl Log {
         let text =
             format!("the log has lines of severity {} and worse from now on, until a restart", level.name());
         self.settle(now);
-        self.write(Severity::NOTICE, &text);
+        self.write(Severity::NOTICE, Event::LogLevel.says(&text));
         self.level = level.max(Severity::ERROR);
     }
 
@@ -134,8 +136,9 @@ impl Log {
     }
 
     /// Writes one line now, whatever was written before.
-    pub fn write(&mut self, severity: Severity, text: &str) {
-        self.write_with(severity, text, &[]);
+    pub fn write<'t>(&mut self, severity: Severity, line: impl Into<Line<'t>>) {
+        let line = line.into();
+        self.write_with(severity, line.text, &line.fields());
     }
 
     fn write_with(&mut self, severity: Severity, text: &str, fields: &[Field]) {
@@ -172,10 +175,11 @@ impl Log {
 
     /// Writes one line unlimited to standard error, for the user who just started the daemon, and also to the syslog if
     /// that is the log.
-    pub fn write_for_person(&mut self, severity: Severity, line: &str) {
+    pub fn write_for_person<'t>(&mut self, severity: Severity, line: impl Into<Line<'t>>) {
+        let line = line.into();
         match self.sink {
             Sink::Plain | Sink::Syslog(_) => {
-                write_to_stderr(&format!("{}\n", escape(line)));
+                write_to_stderr(&format!("{}\n", escape(line.text)));
             }
             _ => {}
         }
@@ -192,18 +196,21 @@ impl Log {
 
     /// Writes a line that an administrator needs, in its place: a step, a change of state, a refusal. Held back
     /// only in a flood ([`limiter`]).
-    pub fn write_change(&mut self, now: RawInstant, severity: Severity, text: &str) {
-        self.admit(now, severity, (text, &[]), Weight::Change);
+    pub fn write_change<'t>(&mut self, now: RawInstant, severity: Severity, line: impl Into<Line<'t>>) {
+        let line = line.into();
+        self.admit(now, severity, (line.text, &line.fields()), Weight::Change);
     }
 
     /// Writes a line, but of each kind at most one a minute; the others are counted, and one line says how many.
-    pub fn write_limited(&mut self, now: RawInstant, severity: Severity, text: &str) {
-        self.admit(now, severity, (text, &[]), Weight::Line);
+    pub fn write_limited<'t>(&mut self, now: RawInstant, severity: Severity, line: impl Into<Line<'t>>) {
+        let line = line.into();
+        self.admit(now, severity, (line.text, &line.fields()), Weight::Line);
     }
 
     /// The same of a fault that is found again and again while it lasts: ever more rarely, and at last once in an hour.
-    pub fn write_fault(&mut self, now: RawInstant, severity: Severity, text: &str) {
-        self.admit(now, severity, (text, &[]), Weight::Fault);
+    pub fn write_fault<'t>(&mut self, now: RawInstant, severity: Severity, line: impl Into<Line<'t>>) {
+        let line = line.into();
+        self.admit(now, severity, (line.text, &line.fields()), Weight::Fault);
     }
 
     /// Writes a line of this weight, unless it is held back; what is not to be written displaces no other.
@@ -232,7 +239,8 @@ impl Log {
             let lost = std::mem::take(&mut self.lost);
             let lines = if lost == 1 { "1 log line was" } else { &format!("{lost} log lines were") };
             // If this one is lost too, `lost` counts it, and the next call says one more.
-            self.write(Severity::WARNING, &format!("{lines} lost: their reader was too slow"));
+            let text = format!("{lines} lost: their reader was too slow");
+            self.write(Severity::WARNING, Event::LogLost.says(&text));
         }
     }
 

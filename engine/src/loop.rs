@@ -1,16 +1,15 @@
 //! The loop: wait for the links, the control socket and the next deadline; pass facts in, effects out.
 
-use crate::answers::{self, Surroundings};
+use crate::answers::Surroundings;
 use crate::clock::Clock;
-use crate::control::{Answer, Control, Verb};
-use crate::documents::{self, report};
+use crate::control::Control;
 use crate::ending::Ending;
 use crate::home::{Return, Watch};
 use crate::keeping::Keeping;
 use crate::launch::{flags, learn, ready, time_spec};
 use crate::links::{BURST, Breach, ClientList, Fact, Links, Taken};
-use crate::log::{Log, Severity};
-use crate::reload::{self, Again, InForce, Opened, ReloadError};
+use crate::log::{Event, Log, Severity};
+use crate::reload::{Again, InForce, Opened, ReloadError};
 use crate::state::StateFile;
 use crate::verbose;
 use engine_core::io::{Input, Now, Output};
@@ -95,6 +94,8 @@ pub struct Running {
     pub pending: Vec<Input>,
     /// Clients of the server, for who has asked for them.
     pub told: Option<ClientList>,
+    /// Whether somebody awaits the outcome of a step.
+    pub stepping: bool,
 }
 
 /// What a wait ended with.
@@ -133,7 +134,12 @@ impl Running {
         if self.keeping.is_due(now.raw) {
             self.tend_keys(now)?;
         }
-        if woken.control || self.told.is_some() || self.control.deadline().is_some_and(|due| due <= now.raw) {
+        let is_stepped = self.stepping && self.engine.hand_step().is_some();
+        if woken.control
+            || self.told.is_some()
+            || is_stepped
+            || self.control.deadline().is_some_and(|due| due <= now.raw)
+        {
             self.answer(now)?;
         }
         if now.raw.since(self.spoke).nanos() >= self.heartbeat.nanos() {
@@ -153,7 +159,9 @@ impl Running {
         }
         match self.home.as_mut().and_then(|home| home.look(now.raw)) {
             Some(Return::Restart) => return Err(Ending::Return),
-            Some(Return::Told) => self.log.write_limited(now.raw, Severity::WARNING, WRITABLE),
+            Some(Return::Told) => {
+                self.log.write_limited(now.raw, Severity::WARNING, Event::StateBack.says(WRITABLE))
+            }
             None => {}
         }
         self.tell_condition()
@@ -180,11 +188,13 @@ impl Running {
             Ok(reloaded) => {
                 let hint = if reloaded.is_news() || !reloaded.waiting.is_empty() { "" } else { REPLACED };
                 let text = format!("{}{hint}{OTHERS}", reloaded.sentence().unwrap_or_default());
-                self.log.write_change(now.raw, Severity::NOTICE, &text);
+                self.log.write_change(now.raw, Severity::NOTICE, Event::ConfigurationReloaded.says(&text));
             }
             Err(ReloadError::Configuration(error)) => {
                 let text = format!("the configuration is not in order and stays as it was: {error}");
-                text.lines().for_each(|line| self.log.write_change(now.raw, Severity::ERROR, line));
+                for line in text.lines() {
+                    self.log.write_change(now.raw, Severity::ERROR, Event::ConfigurationRefused.says(line));
+                }
             }
             Err(ReloadError::Breach(breach)) => return Err(breach.into()),
         }
@@ -246,8 +256,8 @@ impl Running {
                     self.carry_out(now)?;
                 }
                 Fact::Interface(service, name, is_there) => {
-                    let (severity, text) = crate::interface_line(name.as_str(), service, is_there);
-                    self.log.write_change(now.raw, severity, &text);
+                    let (severity, event, text) = crate::interface_line(name.as_str(), service, is_there);
+                    self.log.write_change(now.raw, severity, event.says(&text));
                 }
                 Fact::Counters(counters) => self.surroundings.counters = Some(counters),
                 Fact::Clients(told) => self.told = told.or(self.told.take()),
@@ -265,82 +275,6 @@ impl Running {
             }
         }
         Ok(())
-    }
-
-    fn answer(&mut self, now: Now) -> Result<(), Ending> {
-        let Self { control, engine, surroundings, elsewhere, links, in_force, log, keeping, .. } = self;
-        let mut breach = None;
-        let told = self.told.take();
-        control.serve(now.raw, &mut |verb| {
-            Answer::Reply(match verb {
-                Verb::Status => {
-                    let besides = (elsewhere.as_deref(), &*links.unserved());
-                    let mut status = engine.status(now);
-                    status.system.resilience = engine.resilience(now);
-                    answers::status(report(status), surroundings, besides, now.wall)
-                }
-                Verb::Keys => {
-                    let known = surroundings.key_exchange.as_ref();
-                    answers::keys(report(engine.status(now)), keeping.cookies(), known, now.wall)
-                }
-                Verb::Sources => {
-                    answers::sources(report(engine.status(now)), |name| in_force.offered_by(name))
-                }
-                Verb::Measurements => {
-                    let all = engine.measurements(now).into_iter().map(documents::measurements);
-                    answers::measurements(all.collect())
-                }
-                Verb::Server => answers::server(surroundings),
-                Verb::Clients(wanted) => {
-                    let told = told.as_ref().filter(|told| told.wanted == wanted);
-                    if told.is_none() && links.expects(Process::Server) {
-                        breach = links.ask_for_clients(now.raw, wanted).err().or(breach.take());
-                        return Answer::Later(Verb::Clients(wanted));
-                    }
-                    answers::clients(told, in_force.server().1)
-                }
-                Verb::Access(ip) => {
-                    let (rules, policy) = in_force.server();
-                    answers::access(ip, links.expects(Process::Server).then_some(rules), policy)
-                }
-                Verb::History(span) => answers::history(span, engine.history(span, now), now),
-                Verb::Change(change, name) => match reload::command(engine, change, name.as_deref()) {
-                    Ok(command) => {
-                        engine.handle_input(now, Input::Command(command));
-                        answers::done()
-                    }
-                    Err(why) => answers::refused(&why),
-                },
-                Verb::Log(level) => {
-                    log.set_level(now.raw, level);
-                    answers::done()
-                }
-                Verb::Add(text) => changed(log, now, in_force.add_source(now, &text, links, engine)),
-                Verb::Remove(name) => changed(log, now, in_force.remove_source(now, &name, engine)),
-                Verb::Reload(asked) => {
-                    match in_force.reload(now, in_force.with_others(asked), (links, engine)) {
-                        Ok(reloaded) => {
-                            if let Some(sentence) = reloaded.sentence() {
-                                log.write_change(now.raw, Severity::NOTICE, &sentence);
-                            }
-                            reloaded
-                                .tell_programs(|severity, line| log.write_limited(now.raw, severity, line));
-                            let readings = surroundings.key_exchange.map_or(0, |known| known.readings);
-                            answers::reloaded(&reloaded, readings)
-                        }
-                        Err(ReloadError::Configuration(error)) => answers::refused(&error),
-                        Err(ReloadError::Breach(found)) => {
-                            breach = Some(found);
-                            answers::refused(&"the daemon ends")
-                        }
-                    }
-                }
-            })
-        });
-        if let Some(breach) = breach {
-            return Err(breach.into());
-        }
-        self.carry_out(now)
     }
 
     /// Carries out all outputs of the engine.
@@ -398,7 +332,7 @@ impl Running {
                             "the state file cannot be written ({error}); time is kept, but a restart will be \
                              slower: free some space on its disk"
                         );
-                        self.log.write_fault(raw, Severity::WARNING, &text);
+                        self.log.write_fault(raw, Severity::WARNING, Event::StateUnwritten.says(&text));
                     }
                 }
                 Output::Exchange(exchange) => {
@@ -433,7 +367,7 @@ impl Running {
         }
         if let Some((line, is_trouble)) = news.line {
             let severity = if is_trouble { Severity::ERROR } else { Severity::INFO };
-            self.log.write_limited(now.raw, severity, &line);
+            self.log.write_limited(now.raw, severity, Event::CookieKeys.says(&line));
         }
         if let Some(keys) = news.keys {
             self.links.send_cookie_keys(now.raw, &keys)?;
@@ -453,7 +387,7 @@ impl Running {
             "the file of keys cannot be written ({error}); a restart will need new key exchanges, and clients \
              of this server new keys: free some space on its disk"
         );
-        self.log.write_fault(now, Severity::WARNING, &text);
+        self.log.write_fault(now, Severity::WARNING, Event::StateUnwritten.says(&text));
     }
 
     /// Logs a warning about the certificate, at most once a day unless it changes.
@@ -466,25 +400,14 @@ impl Running {
         match warning {
             None if self.warned.take().is_some() => {
                 let text = "the certificate of [server.nts] and its key are in order and in use";
-                self.log.write_limited(now.raw, Severity::INFO, text);
+                self.log.write_limited(now.raw, Severity::INFO, Event::CertificateInOrder.says(text));
             }
             None => {}
             Some(text) if is_new || is_old => {
-                self.log.write_limited(now.raw, severity, &text);
+                self.log.write_limited(now.raw, severity, Event::CertificateTrouble.says(&text));
                 self.warned = Some((text, now.raw));
             }
             Some(_) => {}
         }
-    }
-}
-
-/// Reply to a change of the sources, which is logged too.
-fn changed(log: &mut Log, now: Now, outcome: Result<String, String>) -> String {
-    match outcome {
-        Ok(sentence) => {
-            log.write_change(now.raw, Severity::NOTICE, &sentence);
-            answers::done()
-        }
-        Err(why) => answers::refused(&why),
     }
 }

@@ -6,6 +6,7 @@
 //!   check          what a configuration that is in order means for NTS, for people
 //!   launch         the plan, the hellos of the other processes, the welcome
 //!   loop           waits; passes facts into the engine and effects out of it
+//!   answering      requests on the control socket: carried out and answered
 //!   home           a state directory without room at the start: whether it has some now
 //!   reload         a changed file, while everything runs: what of it takes effect
 //!   links          one link to each process but the key holder: order of messages, queues that never block
@@ -25,6 +26,7 @@
 //! comes from `engine/core`, which reads neither clock nor socket.
 #![forbid(unsafe_code)]
 
+mod answering;
 mod answers;
 mod check;
 mod clock;
@@ -57,7 +59,7 @@ use crate::keeping::Keeping;
 use crate::keys::{KeyFile, Roots};
 use crate::launch::Launched;
 use crate::links::{Ends, Links};
-use crate::log::{Log, Severity};
+use crate::log::{Event, Log, Severity};
 use crate::r#loop::Running;
 use crate::reload::{InForce, Opened};
 use crate::state::StateFile;
@@ -173,14 +175,16 @@ fn load_configuration(files: OpenFiles, log: &mut Log) -> Loaded {
         Ok((loaded, unread)) => {
             let Configuration { warnings, offered, .. } = &loaded.configuration;
             for warning in warnings.iter().chain(&unread).chain(&offered.warnings) {
-                log.write(Severity::WARNING, warning);
+                log.write(Severity::WARNING, Event::ConfigurationDoubtful.says(warning));
             }
-            offered.notes.iter().for_each(|note| log.write(Severity::INFO, note));
+            for note in &offered.notes {
+                log.write(Severity::INFO, Event::OfferedUnused.says(note));
+            }
             loaded
         }
         Err(error) => {
             for line in error.to_string().lines() {
-                log.write_for_person(Severity::ERROR, line);
+                log.write_for_person(Severity::ERROR, Event::ConfigurationRefused.says(line));
             }
             // A disk that fails may be read again later; what is written in the file stays wrong.
             let is_trouble = matches!(error, configuration::ConfigurationError::Unreadable(..));
@@ -274,6 +278,7 @@ fn run(
         warned: None,
         pending: vec![Input::Welcome(launched.welcome), Input::OwnAddresses(own)],
         told: None,
+        stepping: false,
         served,
     };
     let ending = running.run();
@@ -336,7 +341,8 @@ fn restore_keys(
             // That file cannot be written: each boot would send the same cookies again, and be recognised by them.
             kept.associations.clear();
         } else {
-            log.write(Severity::NOTICE, "keys and cookies of the run directory were taken back");
+            let text = "keys and cookies of the run directory were taken back";
+            log.write(Severity::NOTICE, Event::StateBack.says(text));
         }
     }
     let is_damaged = complaint.is_some();
@@ -367,7 +373,7 @@ fn restore_keys(
         (None, None) => {}
     }
     for complaint in complaints {
-        log.write(Severity::WARNING, &complaint);
+        log.write(Severity::WARNING, Event::StateUnusable.says(&complaint));
     }
     (Keeping::new(file, cookies, launched.welcome.floor), kept.associations)
 }
@@ -385,28 +391,26 @@ fn prepare_start(
     let (addresses, of_addresses) = state.load_addresses();
     // A file that is damaged as a whole is told once.
     if let Some(complaint) = complaint.or(of_addresses) {
-        log.write(Severity::WARNING, &complaint);
+        log.write(Severity::WARNING, Event::StateUnusable.says(&complaint));
     }
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|_| Ending::Kernel(nix::errno::Errno::ENOSYS))?;
-    log.write(Severity::NOTICE, &summary(&configuration, launched, saved));
+    let mut text = summary(&configuration, launched, saved);
     let initial = configuration.initial_frequency.filter(|_| saved.is_none());
     // The governor's record has the last one in force, which is as good as one that was saved here.
     let initial = initial.filter(|_| launched.welcome.base_frequency.scaled() == 0);
     if let Some(frequency) = initial {
         let ppm = f64::from(frequency.scaled()) / f64::from(Frequency::PER_PPM);
-        log.write(
-            Severity::INFO,
-            &format!("beginning with the frequency of the configuration, {ppm:.3} ppm"),
-        );
+        text += &format!(", frequency of the configuration {ppm:.3} ppm");
     }
+    log.write(Severity::NOTICE, Event::Started.says(&text));
     let saved = saved.or_else(|| initial.map(|frequency| state::initial(frequency, launched.welcome.floor)));
     for line in missing(launched) {
-        log.write(Severity::WARNING, &line);
+        log.write(Severity::WARNING, Event::Unconfined.says(&line));
     }
     for (service, name, _) in launched.interfaces.iter().filter(|(.., is_there)| !is_there) {
-        let (severity, text) = interface_line(name.as_str(), *service, false);
-        log.write(severity, &text);
+        let (severity, event, text) = interface_line(name.as_str(), *service, false);
+        log.write(severity, event.says(&text));
     }
     let precision = clock.measure_precision()?;
     Ok(Start { settings: configuration.settings, saved, associations, addresses, seed, precision })
@@ -433,9 +437,12 @@ fn summary(configuration: &Configuration, launched: &Launched, saved: Option<Sav
 }
 
 /// What is said of an interface that `listen` names.
-pub fn interface_line(name: &str, service: Service, is_there: bool) -> (Severity, String) {
-    let severity = if is_there { Severity::NOTICE } else { Severity::WARNING };
-    (severity, sentence::served_interface(name, service, is_there))
+pub fn interface_line(name: &str, service: Service, is_there: bool) -> (Severity, Event, String) {
+    let (severity, event) = match is_there {
+        true => (Severity::NOTICE, Event::InterfaceThere),
+        false => (Severity::WARNING, Event::InterfaceMissing),
+    };
+    (severity, event, sentence::served_interface(name, service, is_there))
 }
 
 /// One line for each process that is confined less than it should be.
@@ -459,7 +466,8 @@ fn end(log: &mut Log, links: &mut Links, ending: &Ending) -> i32 {
         ending if ending.is_orderly() => Severity::INFO,
         _ => Severity::ERROR,
     };
-    log.write(severity, &ending.to_string());
+    let text = ending.to_string();
+    log.write(severity, Event::Ended.says(&text));
     if let Some(goodbye) = ending.goodbye() {
         links.send_goodbye(ipc_clock::raw(), goodbye);
     }

@@ -151,7 +151,8 @@ impl Reloaded {
             none if none.is_empty() => none,
             said => format!("; sources: {said}"),
         };
-        let what = if self.changed { "new access rules and limits" } else { "nothing new for the server" };
+        let what =
+            if self.changed { "new access rules, limits or stratum" } else { "nothing new for the server" };
         let rest = match self.waiting.as_slice() {
             [] => "",
             waiting => &format!("; not in force before a restart: {}", waiting.join("; ")),
@@ -306,8 +307,16 @@ impl InForce {
             links.send_access(now.raw, &access).map_err(ReloadError::Breach)?;
             (self.access, self.policy) = (access, policy);
         }
+        let local_stratum = settings.server.as_ref().and_then(|server| server.local_stratum);
+        let is_local_changed = match &mut self.settings.server {
+            Some(old) if serves && old.local_stratum != local_stratum => {
+                old.local_stratum = local_stratum;
+                true
+            }
+            _ => false,
+        };
         let service = self.plan.key_service.filter(|_| links.expects(Process::KeyService));
-        let mut changed = changed;
+        let mut changed = changed || is_local_changed;
         if let (Some(_), Some(new), Some(old)) = (service, &keys, &mut self.keys) {
             // The port may be that of the addresses, and is then no other before they are.
             let is_same = plan.listen == self.plan.listen;
@@ -323,6 +332,9 @@ impl InForce {
             links.key_service.send_reload(now).map_err(ReloadError::Breach)?;
         }
         // What can fail comes first: from here on all of it is done.
+        if is_local_changed {
+            engine.change_local_stratum(now, local_stratum);
+        }
         let exchanges = links.expects(Process::Exchange);
         let lacks = (uses_dhcp && configured.is_empty() && !exchanges).then_some("DHCP");
         let wanted = (configured.as_slice(), offered.sources.as_slice());

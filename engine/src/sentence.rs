@@ -12,6 +12,7 @@
 //!   system        the state of the clock
 //!   source        the state of a source
 //!   change        what would change it
+//!   hand_step     a step that an administrator asked for
 //!   fields        events for programs, as fields of the journal
 //!   recording     a recording ended early; a replay
 //!   violation     the client violated the protocol of its link
@@ -19,6 +20,7 @@
 
 mod change;
 mod fields;
+mod hand_step;
 mod key_exchange;
 mod notice;
 mod packet_test;
@@ -29,8 +31,9 @@ mod source;
 mod system;
 mod violation;
 
-pub use change::change;
-pub use fields::{Field, fields};
+pub use change::{ALWAYS, change};
+pub use fields::{EVENT, Field, fields};
+pub use hand_step::{hand_step, leave_for, may_be_permitted};
 
 use ipc::served_at::{Missing, Service};
 use std::borrow::Cow;

@@ -1,7 +1,8 @@
 //! A running truechimer-chronyc-bridge, and chronyc before it.
 
-use crate::chronyd_client::chronyc;
-use crate::daemon::spawn;
+use crate::chronyd_client::{ChronydClient, chronyc};
+use crate::daemon::{Daemon, Setup, source, spawn};
+use crate::forger::Forger;
 use crate::programs::{Place, program, wait_for};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,6 +11,59 @@ use std::time::Duration;
 /// Lines of comma-separated values.
 pub fn rows(said: &str) -> Vec<Vec<String>> {
     said.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
+}
+
+/// How long what is waited for may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the servers, those of chronyd too, are ahead of the host's clock, in nanoseconds.
+pub const AHEAD: i64 = 40_000_000;
+
+/// Three servers, and one that is silent.
+pub struct Servers(Vec<Forger>, Forger);
+
+impl Servers {
+    /// Starts them.
+    ///
+    /// # Panics
+    /// If an address cannot be bound.
+    #[must_use]
+    pub fn start() -> Self {
+        let honest = (1..=3).map(|host| Forger::honest([127, 0, 0, host].into(), AHEAD)).collect();
+        Self(honest, Forger::start([127, 0, 0, 4].into(), 0, |_| Vec::new()))
+    }
+
+    /// The first one.
+    #[must_use]
+    pub fn first(&self) -> &Forger {
+        &self.0[0]
+    }
+
+    /// Where they are.
+    pub fn addresses(&self) -> impl Iterator<Item = std::net::SocketAddr> {
+        self.0.iter().chain([&self.1]).map(Forger::address)
+    }
+
+    /// truechimerd with these servers, synchronised.
+    ///
+    /// # Panics
+    /// If it is not in time.
+    pub fn follow(&self) -> Daemon {
+        let sources: String = self.addresses().map(source).collect();
+        let client = Setup::new("chronyc", &sources).with_virtual_clock(0, 20.0).start();
+        client.wait_until("synchronised, with all polls answered", TIMEOUT, |client| {
+            client.is_synchronised() && client.sources().iter().take(3).all(|source| source["reach"] == 255)
+        });
+        client
+    }
+
+    /// chronyd with these servers, and an option for each; none: it is not installed.
+    pub fn chronyd(&self, option: &str) -> Option<ChronydClient> {
+        let line = |address: std::net::SocketAddr| {
+            format!("server {} port {} iburst minpoll 0 maxpoll 2 {option}\n", address.ip(), address.port())
+        };
+        ChronydClient::start(&self.addresses().map(line).collect::<String>(), &[])
+    }
 }
 
 /// A running bridge; killed when dropped.

@@ -33,9 +33,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("network/process", &["ipc", "ipc-clock", "ipc-link", "policies"]),
     ("network/tls", &["ipc"]),
     ("network/threads", &["ipc", "network"]),
-    ("control", &["command-line", "control-socket", "drop-ins", "import", "ipc", "report"]),
+    ("control", &["command-line", "control-socket", "drop-ins", "import", "ipc", "leave", "report"]),
     ("control/command_line", &[]),
     ("control/import", &["foreign", "ipc"]),
+    ("control/leave", &["ipc-clock"]),
     ("control/metrics", &["control-socket", "ipc", "report"]),
     ("control/chronyc_bridge", &["control-socket", "ipc", "report"]),
     ("control/socket", &[]),
@@ -51,6 +52,7 @@ const OF_A_PROGRAM: &[&str] = &["ipc", "ipc-link", "network", "policies", "proto
 
 /// The only files outside tests/ that may hold unsafe code.
 const UNSAFE: &[&str] = &[
+    "control/leave/src/lib.rs",
     "ipc/clock/src/lib.rs",
     "privileged/keeper/src/clock/kernel.rs",
     "privileged/keeper/src/kernel.rs",
@@ -368,6 +370,7 @@ fn the_manual_has_the_governors_table_as_it_is_compiled_in() {
         ("RESTORE_WITHIN", "s", "a restoring step ends beside the governor's line by at most"),
         ("RESTORE_FREE", "s", "a restoring step costs nothing beside the line by at most"),
         ("RESTORE_SPACING", "s", "between two restoring steps"),
+        ("LEAVE", "s", "an operator's leave for a step that is given while running holds for"),
         ("SUSPEND", "s", "sleep that counts as a suspend"),
         ("PAUSE_WITHIN", "s", "a step after a pause exceeds what the hardware clock shows by at most"),
         ("PAUSE_KNOWN", "h", "evidence of a pause counts for"),

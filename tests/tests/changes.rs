@@ -45,11 +45,14 @@ fn put(setup: &Setup, folder: &str, name: &str, text: Option<&str>) {
 /// Three sources that stay, and a server; everything else is another one each time.
 fn configuration(places: &[String], listen: SocketAddr, chance: &mut Chance) -> String {
     let fixed: String = places[..3].iter().map(source).collect();
-    let more = if chance.below(2) == 0 { source(&places[3]) } else { String::new() };
+    let more = ["", "noselect = false\n", "noselect = true\n"][chance.below(3)];
+    let more = if more.is_empty() { String::new() } else { source(&places[3]) + more };
     let slew = [40, 50, 100, 200][chance.below(4)];
     let rate = [5_000, 8_000, 10_000][chance.below(3)];
     let allow = ["127.0.0.0/8", "127.0.0.0/16", "0.0.0.0/0"][chance.below(3)];
-    let other = ["kiss = false\n", "interleaved = false\n", "leap-smear = \"off\"\n", ""][chance.below(4)];
+    let other =
+        ["kiss = false\n", "interleaved = false\n", "leap-smear = \"off\"\n", "local-stratum = 9\n", ""]
+            [chance.below(5)];
     format!(
         "{fixed}{more}[clock]\nmax-slew-ppm = {slew}\n[server]\nlisten = [\"{listen}\"]\nallow = [\"{allow}\"]\n\
          address-rate = {rate}\nnetwork-rate = {rate}\n{other}"
@@ -67,6 +70,7 @@ fn change(
     let other = &places[3 + chance.below(places.len() - 3)];
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     match chance.below(11) {
+        0 if chance.below(2) == 0 => (words(&["add", other, "min-poll=4", "noselect=true"]), false),
         0 => (words(&["add", other, "min-poll=4"]), false),
         1 => (words(&["remove", other]), false),
         2 => (words(&["burst", &places[chance.below(3)]]), false),

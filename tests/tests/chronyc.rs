@@ -1,9 +1,8 @@
 //! Debian's chronyc asks truechimer, by way of truechimer-chronyc-bridge, beside a chronyd with the same servers.
 
-use bench::bridge::{Bridge, rows};
+use bench::bridge::{Bridge, Servers, rows};
 use bench::chronyd_client::{ChronydClient, chronyc};
 use bench::daemon::{Daemon, Setup, source};
-use bench::forger::Forger;
 use bench::nts::NtsServer;
 use bench::peers::NO_CHRONYD;
 use bench::programs::{Place, wait_for};
@@ -18,40 +17,6 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Longer than the bridge repeats what it knows.
 const REPEATED: Duration = Duration::from_millis(1_100);
-/// What servers, those of chronyd too, are ahead of the host's clock, in nanoseconds.
-const AHEAD: i64 = 40_000_000;
-
-/// Three servers, and one that is silent.
-struct Servers(Vec<Forger>, Forger);
-
-impl Servers {
-    fn start() -> Self {
-        let honest = (1..=3).map(|host| Forger::honest([127, 0, 0, host].into(), AHEAD)).collect();
-        Self(honest, Forger::start([127, 0, 0, 4].into(), 0, |_| Vec::new()))
-    }
-
-    fn addresses(&self) -> impl Iterator<Item = std::net::SocketAddr> {
-        self.0.iter().chain([&self.1]).map(Forger::address)
-    }
-
-    /// truechimerd with these servers, synchronised.
-    fn follow(&self) -> Daemon {
-        let sources: String = self.addresses().map(source).collect();
-        let client = Setup::new("chronyc", &sources).with_virtual_clock(0, 20.0).start();
-        client.wait_until("synchronised, with all polls answered", TIMEOUT, |client| {
-            client.is_synchronised() && client.sources().iter().take(3).all(|source| source["reach"] == 255)
-        });
-        client
-    }
-
-    /// chronyd with these servers, and an option for each.
-    fn chronyd(&self, option: &str) -> Option<ChronydClient> {
-        let line = |address: std::net::SocketAddr| {
-            format!("server {} port {} iburst minpoll 0 maxpoll 2 {option}\n", address.ip(), address.port())
-        };
-        ChronydClient::start(&self.addresses().map(line).collect::<String>(), &[])
-    }
-}
 
 /// Prints what chronyc shows of both (`--nocapture`), for docs/chronyc.md.
 fn beside(bridge: &Bridge, chronyd: &ChronydClient) {
@@ -188,60 +153,6 @@ fn chronyc_reads_what_chimerctl_reads() {
     assert_eq!(bridge.table(&["sourcename", "127.0.0.2"]), [[name]]);
     let (is_content, said) = bridge.chronyc(&["waitsync", "1"]);
     assert!(is_content && said.starts_with("try: 1, refid: 7F0000"), "{said}");
-}
-
-#[test]
-fn chronyc_shows_the_same_servers_with_the_signs_of_chronyd() {
-    // Ahead of a clock that nobody corrects: chronyd may select none of them, and our daemon has no clock.
-    let servers = Servers::start();
-    let Some(chronyd) = servers.chronyd("noselect") else { return bench::skip(NO_CHRONYD) };
-    let sources: String = servers.addresses().map(source).collect();
-    let client = Setup::new("chronyc-signs", &sources).start();
-    let bridge = Bridge::start(&client.socket());
-    let theirs = |words: &[&str]| -> Vec<Vec<String>> {
-        let output = chronyc(&chronyd.socket(), &[&["-c"], words].concat()).expect("it was there before");
-        rows(&String::from_utf8_lossy(&output.stdout))
-    };
-    let are_measured =
-        |rows: &[Vec<String>]| rows.len() == 4 && rows.iter().take(3).all(|row| row[5] == "377");
-    let both = wait_for(TIMEOUT, || {
-        std::thread::sleep(Duration::from_millis(200));
-        let both = [theirs(&["sources"]), bridge.table(&["sources"])];
-        both.iter().all(|rows| are_measured(rows)).then_some(both)
-    });
-    let both = both.unwrap_or_else(|| panic!("{}\n{}", chronyd.log(), client.log()));
-    let ahead = AHEAD as f64 * 1e-9;
-    let near = |text: &str, expected: f64| {
-        assert!((number(text) - expected).abs() < 0.005, "{text} is not {expected}");
-    };
-    for rows in &both {
-        for row in rows.iter().take(3) {
-            assert_eq!((&row[0][..], &row[3][..]), ("^", "2"));
-            near(&row[7], -ahead);
-            near(&row[8], -ahead);
-        }
-    }
-    // But for the poll interval, which either lengthens in its own way.
-    let silent = both.map(|mut rows| {
-        rows[3].remove(4);
-        rows.remove(3)
-    });
-    assert_eq!(silent[0], silent[1], "a source that never answered");
-    for rows in [theirs(&["sourcestats"]), bridge.table(&["sourcestats"])] {
-        rows.iter().take(3).for_each(|row| near(&row[6], -ahead));
-        assert_eq!(rows[3][1..], ["0", "0", "0", "0.000", "2000.000", "0.000000000", "4.000000000"]);
-    }
-    for (their, our) in theirs(&["ntpdata"]).iter().zip(bridge.table(&["ntpdata"])).take(3) {
-        near(&their[18], ahead);
-        near(&our[18], ahead);
-        // Address, port, leap, version, mode, stratum; reference id.
-        for at in [0, 1, 2, 5, 6, 7, 8, 15] {
-            assert_eq!(their[at], our[at], "{at}");
-        }
-    }
-    for command in ["activity", "clients", "authdata"] {
-        assert_eq!(theirs(&[command]), bridge.table(&[command]), "{command}");
-    }
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn what_is_no_regular_file_is_neither_waited_for_nor_read_and_no_link_leads_out_
 /// What a start makes of such a frequency is judged in virtual time (`behaviour.rs` of the engine).
 #[test]
 fn the_frequency_of_another_daemon_is_begun_with_until_there_is_one_of_its_own() {
-    const SAID: &str = "beginning with the frequency of the configuration, 40.000 ppm";
+    const SAID: &str = "frequency of the configuration 40.000 ppm";
     let (_server, places) = server(1);
     let text = source(&places[0]) + "[clock]\ninitial-frequency-ppm = 40\n";
     let setup = Setup::new("initial-frequency", &text).with_virtual_clock(0, 40.0);

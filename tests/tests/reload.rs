@@ -1,8 +1,10 @@
 //! A changed configuration is taken up while everything runs: sources come and go, and the clock stays synchronised.
 
+use bench::client::query;
 use bench::daemon::{Daemon, Setup, source};
 use bench::programs::free_port;
 use bench::seen::{all_answer, names, pids, server};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -49,6 +51,35 @@ fn sources_of_a_changed_file_come_and_go_and_those_that_stay_keep_what_was_measu
     client.setup().configure("[[source]]\naddress = 5\n");
     assert!(!client.chimerctl(&["reload"]).status.success());
     assert_eq!(names(&client), [places[0].clone()]);
+}
+
+#[test]
+fn a_host_serves_its_own_time_at_another_stratum_and_no_longer_without_a_restart() {
+    let (_server, places) = server(1);
+    let listen: SocketAddr = format!("127.0.0.1:{}", free_port()).parse().expect("an address");
+    let silent = source("127.0.0.9:9");
+    let of = |source: &str, stratum: &str| {
+        format!("{source}[server]\nlisten = [\"{listen}\"]\nallow = [\"127.0.0.0/8\"]\n{stratum}")
+    };
+    let daemon = Setup::new("local", &of(&silent, "local-stratum = 5\n")).with_virtual_clock(0, 0.0).start();
+    let says = |stratum: u8| {
+        daemon.wait_until("another stratum", TIMEOUT, |_| {
+            query(listen, Duration::from_secs(1)).is_some_and(|answer| answer.header.stratum == stratum)
+        });
+    };
+    says(5);
+    let began = pids(&daemon);
+    let said = reload(&daemon, &of(&silent, "local-stratum = 9\n"));
+    assert!(said.contains("stratum of the server") && !said.contains("restart"), "{said}");
+    says(9);
+    let said = reload(&daemon, &of(&silent, ""));
+    assert!(said.contains("stratum of the server") && !said.contains("restart"), "{said}");
+    // 16 on the wire is 0: the time is of no use.
+    says(0);
+    let said = reload(&daemon, &of(&source(&places[0]), "local-stratum = 7\n"));
+    assert!(said.contains("stratum of the server"), "{said}");
+    daemon.wait_until("it follows its source", TIMEOUT, Daemon::is_synchronised);
+    assert!(pids(&daemon) == began);
 }
 
 #[test]

@@ -87,6 +87,8 @@ fn rare_records(place: &Place) -> String {
         "event=refused asked=step why=Run delta_ns=-5 code=Budget limit=100 found=5 unwritten=0",
         "event=refused asked=status leap=None synchronised=true code=Range limit=0 found=0 unwritten=2",
         "event=foreign-step moved_ns=-500000000 epoch=4",
+        "event=approved approved_ns=42000000000 for_ns=60000000000",
+        "event=approval-ended",
         "event=panic beside_ns=700000 undone=true",
         "event=stop code=79 released=false",
         &cut,
@@ -117,6 +119,7 @@ fn golden() -> Vec<(&'static str, Value)> {
         ("plot", "history"),
         ("clients", "clients"),
         ("access", "access"),
+        ("step", "step"),
     ];
     let read = |name: &str| -> Value {
         serde_json::from_str(&read(format!("ipc/report/tests/{name}.json")))

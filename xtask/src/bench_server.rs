@@ -18,7 +18,7 @@
 pub mod contestant;
 pub mod figures;
 
-use crate::cargo::{build_release, cargo, run as run_command};
+use crate::cargo::{build_release, cargo, run as run_command, with_release_flags};
 use bench::daemon::end_all_when_interrupted;
 use contestant::{Contestant, Kind};
 use figures::{Figures, spread};
@@ -123,7 +123,7 @@ impl Bench {
     pub fn build(runs: usize, as_json: bool) -> Result<Self, String> {
         end_all_when_interrupted();
         let programs = build_release()?;
-        run_command(cargo().args([
+        run_command(with_release_flags(&mut cargo()).args([
             "build",
             "--release",
             "--locked",

@@ -64,6 +64,31 @@ pub fn read(command: &mut Command) -> Result<String, String> {
     String::from_utf8(output.stdout).map_err(|_| format!("{shown}: not UTF-8"))
 }
 
+/// Gives a release build its flags. Builds with others would compile everything anew, in turn.
+pub fn with_release_flags(cargo: &mut Command) -> &mut Command {
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", release_flags())
+}
+
+/// The flags of release programs: those of whoever builds, and no path of this machine in the programs, so that two folders
+/// give the same.
+fn release_flags() -> String {
+    let given = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_else(|_| {
+        let words = std::env::var("RUSTFLAGS").unwrap_or_default();
+        words.split_whitespace().collect::<Vec<_>>().join("\x1f")
+    });
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    // Of several that match, the last one counts. The registry's folder is there, since this program is made from it too. It and those of `cargo vendor` have the same names in them.
+    let registries =
+        home.iter().flat_map(|home| std::fs::read_dir(home.join("registry/src"))).flatten().flatten();
+    let registries = registries.map(|registry| (registry.path(), "/vendor"));
+    let places = [(workspace().to_owned(), "/truechimer"), (workspace().join("vendor"), "/vendor")];
+    let places = home.clone().map(|home| (home, "/cargo")).into_iter().chain(places).chain(registries);
+    let remapped =
+        places.filter_map(|(place, name)| Some(format!("--remap-path-prefix={}={name}", place.to_str()?)));
+    std::iter::once(given).filter(|given| !given.is_empty()).chain(remapped).collect::<Vec<_>>().join("\x1f")
+}
+
 fn show(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
@@ -92,6 +117,7 @@ pub fn build_release_of(epoch: u64) -> Result<PathBuf, String> {
 
 fn build(programs: &[(&str, &str)], cargo: &mut Command) -> Result<PathBuf, String> {
     cargo.args(["build", "--release", "--locked"]);
+    with_release_flags(cargo);
     for (package, _) in programs {
         cargo.args(["-p", package]);
     }

@@ -7,6 +7,7 @@
 //!              accuracy: both follow one server over paths of known delays
 //!   fuzz       hostile requests, for a long time
 //!   package    a Debian package; --try runs it in fresh Debian systems
+//!   source     the released tarball, with all crates; reproduce builds the package twice and compares
 //!   completions  of chimerctl's command line for bash, zsh and fish (the package has them)
 //!   book       the pages in docs as a book, their links checked, with a reference made from the manual pages (mdbook)
 //!   pictures   those of the book, of a daemon that runs
@@ -36,6 +37,7 @@ mod pictures;
 mod recovery_search;
 mod rig;
 mod simulate;
+mod source;
 mod tcb;
 mod test;
 
@@ -55,6 +57,8 @@ usage: cargo xtask WORD
   fuzz server [--seconds N] hostile requests against the server's parser (60 s)
   package [--version V]     build target/package/*.deb, under another version
   package --try             and install, start, upgrade and purge it in fresh Debians (root)
+  source                    the commit with all its crates, target/package/*.tar.xz, to build without a network
+  reproduce                 build the package twice, in two folders, once from the tarball and offline: one hash
   completions               write chimerctl's completions for bash, zsh and fish to target/completions
   rig [CASE..]              boots, kills, pauses and upgrades on real machines (--list, --short, --jobs N)
   book                      check the pages in docs and their links, and make a book of them (mdbook)
@@ -88,6 +92,8 @@ fn main() -> ExitCode {
         ["package"] => package::build().map(drop),
         ["package", "--version", version] => package::build_as(version).map(drop),
         ["package", "--try"] => package::build_and_try(),
+        ["source"] => source::tarball().map(drop),
+        ["reproduce"] => source::reproduce(),
         ["completions"] => completions::write(),
         ["book"] => book::run(),
         ["pictures"] => pictures::run(pictures::SECONDS),

@@ -150,7 +150,7 @@ pub fn neighbours() -> Result<Packages, String> {
 }
 
 /// The time of the commit, in seconds since 1970; of a tree without git, the time of the last change of its change log.
-fn epoch() -> Result<u64, String> {
+pub fn epoch() -> Result<u64, String> {
     if let Some(epoch) = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok()) {
         return Ok(epoch);
     }

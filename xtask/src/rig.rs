@@ -65,6 +65,6 @@ fn tools() -> Result<Tools, String> {
     let programs = cargo::build_release()?;
     let mut day = cargo::cargo();
     day.args(["build", "--release", "--locked", "-p", "truechimer-rig", "--bin", "day"]);
-    cargo::run(&mut day)?;
+    cargo::run(cargo::with_release_flags(&mut day))?;
     Ok(Tools { programs, peers: cargo::workspace().join("target/peers") })
 }

@@ -3,7 +3,7 @@
 use crate::answer::saturated;
 use crate::reply::{Address, NEVER, Reply};
 use crate::snapshot::Source;
-use report::{AssociationState, Effect, RejectReason, SourceState, Word};
+use report::{AssociationState, Effect, LeapName, RejectReason, SourceState, StampOrigin, Word};
 
 /// The length of the reply with the last reply of a source, from chrony 4.6 on, in octets.
 pub const LAST_REPLY: usize = 172;
@@ -55,6 +55,9 @@ fn state(source: &Source) -> u16 {
 /// The state as `selectdata` shows it.
 fn letter(source: &Source) -> u8 {
     let has_estimate = source.report.offset_s.is_some();
+    if source.report.noselect == Some(true) {
+        return b'N';
+    }
     let few = if source.report.last_valid_s.is_some() { b'M' } else { b's' };
     match source.state() {
         Some(SourceState::Selected) => b'*',
@@ -100,11 +103,12 @@ pub fn statistics(source: &Source, reply: &mut Reply) {
 pub fn selection(source: &Source, reply: &mut Reply) {
     let report = &source.report;
     reply.word(source.reference_id()).address(source.address());
-    let is_measured = report.last_valid_s.is_some();
-    let leap = if is_measured { 0 } else { 3 };
+    let leap = if report.last_valid_s.is_some() { leap(source) } else { 3 };
     reply.octets(&[letter(source), u8::from(report.authenticated == Some(true)), leap, 0]);
-    // Options are not in the daemon's documents.
-    reply.short(0).short(0);
+    let marks = [report.noselect, report.prefer, report.trust, report.require];
+    let options =
+        (0..).zip(marks).filter(|(_, mark)| *mark == Some(true)).fold(0, |all, (bit, _)| all | 1 << bit);
+    reply.short(options).short(options);
     reply.word(report.last_valid_s.map_or(0, |seconds| ago(Some(seconds))));
     reply.number(1.0);
     let limits = report.offset_s.zip(report.root_distance_s);
@@ -145,10 +149,31 @@ pub fn name(source: &Source, reply: &mut Reply) {
     reply.octets(&field);
 }
 
+/// The leap indicator of the last valid reply, as in a packet; 0: none yet.
+fn leap(source: &Source) -> u8 {
+    let leap = source.report.last_reply.as_ref().and_then(|last| last.leap.as_ref()?.known());
+    match leap {
+        Some(LeapName::None) | None => 0,
+        Some(LeapName::Insert) => 1,
+        Some(LeapName::Delete) => 2,
+        Some(LeapName::Unknown) => 3,
+    }
+}
+
+/// Who took a time stamp: the hardware, the kernel, or the daemon.
+fn stamp_letter(stamp: Option<&Word<StampOrigin>>) -> u8 {
+    match stamp.and_then(Word::known) {
+        Some(StampOrigin::Hardware) => b'H',
+        Some(StampOrigin::Kernel) => b'K',
+        Some(StampOrigin::User) => b'D',
+        None => 0,
+    }
+}
+
 /// `ntpdata`, from chrony 4.6 on.
 pub fn last_reply(source: &Source, reply: &mut Reply) {
     last_reply_common(source, reply);
-    // Time stamps by their origin are not in the daemon's documents; then what is reserved.
+    // How many time stamps were of each origin is not in the daemon's documents; then what is reserved.
     reply.octets(&[0; 4 * 4]).octets(&[0xff; 4 * 4]);
 }
 
@@ -161,21 +186,25 @@ pub fn last_reply_before_4_6(source: &Source, reply: &mut Reply) {
 fn last_reply_common(source: &Source, reply: &mut Reply) {
     let report = &source.report;
     let is_measured = report.last_valid_s.is_some();
-    // From which address of this host the query was sent, is not in the daemon's documents.
-    reply.address(source.address()).address(Address::None);
+    let last = report.last_reply.as_ref();
+    let local = last.and_then(|last| last.local_address.as_deref()?.parse().ok());
+    reply.address(source.address()).address(local.map_or(Address::None, Address::Known));
     reply.short(source.place.map_or(0, |place| place.port()));
-    let (version, mode) = if is_measured { (4, 4) } else { (0, 0) };
+    let version = last.and_then(|last| last.version).unwrap_or(4);
+    let (version, mode) = if is_measured { (version, 4) } else { (0, 0) };
     let poll = report.poll.filter(|_| is_measured).unwrap_or(0);
-    reply.octets(&[0, version, mode, stratum(source) as u8, poll as u8, 0]);
-    // Root delay and root dispersion of the source are known together, as the part of its root distance that is not the
-    // path to it.
+    let precision = last.and_then(|last| last.precision).unwrap_or(0);
+    reply.octets(&[leap(source), version, mode, stratum(source) as u8, poll as u8, precision as u8]);
     let delay = report.delay_s.unwrap_or(0.0);
-    let beyond = report.root_distance_s.map_or(0.0, |distance| (distance - delay / 2.0).max(0.0));
-    reply.number(0.0).number(beyond);
+    for of_root in [last.and_then(|last| last.root_delay_s), last.and_then(|last| last.root_dispersion_s)] {
+        reply.number(of_root.unwrap_or(0.0));
+    }
     let id = report.reference_id.as_deref().and_then(|id| u32::from_str_radix(id, 16).ok());
-    reply.word(id.unwrap_or(0)).time(0);
+    let corrected = last.and_then(|last| last.reference_time_unix_s).unwrap_or(0.0);
+    reply.word(id.unwrap_or(0)).time((corrected * 1e9) as i64);
     reply.number(report.offset_s.unwrap_or(0.0)).number(delay);
-    reply.number(report.offset_error_s.unwrap_or(0.0)).number(0.0).number(0.0);
+    reply.number(report.offset_error_s.unwrap_or(0.0));
+    reply.number(last.and_then(|last| last.response_s).unwrap_or(0.0)).number(0.0);
     let passed = match source.state() {
         _ if !is_measured => 0,
         // Of the first group; which one of the others failed is told by `chimerctl source`.
@@ -184,8 +213,8 @@ fn last_reply_common(source: &Source, reply: &mut Reply) {
     };
     let authenticated = if report.authenticated == Some(true) { 0x8000 } else { 0 };
     reply.short(passed | if is_measured { authenticated } else { 0 });
-    // Whose time stamps were used is not in the daemon's documents.
-    reply.octets(&[0, 0]);
+    let stamps = last.map(|last| [&last.departure_stamp, &last.arrival_stamp]);
+    reply.octets(&stamps.map_or([0, 0], |stamps| stamps.map(|stamp| stamp_letter(stamp.as_ref()))));
     // Those that are not used are among the valid ones.
     let valid = report.valid.unwrap_or(0);
     let (unused, discarded) = (rejected(source, Effect::Unused), rejected(source, Effect::Discarded));

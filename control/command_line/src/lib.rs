@@ -95,6 +95,13 @@ pub enum Command {
     Online(Whom),
     /// Stop polling, for instance before the link goes down (root)
     Offline(Whom),
+    /// Step the clock to the time of its sources, instead of slewing it there (root)
+    Step {
+        /// Where the governor refuses: permit one step of at most S seconds (root). Without this, whoever sits at a terminal
+        /// is asked
+        #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+        approve: Option<u32>,
+    },
     /// Which lines the daemon's log has, until a restart (root)
     Log {
         /// Lines of this severity, and of a worse one; `info` is what a start begins with

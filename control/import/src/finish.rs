@@ -19,6 +19,7 @@ const FROZEN: &str = "/etc/truechimer";
 
 /// Leaves a plan that makes a configuration in order, but for that there may be nothing to do in it.
 pub fn finish(plan: &mut Plan) {
+    observed(plan);
     twins(plan);
     roots(plan);
     authentication(plan);
@@ -27,8 +28,30 @@ pub fn finish(plan: &mut Plan) {
     minimum(plan);
     serving(plan);
     let has_dhcp = plan.value(Part::Dhcp, "use").is_some();
-    if !has_dhcp && plan.sources.iter().all(|source| source.out.is_some()) {
-        plan.lose("there is no source in it: until one is written, the service does not start; see truechimer.toml(5)");
+    if !has_dhcp && !plan.sources.iter().any(decides) {
+        plan.lose("there is no source in it that decides: until one is written, the service does not start; see truechimer.toml(5)");
+    }
+}
+
+/// What decides nothing is neither preferred nor required.
+fn observed(plan: &mut Plan) {
+    const DECIDING: [&str; 3] = ["prefer", "trust", "require"];
+    let mut items = Vec::new();
+    for source in
+        plan.sources.iter_mut().filter(|source| source.keys.iter().any(|(name, _)| *name == "noselect"))
+    {
+        let before = source.keys.len();
+        source.keys.retain(|(name, _)| !DECIDING.contains(name));
+        if source.keys.len() != before {
+            items.push(source.item);
+        }
+    }
+    for item in items {
+        plan.note(
+            item,
+            "",
+            "noselect alone is carried: such a source is neither preferred nor trusted nor required",
+        );
     }
 }
 
@@ -71,7 +94,7 @@ fn roots(plan: &mut Plan) {
 }
 
 /// Whether it may decide: it is written, and not only observed.
-fn decides(source: &Source) -> bool {
+pub fn decides(source: &Source) -> bool {
     source.out.is_none() && !source.keys.iter().any(|(name, _)| *name == "noselect")
 }
 

@@ -49,7 +49,7 @@ pub struct Imported {
     pub text: String,
     /// What matters and was not carried, or has to be done by hand: a line each, with file and line.
     pub losses: Vec<String>,
-    /// How many sources it has; without any, and without DHCP, the daemon does not take it.
+    /// How many sources decide in it; without any, and without DHCP, the daemon does not take it.
     pub sources: usize,
 }
 
@@ -113,7 +113,7 @@ pub fn import(paths: &[String], kind: Option<Kind>, files: &mut dyn Files) -> Re
     if text.len() > render::MAX_TEXT {
         return Err(ImportError::TooLong);
     }
-    let sources = plan.sources.iter().filter(|source| source.out.is_none()).count();
+    let sources = plan.sources.iter().filter(|source| finish::decides(source)).count();
     Ok(Imported { text, losses: plan.losses(), sources })
 }
 

@@ -210,7 +210,10 @@ mod tests {
     #[test]
     fn the_page_of_a_source_is_that_of_the_command() {
         let page = Board::example().detail(0, Screen::WIDE);
-        assert!(page.starts_with("name               a.example\n") && page.contains("AGO  OFFSET"), "{page}");
+        assert!(
+            page.starts_with("name                a.example\n") && page.contains("AGO  OFFSET"),
+            "{page}"
+        );
         assert_eq!(Board::example().detail(9, Screen::WIDE), "");
     }
 }

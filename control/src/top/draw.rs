@@ -285,6 +285,7 @@ fn look_of(source: &SourceReport) -> Look {
         Some(
             SourceState::Waiting | SourceState::Probation | SourceState::Spare | SourceState::Provisional,
         ) => Look::Doubtful,
+        Some(SourceState::Noselect) => Look::Plain,
         _ => Look::Bad,
     }
 }

@@ -2,6 +2,8 @@
 
 mod absence;
 mod answers;
+mod authentication;
+mod by_hand;
 mod chronicling;
 mod commands;
 mod condition;
@@ -13,6 +15,7 @@ mod kept_addresses;
 mod key_exchanges;
 mod lookups;
 mod network_changes;
+mod observing;
 mod operators;
 mod outage;
 mod own_addresses;
@@ -25,13 +28,15 @@ mod reporting;
 mod returning;
 mod second_look;
 mod steering;
+#[cfg(test)]
+mod tests;
 
 use crate::abandoned::Abandoned;
 use crate::allowance::Allowance;
 use crate::bounds::Bounds;
 use crate::chronicle::Chronicle;
 use crate::discipline::{PANIC_THRESHOLD, Residuals, Silence};
-use crate::entries::{Entries, EntryId};
+use crate::entries::{Entries, EntryId, Group};
 use crate::exchanges::Exchanges;
 use crate::io::{Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
@@ -77,6 +82,8 @@ pub struct Engine {
     saved: Option<Saved>,
     precision: i8,
     nonces: Nonces,
+    /// For sources that are only measured: they shift none of the others' random numbers.
+    nonces_aside: Nonces,
     outputs: VecDeque<Output>,
     /// From the welcome on.
     basis: Option<Basis>,
@@ -158,6 +165,8 @@ struct System {
     no_step_before: RawInstant,
     /// The reason of the last step that was ordered.
     asked_step: StepReason,
+    /// A step that an administrator asked for.
+    wish: Option<by_hand::Wish>,
     /// What was refused for a passing reason is decided again then.
     retry_at: Option<RawInstant>,
     /// What the governor grants of slews.
@@ -165,6 +174,8 @@ struct System {
     /// Until then the base frequency stays at the edge of the governor's band.
     frozen_until: RawInstant,
     start: second_look::Start,
+    /// Since when nothing but authenticated sources is followed.
+    authenticated_since: Option<RawInstant>,
     /// Another program has moved the clock, and that is neither undone nor accepted.
     foreign: Option<Foreign>,
     /// When the sources were last asked about such a change.
@@ -212,6 +223,7 @@ impl Engine {
             saved: start.saved.filter(|saved| saved.frequency_error_ppm.is_finite()),
             precision: start.precision,
             nonces: Nonces::from_seed(start.seed),
+            nonces_aside: Nonces::aside(start.seed),
             outputs: VecDeque::new(),
             basis: None,
             entries,
@@ -252,10 +264,12 @@ impl Engine {
                 slew_limit: PANIC_THRESHOLD,
                 no_step_before: RawInstant::MIN,
                 asked_step: StepReason::Start,
+                wish: None,
                 retry_at: None,
                 allowance: Allowance::UNKNOWN,
                 frozen_until: RawInstant::MIN,
                 start: Default::default(),
+                authenticated_since: None,
                 foreign: None,
                 asked_at: None,
                 standstill: None,
@@ -286,6 +300,7 @@ impl Engine {
     /// Replaces the seed of the random numbers, as a recording does before each call.
     pub(crate) fn reseed(&mut self, seed: [u8; 32]) {
         self.nonces = Nonces::from_seed(seed);
+        self.nonces_aside = Nonces::aside(seed);
     }
 
     /// Takes a fact. `now` was read immediately after the fact arrived.
@@ -298,8 +313,11 @@ impl Engine {
         } else if self.basis.is_none() {
             return;
         }
-        self.note_lapse(now);
-        self.pass_leap_second(now);
+        let is_observed = self.is_of_observed(now, &input);
+        if !is_observed {
+            self.note_lapse(now);
+            self.pass_leap_second(now);
+        }
         match input {
             Input::Welcome(_) | Input::Timeout => {}
             Input::Applied(kind, applied) => self.applied(now, kind, &applied),
@@ -323,6 +341,10 @@ impl Engine {
         if self.distrusted {
             return;
         }
+        if is_observed {
+            let due = self.observe(now);
+            return self.timers.set(Timer::Observation, due);
+        }
         self.act(now);
         self.note_now(now);
     }
@@ -336,20 +358,24 @@ impl Engine {
         for timer in Timer::ALL {
             let due = match timer {
                 Timer::Poll => {
-                    let due = self.poll_sources(now);
-                    if self.tend_addresses(now) { self.poll_sources(now) } else { due }
+                    let due = self.poll_sources(Group::Deciding, now);
+                    match self.tend_addresses(Group::Deciding, now) {
+                        true => self.poll_sources(Group::Deciding, now),
+                        false => due,
+                    }
                 }
                 Timer::Addresses => {
                     let change = self.changes.due().filter(|_| !self.is_offline());
-                    self.addresses_due(now.raw).into_iter().chain(change).min()
+                    self.addresses_due(Group::Deciding, now.raw).into_iter().chain(change).min()
                 }
-                Timer::LookUp => self.look_up(now.raw),
-                Timer::KeyExchange => self.exchange_keys(now),
+                Timer::LookUp => self.look_up(Group::Deciding, now.raw),
+                Timer::KeyExchange => self.exchange_keys(Group::Deciding, now),
                 Timer::Steering => self.steer(now),
                 Timer::Deferred => self.weigh_deferred(now),
                 Timer::Publication => self.publish(now),
                 Timer::Leap => self.leap_second(),
                 Timer::Outage => self.report_outage(now),
+                Timer::Observation => self.observe(now),
             };
             self.timers.set(timer, due);
         }
@@ -395,7 +421,7 @@ impl Engine {
         });
         let kept = core::mem::take(&mut self.kept);
         let addresses = core::mem::take(&mut self.kept_addresses);
-        for id in self.entries.ids() {
+        for id in self.entries.all_ids() {
             self.begin_entry(id, &kept, now);
             self.recall(id, &addresses, now);
         }
@@ -444,7 +470,7 @@ impl Engine {
         if let Some(basis) = self.basis.as_mut().filter(|basis| basis.clock.has_leapt(now, moved)) {
             basis.clock.shift(moved);
         }
-        for source in self.entries.sources_mut() {
+        for source in self.entries.all_sources_mut() {
             source.track.shift(moved);
         }
         if let Some(line) = &mut self.system.line {
@@ -452,32 +478,5 @@ impl Engine {
         }
         self.system.status_wanted = true;
         self.tell(Notice::System(SystemNotice::LeapSecond));
-    }
-}
-
-#[cfg(test)]
-impl Engine {
-    /// For tests that compare engines: what was counted or only reported does not count.
-    pub(crate) fn forget_counts(&mut self) {
-        self.entries.sources_mut().for_each(crate::source::Source::forget_counts);
-        self.chronicle = Chronicle::new();
-    }
-
-    /// All filters go wrong at once, the guards do not.
-    pub(crate) fn corrupt_filters(&mut self, nanos: i64) {
-        self.entries.sources_mut().for_each(|source| source.track.filter.shift(nanos));
-        self.system.dirty = true;
-        self.timers.advance(Timer::Steering, RawInstant::MIN);
-    }
-
-    /// Look-ups under way.
-    pub(crate) fn open_look_ups(&self) -> usize {
-        let lookups = self.entries.iter().filter_map(|entry| entry.lookup.as_ref());
-        lookups.filter(|lookup| lookup.open.is_some()).count()
-    }
-
-    /// Queries under way.
-    pub(crate) fn open_exchanges(&self) -> usize {
-        self.exchanges.count()
     }
 }

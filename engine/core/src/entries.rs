@@ -90,6 +90,16 @@ pub(crate) enum Recall {
     Leaving,
 }
 
+/// Which entries are meant. What decides anything looks at [`Group::Deciding`] only, and this is what [`Entries`] gives where
+/// nothing else is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// Those that may have a vote.
+    Deciding,
+    /// Those that are measured, and decide nothing (`noselect`).
+    Observed,
+}
+
 /// One `[[source]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
@@ -149,6 +159,15 @@ impl Entry {
         }
     }
 
+    pub(crate) const fn group(&self) -> Group {
+        if self.settings.noselect { Group::Observed } else { Group::Deciding }
+    }
+
+    /// Whether it decides nothing.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.group() == Group::Observed
+    }
+
     /// With an NTS source, once it was begun.
     pub(crate) fn association(&self) -> Option<&Association> {
         match &self.authentication {
@@ -191,11 +210,12 @@ impl Entry {
         }
     }
 
-    /// What the configuration gives it over another entry for the same address: authenticated, configured at all, written
-    /// out, trusted, required, preferred.
-    pub(crate) fn rank(&self) -> [bool; 6] {
+    /// What the configuration gives it over another entry for the same address: that it decides anything, authenticated,
+    /// configured at all, written out, trusted, required, preferred.
+    pub(crate) fn rank(&self) -> [bool; 7] {
         let settings = &self.settings;
         [
+            !settings.noselect,
             settings.nts.is_some(),
             !settings.offered,
             matches!(settings.place, Place::Address(_)),
@@ -206,7 +226,8 @@ impl Entry {
     }
 }
 
-/// All entries, in the order of the configuration.
+/// All entries, in the order of the configuration. What is asked for without a further word is that of entries which may have
+/// a vote; those that are only measured have to be asked for by name (`all_…`, or the [`Group`]), or by an id.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entries {
     list: Vec<Entry>,
@@ -249,22 +270,40 @@ impl Entries {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.list.len()
+        self.iter().count()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.len() == 0
     }
 
-    pub(crate) fn ids(&self) -> Vec<EntryId> {
-        self.list.iter().map(|entry| entry.id).collect()
+    /// Of all entries, those that decide first: an observed one stands back for any of them.
+    pub(crate) fn all_ids(&self) -> Vec<EntryId> {
+        let ids = |group| self.of(group).map(|entry| entry.id);
+        ids(Group::Deciding).chain(ids(Group::Observed)).collect()
     }
 
-    pub(crate) fn iter(&self) -> core::slice::Iter<'_, Entry> {
+    pub(crate) fn of(&self, group: Group) -> impl Iterator<Item = &Entry> + Clone {
+        self.list.iter().filter(move |entry| entry.group() == group)
+    }
+
+    pub(crate) fn of_mut(&mut self, group: Group) -> impl Iterator<Item = &mut Entry> {
+        self.list.iter_mut().filter(move |entry| entry.group() == group)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> + Clone {
+        self.of(Group::Deciding)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.of_mut(Group::Deciding)
+    }
+
+    pub(crate) fn all(&self) -> core::slice::Iter<'_, Entry> {
         self.list.iter()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Entry> {
+    pub(crate) fn all_mut(&mut self) -> core::slice::IterMut<'_, Entry> {
         self.list.iter_mut()
     }
 
@@ -276,32 +315,45 @@ impl Entries {
         self.list.iter_mut().find(|entry| entry.id == id)
     }
 
-    /// All sources, in the order of the entries.
+    /// The sources, in the order of the entries.
     pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
-        self.list.iter().flat_map(|entry| &entry.members)
+        self.iter().flat_map(|entry| &entry.members)
     }
 
     /// As [`Self::sources`].
     pub(crate) fn sources_mut(&mut self) -> impl Iterator<Item = &mut Source> {
+        self.iter_mut().flat_map(|entry| &mut entry.members)
+    }
+
+    pub(crate) fn all_sources_mut(&mut self) -> impl Iterator<Item = &mut Source> {
         self.list.iter_mut().flat_map(|entry| &mut entry.members)
     }
 
-    /// All sources, each with its entry.
+    /// The sources, each with its entry.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&Entry, &Source)> {
+        self.iter().flat_map(|entry| entry.members.iter().map(move |source| (entry, source)))
+    }
+
+    pub(crate) fn all_members(&self) -> impl Iterator<Item = (&Entry, &Source)> {
         self.list.iter().flat_map(|entry| entry.members.iter().map(move |source| (entry, source)))
     }
 
-    pub(crate) fn associations(&self) -> impl Iterator<Item = &Association> {
-        self.list.iter().filter_map(Entry::association)
+    /// What another entry of this group may look at: the deciding ones see each other, and observed ones see all.
+    pub(crate) fn members_before(&self, group: Group) -> impl Iterator<Item = (&Entry, &Source)> {
+        self.all_members().filter(move |(owner, _)| group == Group::Observed || !owner.is_observed())
     }
 
-    pub(crate) fn associations_mut(&mut self) -> impl Iterator<Item = &mut Association> {
+    pub(crate) fn associations(&self) -> impl Iterator<Item = &Association> {
+        self.iter().filter_map(Entry::association)
+    }
+
+    pub(crate) fn all_associations_mut(&mut self) -> impl Iterator<Item = &mut Association> {
         self.list.iter_mut().filter_map(Entry::association_mut)
     }
 
-    /// A source and its entry.
+    /// A source and its entry, of whichever group.
     pub(crate) fn source(&self, id: SourceId) -> Option<(&Entry, &Source)> {
-        self.members().find(|(_, source)| source.id == id)
+        self.all_members().find(|(_, source)| source.id == id)
     }
 
     /// A source, and the settings and the authentication that it has from its entry.
@@ -313,11 +365,6 @@ impl Entries {
             let source = members.iter_mut().find(|source| source.id == id)?;
             Some((&*settings, authentication, source))
         })
-    }
-
-    /// The source at an address, and its entry.
-    pub(crate) fn source_at(&self, address: Address) -> Option<(&Entry, &Source)> {
-        self.members().find(|(_, source)| source.address() == address)
     }
 
     /// Gives an entry a source.

@@ -1,7 +1,9 @@
 //! Queries in progress. A message of the client must belong to one of them, and may come only once. Any other message
 //! is a violation, after which the client is no longer trusted.
 
+use crate::entries::Group;
 use crate::io::Now;
+use crate::last_reply::Journey;
 use crate::measurement::Times;
 use crate::nts::Identifier;
 use crate::source_id::SourceId;
@@ -25,11 +27,14 @@ const STAMP_TOLERANCE: i64 = 2_000_000;
 pub(crate) struct Exchange {
     pub(crate) id: QueryId,
     pub(crate) source: SourceId,
+    /// Whether that source decides anything.
+    pub(crate) group: Group,
     pub(crate) nonce: u64,
     destination: Address,
     sent: RawInstant,
     deadline: RawInstant,
-    t1: Option<(RawInstant, Stamp)>,
+    /// When it left, by whose stamp, and from which address of this host.
+    t1: Option<(RawInstant, Stamp, Address)>,
     protected: Option<Protected>,
     /// Time was not continuous since it left.
     pub(crate) cut: bool,
@@ -59,7 +64,7 @@ pub(crate) enum Readings {
 pub(crate) struct Exchanges {
     open: Vec<Exchange>,
     /// Cancelled, but their end may still arrive.
-    forgotten: Vec<QueryId>,
+    forgotten: Vec<(QueryId, Group)>,
     next: u64,
 }
 
@@ -72,6 +77,20 @@ impl Exchanges {
         self.open.len() >= MAX_OPEN
     }
 
+    /// Makes room for a query by giving up one of a source that decides nothing.
+    pub(crate) fn make_room(&mut self) -> Option<QueryId> {
+        let found = self.open.iter().find(|exchange| exchange.group == Group::Observed);
+        let id = found.filter(|_| self.is_full())?.id;
+        self.accept(id);
+        Some(id)
+    }
+
+    /// Whether a query is, or was, one of a source that decides nothing.
+    pub(crate) fn is_observed(&self, id: QueryId) -> bool {
+        let open = self.open.iter().map(|exchange| (exchange.id, exchange.group));
+        open.chain(self.forgotten.iter().copied()).any(|it| it == (id, Group::Observed))
+    }
+
     #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.open.len()
@@ -80,7 +99,7 @@ impl Exchanges {
     /// Opens one.
     pub(crate) fn begin(
         &mut self,
-        source: SourceId,
+        (source, group): (SourceId, Group),
         nonce: u64,
         destination: Address,
         sent: RawInstant,
@@ -91,7 +110,18 @@ impl Exchanges {
         self.next += 1;
         let protected = identifier.map(|identifier| Protected { identifier, candidates: 0, nak: false });
         let (t1, cut) = (None, false);
-        self.open.push(Exchange { id, source, nonce, destination, sent, deadline, t1, protected, cut });
+        self.open.push(Exchange {
+            id,
+            source,
+            group,
+            nonce,
+            destination,
+            sent,
+            deadline,
+            t1,
+            protected,
+            cut,
+        });
         id
     }
 
@@ -113,7 +143,7 @@ impl Exchanges {
     /// [`Violation`] for a query that is not open, is not protected, or had too many already.
     pub(crate) fn candidate(&mut self, id: QueryId) -> Result<Option<(Exchange, Identifier)>, Violation> {
         let Some(exchange) = self.open.iter_mut().find(|exchange| exchange.id == id) else {
-            let known = self.forgotten.contains(&id);
+            let known = self.is_forgotten(id);
             return if known { Ok(None) } else { Err(Violation::AnsweredUnopened) };
         };
         let Some(protected) = &mut exchange.protected else {
@@ -137,8 +167,10 @@ impl Exchanges {
 
     /// The reply was found: the query is over, whatever else may come for it.
     pub(crate) fn accept(&mut self, id: QueryId) {
-        self.open.retain(|exchange| exchange.id != id);
-        self.forget(id);
+        if let Some(at) = self.open.iter().position(|exchange| exchange.id == id) {
+            let exchange = self.open.remove(at);
+            self.forget(id, exchange.group);
+        }
     }
 
     /// Gives up all queries of a source.
@@ -154,13 +186,14 @@ impl Exchanges {
     /// # Errors
     /// [`Violation`] for a query that is not open or has left before.
     pub(crate) fn sent(&mut self, sent: &Sent) -> Result<(), Violation> {
+        let is_forgotten = self.is_forgotten(sent.id);
         match self.open.iter_mut().find(|exchange| exchange.id == sent.id) {
             Some(exchange) if exchange.t1.is_none() => {
-                exchange.t1 = Some((sent.t1, sent.stamp));
+                exchange.t1 = Some((sent.t1, sent.stamp, sent.local));
                 Ok(())
             }
             Some(_) => Err(Violation::SentTwice),
-            None if self.forgotten.contains(&sent.id) => Ok(()),
+            None if is_forgotten => Ok(()),
             None => Err(Violation::SentUnopened),
         }
     }
@@ -173,7 +206,7 @@ impl Exchanges {
         if let Some(at) = self.open.iter().position(|exchange| exchange.id == id) {
             return Ok(Some(self.open.swap_remove(at)));
         }
-        match self.forgotten.iter().position(|forgotten| *forgotten == id) {
+        match self.forgotten.iter().position(|(forgotten, _)| *forgotten == id) {
             Some(at) => {
                 self.forgotten.swap_remove(at);
                 Ok(None)
@@ -183,23 +216,30 @@ impl Exchanges {
     }
 
     /// Gives a query up; its end may still come.
-    fn forget(&mut self, id: QueryId) {
+    fn forget(&mut self, id: QueryId, group: Group) {
         if self.forgotten.len() >= MOST_FORGOTTEN {
             self.forgotten.remove(0);
         }
-        self.forgotten.push(id);
+        self.forgotten.push((id, group));
     }
 
-    /// Gives up those whose end should have come long ago, and those of `gone` sources.
-    pub(crate) fn expire(&mut self, now: RawInstant, gone: impl Fn(SourceId) -> bool) -> Vec<QueryId> {
-        let late: Vec<QueryId> = self
-            .open
-            .iter()
+    fn is_forgotten(&self, id: QueryId) -> bool {
+        self.forgotten.iter().any(|(forgotten, _)| *forgotten == id)
+    }
+
+    /// Gives up those of a group whose end should have come long ago, and those of `gone` sources.
+    pub(crate) fn expire(
+        &mut self,
+        now: RawInstant,
+        group: Group,
+        gone: impl Fn(SourceId) -> bool,
+    ) -> Vec<QueryId> {
+        let of_group = self.open.iter().filter(|exchange| exchange.group == group);
+        let late: Vec<QueryId> = of_group
             .filter(|exchange| exchange.deadline.after(GRACE) < now || gone(exchange.source))
             .map(|exchange| exchange.id)
             .collect();
-        self.open.retain(|exchange| !late.contains(&exchange.id));
-        late.iter().for_each(|id| self.forget(*id));
+        late.iter().for_each(|id| self.accept(*id));
         late
     }
 
@@ -210,6 +250,11 @@ impl Exchanges {
 }
 
 impl Exchange {
+    /// How it left, and its reply came with this stamp; none: it has not left yet.
+    pub(crate) fn journey(&self, came: Stamp) -> Option<Journey> {
+        self.t1.map(|(_, left, local)| Journey { local, left, came })
+    }
+
     /// Whether its reply is to be authenticated.
     pub(crate) fn is_protected(&self) -> bool {
         self.protected.is_some()
@@ -231,7 +276,7 @@ impl Exchange {
         t4_stamp: Stamp,
         now: Now,
     ) -> Result<Readings, Violation> {
-        let Some((t1, t1_stamp)) = self.t1 else {
+        let Some((t1, t1_stamp, _)) = self.t1 else {
             return Err(Violation::ReplyBeforeQuery);
         };
         if source != self.destination {
@@ -266,6 +311,8 @@ mod tests {
     use core::net::SocketAddr;
     use ipc::units::WallTime;
 
+    const OF: (SourceId, Group) = (SourceId::of(7), Group::Deciding);
+
     fn address(text: &str) -> Address {
         text.parse::<SocketAddr>().unwrap().into()
     }
@@ -280,7 +327,7 @@ mod tests {
 
     fn opened() -> (Exchanges, QueryId) {
         let mut exchanges = Exchanges::new();
-        let id = exchanges.begin(SourceId::of(7), 1, address("192.0.2.1:123"), at(0), at(1_000_000), None);
+        let id = exchanges.begin(OF, 1, address("192.0.2.1:123"), at(0), at(1_000_000), None);
         (exchanges, id)
     }
 
@@ -349,10 +396,29 @@ mod tests {
     #[test]
     fn what_was_given_up_may_still_end_once() {
         let (mut exchanges, id) = opened();
-        assert!(exchanges.expire(at(2_000_000), |_| false).is_empty());
-        assert_eq!(exchanges.expire(at(3_000_001), |_| false), [id]);
+        assert!(exchanges.expire(at(2_000_000), Group::Deciding, |_| false).is_empty());
+        assert_eq!(exchanges.expire(at(3_000_001), Group::Deciding, |_| false), [id]);
         assert_eq!(exchanges.end(id), Ok(None));
         assert!(exchanges.end(id).is_err());
+    }
+
+    #[test]
+    fn a_query_that_decides_nothing_makes_room_for_one_that_does() {
+        let mut exchanges = Exchanges::new();
+        let mut begin = |group| {
+            let of = (SourceId::of(7), group);
+            exchanges.begin(of, 1, address("192.0.2.1:123"), at(0), at(1_000_000), None)
+        };
+        let (observed, first) = (begin(Group::Observed), begin(Group::Deciding));
+        let _: Vec<QueryId> = (3..MAX_OPEN).map(|_| begin(Group::Deciding)).collect();
+        assert_eq!(exchanges.make_room(), None, "there is room");
+        exchanges.begin(OF, 1, address("192.0.2.1:123"), at(0), at(1_000_000), None);
+        assert!(exchanges.is_full());
+        assert_eq!(exchanges.make_room(), Some(observed));
+        assert!(!exchanges.is_full() && exchanges.is_observed(observed) && !exchanges.is_observed(first));
+        exchanges.begin(OF, 1, address("192.0.2.1:123"), at(0), at(1_000_000), None);
+        assert_eq!((exchanges.is_full(), exchanges.make_room()), (true, None));
+        assert_eq!(exchanges.end(observed), Ok(None), "its end may still come");
     }
 
     #[test]
@@ -368,8 +434,8 @@ mod tests {
     fn a046_a064_no_more_than_four_packets_are_passed_on_for_one_query() {
         let mut exchanges = Exchanges::new();
         let (sent, deadline) = (at(0), at(1_000_000));
-        let id = exchanges.begin(SourceId::of(7), 1, address("192.0.2.1:123"), sent, deadline, Some([9; 32]));
-        let plain = exchanges.begin(SourceId::of(7), 1, address("192.0.2.1:123"), sent, deadline, None);
+        let id = exchanges.begin(OF, 1, address("192.0.2.1:123"), sent, deadline, Some([9; 32]));
+        let plain = exchanges.begin(OF, 1, address("192.0.2.1:123"), sent, deadline, None);
         assert!(exchanges.candidate(plain).is_err(), "its replies are judged by the client");
         for _ in 0..4 {
             assert!(matches!(exchanges.candidate(id), Ok(Some((_, [9, ..])))));
@@ -381,14 +447,7 @@ mod tests {
     #[test]
     fn a067_what_comes_after_the_reply_was_found_is_silent() {
         let mut exchanges = Exchanges::new();
-        let id = exchanges.begin(
-            SourceId::of(7),
-            1,
-            address("192.0.2.1:123"),
-            at(0),
-            at(1_000_000),
-            Some([9; 32]),
-        );
+        let id = exchanges.begin(OF, 1, address("192.0.2.1:123"), at(0), at(1_000_000), Some([9; 32]));
         exchanges.note_nak(id);
         assert!(exchanges.candidate(id).unwrap().unwrap().0.has_nak());
         exchanges.accept(id);

@@ -2,6 +2,7 @@
 
 use crate::filter::Outcome;
 use crate::io::Now;
+use crate::last_reply::origin;
 use crate::measurement::Measurement;
 use crate::sanity::Facts;
 use crate::status::MeasurementStatus;
@@ -9,7 +10,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use ipc::message::client::Stamp;
 use ipc::units::RawInstant;
-use report::{MeasurementOutcome, RejectReason, StampOrigin};
+use report::{MeasurementOutcome, RejectReason};
 
 /// How many are kept of each source: 1 KiB.
 const KEPT: usize = 16;
@@ -77,11 +78,7 @@ impl History {
             root_distance_s: record.measured.map(|(_, _, distance)| distance),
             outcome: record.outcome,
             test: record.test,
-            stamps: record.stamp.map(|stamp| match stamp {
-                Stamp::Hardware => StampOrigin::Hardware,
-                Stamp::Kernel => StampOrigin::Kernel,
-                Stamp::User => StampOrigin::User,
-            }),
+            stamps: record.stamp.map(origin),
         };
         self.records.iter().rev().map(report).collect()
     }

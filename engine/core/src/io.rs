@@ -67,7 +67,7 @@ pub enum Input {
     OwnAddresses(Vec<core::net::IpAddr>),
 }
 
-/// The commands of an administrator to a running engine, about one entry; none: about all that there are.
+/// The commands of an administrator to a running engine. Those about polling are about one entry; none: about all that there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Poll now, a few times.
@@ -76,6 +76,8 @@ pub enum Command {
     Offline(Option<EntryId>),
     /// Poll again.
     Online(Option<EntryId>),
+    /// Step the clock to the time that is followed, if the governor grants it ([`crate::Engine::hand_step`]).
+    Step,
 }
 
 /// An effect.

@@ -53,6 +53,14 @@ pub(crate) struct Measurement {
 }
 
 impl Measurement {
+    /// With so many nanoseconds added to the offset: the bounds are those of what is measured then.
+    pub(crate) const fn corrected(mut self, by: i64) -> Self {
+        self.offset = self.offset.saturating_add(by);
+        self.low = self.low.saturating_add(by);
+        self.high = self.high.saturating_add(by);
+        self
+    }
+
     /// Whether there was no round trip.
     pub(crate) fn is_one_way(&self) -> bool {
         self.delay == 0.0

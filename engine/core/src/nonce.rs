@@ -13,6 +13,13 @@ impl Nonces {
         Self(ChaCha20Rng::from_seed(seed))
     }
 
+    /// Another stream of the same seed, which takes nothing from the first one.
+    pub(crate) fn aside(seed: [u8; 32]) -> Self {
+        let mut stream = ChaCha20Rng::from_seed(seed);
+        stream.set_stream(1);
+        Self(stream)
+    }
+
     /// 64 random bits, never all zero: zero means "unknown" on the wire.
     pub(crate) fn nonce(&mut self) -> u64 {
         loop {
@@ -47,6 +54,7 @@ mod tests {
         };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
+        assert_ne!(Nonces::aside([1; 32]).nonce(), Nonces::from_seed([1; 32]).nonce());
     }
 
     #[test]

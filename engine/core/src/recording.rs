@@ -145,6 +145,13 @@ impl Recorder {
         self.end_call();
     }
 
+    /// As [`Engine::change_local_stratum`].
+    pub fn change_local_stratum(&mut self, now: Now, stratum: Option<u8>) {
+        self.begin_call(now, &Call::ChangeLocalStratum(stratum));
+        self.engine.change_local_stratum(now, stratum);
+        self.end_call();
+    }
+
     /// Records a call and seeds the engine for it.
     fn begin_call(&mut self, now: Now, call: &Call<'_>) {
         let seed = self.writer.as_mut().and_then(|writer| writer.fact(now, call));

@@ -2,9 +2,19 @@
 
 use crate::independence::{Allegiance, Seat, independent, seated};
 use crate::select::{Candidate, Standing, electorate, outvotes, select};
-use crate::status::Resilience;
 use crate::system::{Rules, Voter, candidates};
 use alloc::vec::Vec;
+
+/// How many of the sources that decide may fail at the same time, whichever these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resilience {
+    /// Sources with a vote that answer and agree.
+    pub deciding: usize,
+    /// So many of them may fall silent, and the others are followed.
+    pub silent: usize,
+    /// So many of them may say a wrong time, and are outvoted.
+    pub lying: usize,
+}
 
 /// None: there is no majority to follow.
 ///

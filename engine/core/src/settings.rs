@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use ipc::address::Address;
 use ipc::message::exchange::{AeadOffer, HostName, is_one_name};
-use ipc::units::Span;
+use ipc::units::{Offset, Span};
 
 /// Everything that a configuration file decides for the engine.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,8 +87,15 @@ pub struct SourceSettings {
     pub trust: bool,
     /// Without it (or another one so marked) the clock is not moved.
     pub require: bool,
+    /// It is asked and measured, and nothing else: it has no vote, nobody misses it, and it changes no order.
+    pub noselect: bool,
     /// A sample of a longer round trip is not used. Default 3 s.
     pub max_delay: Span,
+    /// A usable reply of a lower stratum counts as one of this. Default 1.
+    pub min_stratum: u8,
+    /// Added to each measured offset, and to its bounds: what is known to be wrong with this source or its path. At most a
+    /// second either way; default 0.
+    pub correction: Offset,
     /// A reply of a stratum above this is not used. Default 15.
     pub max_stratum: u8,
     /// Addresses of its name may be link-local ones of IPv4 (RFC 3927), as those of a cloud's own time servers are.
@@ -103,6 +110,29 @@ impl SourceSettings {
     pub fn is_same_server(&self, other: &Self) -> bool {
         self.place.is_same(&other.place) && self.nts.is_some() == other.nts.is_some()
     }
+
+    pub(crate) fn marks(&self) -> Marks {
+        let Self { noselect, prefer, trust, require, min_stratum, .. } = *self;
+        let correction_s = self.correction.nanos() as f64 * 1e-9;
+        Marks { noselect, prefer, trust, require, correction_s, min_stratum }
+    }
+}
+
+/// What the configuration says of the use of a source, for reports.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Marks {
+    /// See [`SourceSettings::noselect`].
+    pub noselect: bool,
+    /// See [`SourceSettings::prefer`].
+    pub prefer: bool,
+    /// See [`SourceSettings::trust`].
+    pub trust: bool,
+    /// See [`SourceSettings::require`].
+    pub require: bool,
+    /// See [`SourceSettings::correction`]; seconds.
+    pub correction_s: f64,
+    /// See [`SourceSettings::min_stratum`].
+    pub min_stratum: u8,
 }
 
 /// What a source of `mode = "nts"` needs for its key exchange.

@@ -13,6 +13,7 @@ use crate::select::Standing;
 use crate::selective_loss::Arrivals;
 use crate::settings::SourceSettings;
 use crate::source_id::SourceId;
+use crate::status::LastReply;
 use crate::track::{Opinion, Track};
 use ipc::address::Address;
 use ipc::message::client::{Rejected, ReplyHeader, Silence, Stamp};
@@ -95,6 +96,8 @@ pub(crate) struct Source {
     pub(crate) silence_told: bool,
     pub(crate) last_valid: Option<RawInstant>,
     pub(crate) counters: Counters,
+    /// What the last valid reply was like, for reports.
+    pub(crate) last_reply: Option<LastReply>,
     /// The last measurements, for reports.
     pub(crate) history: History,
     /// Its replies are authenticated.
@@ -134,6 +137,7 @@ impl Source {
             silence_told: false,
             last_valid: None,
             counters: Counters { sent: 0, valid: 0, rejected: [0; RejectReason::COUNT] },
+            last_reply: None,
             history: History::default(),
             authenticated: settings.nts.is_some(),
             provisional: false,
@@ -356,12 +360,14 @@ impl Source {
                 Answer::Unusable(reason)
             }
             Verdict::Usable(measurement, facts) => {
+                let measurement = measurement.corrected(expected.correction);
                 if is_near_leap(measurement.offset.saturating_add(measurement.at.nanos())) {
                     self.discard(RejectReason::Discontinuity, stamp, now.raw);
                     return Answer::Silent(RejectReason::Discontinuity);
                 }
                 self.heard(facts, now.raw);
-                let outcome = self.learn(measurement, facts, prior, now);
+                let counted = Facts { stratum: facts.stratum.max(expected.min_stratum), ..facts };
+                let outcome = self.learn(measurement, counted, prior, now);
                 self.history.measured(&measurement, &facts, outcome, stamp, now);
                 Answer::Sample(outcome)
             }

@@ -1,8 +1,12 @@
 //! The state of the engine at one moment, as typed values. The process that runs the engine makes the documents of
 //! `ipc/report` from it, and the sentences for the reasons.
 
+pub use crate::authentication::Authentication;
+pub use crate::last_reply::LastReply;
 use crate::notice::{Chosen, EntryCounts, Hold, NoSelection, Slewing};
 use crate::nts::KeyExchangeFailure;
+pub use crate::resilience::Resilience;
+use crate::settings::Marks;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -81,17 +85,8 @@ pub struct SystemStatus {
     /// What the selection would survive (`Engine::resilience`, which fills it in for who wants it); none: there is no majority to
     /// follow.
     pub resilience: Option<Resilience>,
-}
-
-/// How many of the sources that decide may fail at the same time, whichever these are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resilience {
-    /// Sources with a vote that answer and agree.
-    pub deciding: usize,
-    /// So many of them may fall silent, and the others are followed.
-    pub silent: usize,
-    /// So many of them may say a wrong time, and are outvoted.
-    pub lying: usize,
+    /// How far the time is authenticated; none: no source is followed.
+    pub authentication: Option<Authentication>,
 }
 
 impl SystemStatus {
@@ -241,6 +236,10 @@ pub struct SourceStatus {
     /// Frequency of its time relative to the estimate that the clock follows, and the standard deviation of that, in ppm; none
     /// before the second measurement, or while no estimate is followed.
     pub frequency_ppm: Option<(f64, f64)>,
+    /// What the configuration says of its use.
+    pub marks: Marks,
+    /// What its last valid reply was like; none: there was none.
+    pub last_reply: Option<LastReply>,
 }
 
 /// The last measurements of a source.
@@ -349,6 +348,11 @@ pub enum SourceReason {
         /// The offset according to the last reply, in seconds.
         offset: f64,
     },
+    /// It is measured, and decides nothing, as configured.
+    Noselect {
+        /// Its offset, in seconds.
+        offset: f64,
+    },
     /// Not compared with the others yet.
     NotCompared,
     /// It is the reference.
@@ -423,6 +427,7 @@ impl SourceReason {
             | Self::NotCompared
             | Self::NotReachable => SourceState::Waiting,
             Self::NoCookies(_) | Self::NeverReplied { .. } | Self::Silent { .. } => SourceState::Unreachable,
+            Self::Noselect { .. } => SourceState::Noselect,
             Self::UnderAttack => SourceState::UnderAttack,
             Self::Provisional => SourceState::Provisional,
             Self::Denied { .. } => SourceState::Denied,

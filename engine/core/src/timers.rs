@@ -24,10 +24,12 @@ pub(crate) enum Timer {
     Leap,
     /// The next report of an outage.
     Outage,
+    /// The next of all this for sources that are only measured.
+    Observation,
 }
 
 impl Timer {
-    const COUNT: usize = 9;
+    const COUNT: usize = 10;
 
     /// All of them, in the order in which they are handled: what one of them causes is handled after it.
     pub(crate) const ALL: [Self; Self::COUNT] = [
@@ -40,6 +42,7 @@ impl Timer {
         Self::Publication,
         Self::Leap,
         Self::Outage,
+        Self::Observation,
     ];
 }
 
@@ -60,6 +63,12 @@ impl Timers {
     pub(crate) fn advance(&mut self, timer: Timer, due: RawInstant) {
         let sooner = self.0[timer as usize].map_or(due, |before| before.min(due));
         self.set(timer, Some(sooner));
+    }
+
+    /// Whether this one is due, and no other.
+    pub(crate) fn is_alone(&self, timer: Timer, now: RawInstant) -> bool {
+        let due = |of: Timer| self.0[of as usize].is_some_and(|at| at <= now);
+        Timer::ALL.into_iter().all(|other| due(other) == (other == timer))
     }
 
     /// When the first of them is due.
@@ -85,5 +94,16 @@ mod tests {
         assert_eq!(timers.next(), Some(at(5)));
         timers.set(Timer::LookUp, None);
         assert_eq!(timers.next(), Some(at(7)));
+    }
+
+    #[test]
+    fn one_is_alone_while_no_other_is_due() {
+        let at = |seconds: i64| RawInstant::saturating(seconds * 1_000_000_000);
+        let mut timers = Timers::new();
+        assert!(!timers.is_alone(Timer::Observation, at(9)));
+        timers.set(Timer::Observation, Some(at(5)));
+        timers.set(Timer::Poll, Some(at(7)));
+        let alone = [4, 5, 6, 7].map(|second| timers.is_alone(Timer::Observation, at(second)));
+        assert_eq!(alone, [false, true, true, false]);
     }
 }

@@ -5,8 +5,8 @@ use engine_core::io::Now;
 use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::units::RawInstant;
 use report::{
-    AssociationState, ClockName, LeapName, MeasurementOutcome, MeasurementReport, NtsReport, RejectReason,
-    SourceActivity, SourceReport, SourceState, StampOrigin, SystemReport, SystemState,
+    AssociationState, ClockName, LastReplyReport, LeapName, MeasurementOutcome, MeasurementReport, NtsReport,
+    RejectReason, SourceActivity, SourceReport, SourceState, StampOrigin, SystemReport, SystemState,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -45,6 +45,10 @@ fn report() -> Report {
             may_fall_silent: None,
             may_be_wrong: None,
             losses: None,
+            followed_sources: None,
+            authenticated_sources: None,
+            authenticated_for_s: None,
+            authentication: None,
         },
         sources: Vec::new(),
     }
@@ -116,6 +120,18 @@ fn full() -> Report {
         organisation: "Example Ltd".to_owned(),
         one_operator: vec!["c.example".to_owned()],
     };
+    let last_reply = LastReplyReport {
+        leap: LeapName::Insert,
+        version: 4,
+        precision: -23,
+        root_delay_s: 0.001,
+        root_dispersion_s: 0.002,
+        reference_time_unix_s: Some(1_800_000_000.5),
+        response_s: Some(0.0001),
+        departure_stamp: StampOrigin::Kernel,
+        arrival_stamp: StampOrigin::Hardware,
+        local_address: Some("192.0.2.7".to_owned()),
+    };
     let unheard = SourceReport {
         name: "b.example".to_owned(),
         address: String::new(),
@@ -145,6 +161,13 @@ fn full() -> Report {
         deviation_s: None,
         frequency_ppm: None,
         frequency_error_ppm: None,
+        noselect: true,
+        prefer: false,
+        trust: false,
+        require: false,
+        last_reply: None,
+        correction_s: 0.0,
+        min_stratum: 1,
     };
     let selected = SourceReport {
         name: "a.example".to_owned(),
@@ -166,6 +189,13 @@ fn full() -> Report {
         sent: 20,
         valid: 19,
         last_valid_s: Some(51.5),
+        noselect: false,
+        prefer: true,
+        trust: true,
+        require: true,
+        last_reply: Some(last_reply),
+        correction_s: -0.25,
+        min_stratum: 2,
         offered_by: None,
         rejected: BTreeMap::from([(RejectReason::NtsNak, 4), (RejectReason::Origin, 3)]),
         change: "it is used no longer if it falls silent".to_owned(),
@@ -209,6 +239,12 @@ fn full() -> Report {
         losses: Some(
             "of the 4 sources that decide, any 3 may fall silent, or any 1 be wrong, and the others are followed"
                 .to_owned(),
+        ),
+        followed_sources: Some(3),
+        authenticated_sources: Some(3),
+        authenticated_for_s: Some(7_260.5),
+        authentication: Some(
+            "all 3 sources that the clock follows are authenticated, and no other has corrected it for 2 h".to_owned(),
         ),
     };
     Report { system, sources: vec![selected, unheard] }

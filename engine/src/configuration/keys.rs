@@ -4,7 +4,7 @@
 pub const GOVERNOR: [&str; 1] = ["profile"];
 
 /// Of `[[source]]`.
-pub const SOURCE: [&str; 15] = [
+pub const SOURCE: [&str; 18] = [
     "address",
     "mode",
     "roots",
@@ -17,8 +17,11 @@ pub const SOURCE: [&str; 15] = [
     "prefer",
     "trust",
     "require",
+    "noselect",
     "max-delay",
     "max-stratum",
+    "min-stratum",
+    "offset",
     "allow-link-local",
 ];
 
@@ -101,6 +104,6 @@ mod tests {
     fn of_the_keys_only_those_that_mean_the_same_are_words_of_another_daemon_too() {
         let ours = SOURCE.into_iter().chain(CLOCK);
         let theirs: Vec<&str> = ours.filter(|key| foreign::instead_of(key).is_some()).collect();
-        assert_eq!(theirs, ["pool", "burst", "prefer", "trust", "require"]);
+        assert_eq!(theirs, ["pool", "burst", "prefer", "trust", "require", "noselect", "offset"]);
     }
 }

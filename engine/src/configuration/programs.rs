@@ -63,7 +63,9 @@ impl Offered {
                 "sources of DHCP are ignored ({}); [dhcp] with use = true in the configuration has them asked",
                 names()
             ));
-        } else if !others.is_empty() || offered.sources.iter().any(|(source, _)| can_be_asked(source)) {
+        } else if others.iter().any(|source| !source.noselect)
+            || offered.sources.iter().any(|(source, _)| can_be_asked(source))
+        {
             offered
                 .notes
                 .push(format!("sources of DHCP are not asked ({}), because there are others", names()));

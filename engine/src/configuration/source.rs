@@ -8,7 +8,7 @@ use super::place::{KEY_EXCHANGE, NTP, parse_place};
 use super::words::{nearest, shorten};
 use engine_core::settings::{NtsSettings, Place, SourceSettings};
 use ipc::message::exchange::{AeadOffer, is_one_name};
-use ipc::units::Span;
+use ipc::units::{Offset, Span};
 use std::net::IpAddr;
 
 const MIN_POLL: i64 = 6;
@@ -181,8 +181,23 @@ pub fn read_source(
     let prefer = section.boolean("prefer", faults).unwrap_or(false);
     let trust = section.boolean("trust", faults).unwrap_or(false);
     let require = section.boolean("require", faults).unwrap_or(false);
+    let noselect = section.boolean("noselect", faults).unwrap_or(false);
+    for (key, is_set) in [("prefer", prefer), ("trust", trust), ("require", require)] {
+        if noselect && is_set {
+            let text = format!("noselect: such a source decides nothing; leave {key} out, or noselect");
+            faults.add(section.place_of("noselect"), text);
+        }
+    }
     let max_delay = section.number("max-delay", 0.000_01..=16.0, "seconds", "3.0", faults).unwrap_or(3.0);
     let max_stratum = section.whole("max-stratum", 1..=15, 15, faults).unwrap_or(15);
+    let min_stratum = section.whole("min-stratum", 1..=15, 1, faults).unwrap_or(1);
+    if min_stratum > max_stratum {
+        faults.add(
+            section.place_of("min-stratum"),
+            format!("min-stratum: {min_stratum} is above max-stratum = {max_stratum}; exchange them, or leave one out"),
+        );
+    }
+    let correction = section.number("offset", -1.0..=1.0, "seconds", "-0.000_05", faults).unwrap_or(0.0);
     let allow_link_local = section.boolean("allow-link-local", faults).unwrap_or(false);
     if allow_link_local && is_numeric {
         faults.add(
@@ -206,6 +221,9 @@ pub fn read_source(
         max_stratum: u8::try_from(max_stratum).ok()?,
         allow_link_local,
         offered: false,
+        noselect,
+        min_stratum: u8::try_from(min_stratum).ok()?,
+        correction: Offset::saturating((correction * 1e9).round() as i64),
     })
 }
 

@@ -6,6 +6,7 @@ mod nts;
 use super::*;
 use engine_core::settings::SourceSettings;
 use ipc::message::server::{MAX_LIST, ServerPolicy, Smear};
+use ipc::units::Offset;
 
 const WHOLE: &str = r#"
 [[source]]
@@ -19,6 +20,8 @@ trust = true
 require = true
 max-delay = 1
 max-stratum = 3
+min-stratum = 2
+offset = -0.000_05
 
 [[source]]
 address = "pool.example.org"
@@ -106,6 +109,9 @@ fn every_key_reaches_its_place() {
             max_poll: 8,
             burst: false,
             prefer: true,
+            noselect: false,
+            min_stratum: 2,
+            correction: Offset::saturating(-50_000),
             trust: true,
             require: true,
             max_delay: Span::from_secs(1),

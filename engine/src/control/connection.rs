@@ -17,8 +17,14 @@ const PATIENCE: Span = Span::from_secs(3);
 const REST: Span = Span::from_secs(1);
 
 /// What is said then.
-const UNANSWERED: &str =
-    "the server did not answer in time: it is busy, or hangs; ask again, and see chimerctl status";
+const fn unanswered(verb: &Verb) -> &'static str {
+    match verb {
+        Verb::Step(_) => {
+            "it is not known yet whether the step is made: orders to the clock are not answered; see chimerctl status and chimerctl audit"
+        }
+        _ => "the server did not answer in time: it is busy, or hangs; ask again, and see chimerctl status",
+    }
+}
 
 /// Whether a connection stays open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +86,9 @@ impl Connection {
             };
             let reply = match asked.map(|(verb, until)| (answer(verb), until)) {
                 Ok((Answer::Reply(reply), _)) => reply,
-                Ok((Answer::Later(_), until)) if until <= now => crate::answers::refused(&UNANSWERED),
+                Ok((Answer::Later(verb), until)) if until <= now => {
+                    crate::answers::refused(&unanswered(&verb))
+                }
                 Ok((Answer::Later(verb), until)) => {
                     self.waiting = Some((verb, until));
                     return Progress::Open;

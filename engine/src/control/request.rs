@@ -38,6 +38,8 @@ pub enum Verb {
     Access(IpAddr),
     /// The course of the clock.
     History(HistorySpan),
+    /// A step to the time that is followed; `true`: it was asked for, and its outcome is awaited.
+    Step(bool),
 }
 
 /// A change of how sources are polled.
@@ -79,7 +81,7 @@ impl fmt::Display for RequestError {
             Self::TooLong => write!(f, "a request is one line of at most {MAX_REQUEST} octets"),
             Self::NotUnderstood => f.write_str(
                 "not understood; send {\"verb\":\"status\"}, sources, measurements, server, keys, burst, offline, online, \
-                 add, remove, reload, log, clients, access, or history with a \"span\" of hour, day or week",
+                 add, remove, reload, log, step, clients, access, or history with a \"span\" of hour, day or week",
             ),
             Self::Forbidden => {
                 f.write_str("only root, or the user who started the daemon, may change things; try with sudo")
@@ -172,6 +174,7 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         "burst" => Verb::Change(Change::Burst, of),
         "offline" => Verb::Change(Change::Offline, of),
         "online" => Verb::Change(Change::Online, of),
+        "step" => Verb::Step(false),
         "log" => Verb::Log(level.flatten().ok_or(RequestError::NotUnderstood)?),
         "clients" => Verb::Clients(clients_wanted(document.sort, document.limit)?),
         "access" => Verb::Access(document.address.ok_or(RequestError::NotUnderstood)?),
@@ -179,7 +182,14 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         _ => return Err(RequestError::NotUnderstood),
     };
     match verb {
-        Verb::Change(..) | Verb::Reload(_) | Verb::Add(_) | Verb::Remove(_) | Verb::Log(_) if !may_change => {
+        Verb::Change(..)
+        | Verb::Reload(_)
+        | Verb::Add(_)
+        | Verb::Remove(_)
+        | Verb::Log(_)
+        | Verb::Step(_)
+            if !may_change =>
+        {
             Err(RequestError::Forbidden)
         }
         verb => Ok(verb),

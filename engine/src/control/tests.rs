@@ -152,7 +152,7 @@ fn what_is_not_a_request_is_answered_with_an_error_and_never_followed() {
         &b"\n"[..],
         b"status\n",
         b"{}\n",
-        b"{\"verb\":\"step\"}\n",
+        b"{\"verb\":\"leap\"}\n",
         b"{\"verb\":1}\n",
         b"{\"verb\":\"status\",\"more\":1}\n",
         b"{\"verb\":\"status\"}{\"verb\":\"burst\"}\n",
@@ -177,11 +177,25 @@ fn a144_only_root_or_the_owner_may_change_things() {
     assert_eq!(bench.ask(b"{\"verb\":\"online\"}\n").0, [Verb::Change(Change::Online, None)]);
     let one = Verb::Change(Change::Offline, Some("a.example".to_owned()));
     assert_eq!(bench.ask(b"{\"verb\":\"offline\",\"source\":\"a.example\"}\n").0, [one]);
-    assert_eq!(
-        request::parse(b"{\"verb\":\"burst\"}", false),
-        Err(request::RequestError::Forbidden),
-        "what a peer of another uid gets"
-    );
+    assert_eq!(bench.ask(b"{\"verb\":\"step\"}\n").0, [Verb::Step(false)]);
+    for change in [
+        r#"{"verb":"burst"}"#,
+        r#"{"verb":"offline"}"#,
+        r#"{"verb":"online"}"#,
+        r#"{"verb":"add","source":"a"}"#,
+        r#"{"verb":"remove","source":"a"}"#,
+        r#"{"verb":"reload","file":"a"}"#,
+        r#"{"verb":"log","level":"debug"}"#,
+        r#"{"verb":"step"}"#,
+    ] {
+        assert!(request::parse(change.as_bytes(), true).is_ok(), "{change}");
+        let refused = request::parse(change.as_bytes(), false);
+        assert_eq!(
+            refused,
+            Err(request::RequestError::Forbidden),
+            "what a peer of another uid gets: {change}"
+        );
+    }
     assert_eq!(request::parse(b"{\"verb\":\"status\"}", false), Ok(Verb::Status));
 }
 

@@ -149,7 +149,11 @@ fn the_end_leaves_nothing_unsaid() {
 #[test]
 fn a095_whoever_makes_the_engine_talk_without_end_gets_97_lines_a_minute_and_300_at_once() {
     type Write = fn(&mut Log, RawInstant, Severity, &str);
-    let write: [Write; 3] = [Log::write_limited, Log::write_change, Log::write_of_the_clock];
+    let write: [Write; 3] = [
+        |log, now, severity, text| log.write_limited(now, severity, text),
+        |log, now, severity, text| log.write_change(now, severity, text),
+        Log::write_of_the_clock,
+    ];
     for flood in [&write[..1], &write[1..2], &write[2..], &write] {
         let mut log = Log::kept();
         let mut number = 0;

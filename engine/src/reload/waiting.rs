@@ -64,11 +64,10 @@ fn server(
         (None, None) => None,
         (Some(_), None) => Some("[server] is new".to_owned()),
         (None, Some(_)) => Some("[server] was removed, and clients are still served".to_owned()),
-        // Whether there are keys is told under [server.nts], and the plan has the addresses too.
-        (Some(ServerSettings { local_stratum, listen: _, nts: _ }), Some(old)) => {
+        // The stratum is in force at once. Whether there are keys is told under [server.nts], and the plan has the addresses too.
+        (Some(ServerSettings { local_stratum: _, listen: _, nts: _ }), Some(_)) => {
             let keys = [
                 ("listen", plan.listen != old_plan.listen),
-                ("local-stratum", *local_stratum != old.local_stratum),
                 ("threads", plan.threads != old_plan.threads),
                 ("dscp", plan.dscp != old_plan.dscp),
             ];
@@ -177,7 +176,7 @@ mod tests {
                 "[clock]",
                 &["run-step-threshold = 0.5", "allow-forward-steps = 86400.0", "leap-seconds = false"][..],
             ),
-            ("[server]", &["local-stratum = 9", "threads = 3", "dscp = 46"]),
+            ("[server]", &["threads = 3", "dscp = 46"]),
             ("[server.nts]", &["threads = 3"]),
         ] {
             for line in lines {
@@ -190,9 +189,13 @@ mod tests {
         {
             assert_eq!(under("[clock]", line), [""; 0], "{line} takes effect at once");
         }
-        for line in
-            ["rate-limit = false", "address-rate = 2", "leap-smear = \"linear\"", "deny = [\"127.0.0.2/32\"]"]
-        {
+        for line in [
+            "rate-limit = false",
+            "address-rate = 2",
+            "leap-smear = \"linear\"",
+            "deny = [\"127.0.0.2/32\"]",
+            "local-stratum = 9",
+        ] {
             assert_eq!(under("[server]", line), [""; 0], "{line} takes effect at once");
         }
         for line in ["connections = 9", "rate = 9", "ntp-server = \"a.example\""] {

@@ -8,6 +8,9 @@ use report::RejectReason;
 const UNTIL: &str =
     "it is used no longer if it does not answer eight queries in a row, or if the majority contradicts it";
 
+/// Of a source that decides nothing, whatever else is to be said of it.
+pub const ALWAYS: &str = "nothing does while its configuration has noselect = true";
+
 /// What would change whether a source is used, without a full stop.
 pub fn change(reason: &SourceReason) -> Text {
     match *reason {
@@ -52,6 +55,7 @@ pub fn change(reason: &SourceReason) -> Text {
         SourceReason::Contradictory { .. } | SourceReason::Doubtful { .. } => {
             "it counts again with a reply that fits its earlier ones, or else after the third that does not"
         }
+        SourceReason::Noselect { .. } => ALWAYS,
         SourceReason::NotCompared => "it is compared with the others at the next reply",
         SourceReason::Reference { .. } => {
             return format!("another one is the reference once it is nearer to true time; {UNTIL}").into();
@@ -181,6 +185,7 @@ mod tests {
             SourceReason::TooDistant { distance: 4.0, most: Span::from_secs(3) },
             SourceReason::Contradictory { offset: 0.5 },
             SourceReason::Doubtful { offset: 0.5 },
+            SourceReason::Noselect { offset: 0.5 },
             SourceReason::NotCompared,
             SourceReason::Reference { doubt: PathDoubt::None },
             SourceReason::Survivor { doubt: PathDoubt::Chosen(chosen) },

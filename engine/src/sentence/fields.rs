@@ -8,7 +8,8 @@ use ipc::units::Span;
 /// A field of a journal entry, with its value.
 pub type Field = (&'static str, String);
 
-const EVENT: &str = "TRUECHIMER_EVENT";
+/// The field with the word of the event.
+pub const EVENT: &str = "TRUECHIMER_EVENT";
 const SOURCE: &str = "TRUECHIMER_SOURCE";
 const ADDRESS: &str = "TRUECHIMER_ADDRESS";
 const REASON: &str = "TRUECHIMER_REASON";

@@ -97,9 +97,7 @@ const ALLOW: &str = ", or allow such steps with allow-forward-steps, if the mach
 
 /// The way to one step of this size.
 fn approve(offset: f64) -> String {
-    // With a margin for the drift until the restart.
-    let most = (offset.abs() * 1.01 + 1.0).ceil();
-    format!("restart with --approve-step {most:.0} to allow one step")
+    format!("run chimerctl step --approve {} to step it", super::leave_for(offset))
 }
 
 fn remedy_of_hold(hold: &Hold) -> String {
@@ -155,15 +153,13 @@ impl Sentence for Refusal {
                 "the sources give a time too far ahead for this build; check them, or install a newer build"
             }
             Self::StartBack | Self::StartForward | Self::StartWindow => {
-                "too large, too late or one too many for a first setting; if the sources are right, restart with --approve-step \
-                 SECONDS"
+                "too large, too late or one too many for a first setting; if the sources are right, run chimerctl step --approve SECONDS"
             }
             Self::RunStep => {
-                "larger than a step may be while running or after a suspend; if the sources are right, restart with --approve-step \
-                 SECONDS"
+                "larger than a step may be while running or after a suspend; if the sources are right, run chimerctl step --approve SECONDS"
             }
             Self::Forward => {
-                "larger than allow-forward-steps; if the sources are right, restart with --approve-step SECONDS"
+                "larger than allow-forward-steps; if the sources are right, run chimerctl step --approve SECONDS"
             }
             Self::TooSoon => {
                 "the last such step was too recent, or those of the last 24 hours used up what is allowed of them"

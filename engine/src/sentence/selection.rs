@@ -3,8 +3,9 @@
 use super::notice::duration;
 use super::{Sentence, Text, sources};
 use engine_core::notice::{EntryCounts, Impasse, Missing, NoSelection};
-use engine_core::status::Resilience;
+use engine_core::status::{Authentication, Resilience};
 use ipc::message::exchange::LookupFailure;
+use ipc::units::Span;
 
 impl Sentence for NoSelection {
     fn sentence(&self) -> Text {
@@ -78,6 +79,37 @@ impl Sentence for Resilience {
                  followed"
             )
             .into(),
+        }
+    }
+}
+
+impl Sentence for Authentication {
+    fn sentence(&self) -> Text {
+        let Self { followed, authenticated, for_s } = *self;
+        match (followed, authenticated) {
+            (1, 0) => "the source that the clock follows is not authenticated".into(),
+            (_, 0) => {
+                format!("none of the {followed} sources that the clock follows is authenticated").into()
+            }
+            (_, 1) if followed > 1 => {
+                format!("1 of the {followed} sources that the clock follows is authenticated").into()
+            }
+            _ if authenticated < followed => {
+                format!("{authenticated} of the {followed} sources that the clock follows are authenticated")
+                    .into()
+            }
+            _ => {
+                let all = match followed {
+                    1 => "the source that the clock follows is authenticated".to_owned(),
+                    2 => "both sources that the clock follows are authenticated".to_owned(),
+                    more => format!("all {more} sources that the clock follows are authenticated"),
+                };
+                let since = for_s.map(|seconds| Span::from_secs(seconds as i64));
+                let lasted = since.map_or(String::new(), |span| {
+                    format!(", and no other has corrected it for {}", duration(span))
+                });
+                (all + &lasted).into()
+            }
         }
     }
 }

@@ -88,6 +88,9 @@ impl Sentence for SourceReason {
                 "its last reply differs from what was expected: it is {offset:+.6} s from our clock; the next replies decide"
             )
             .into(),
+            Self::Noselect { offset } => {
+                format!("it is measured and decides nothing (noselect); it is {offset:+.6} s from our clock").into()
+            }
             Self::NotCompared => "not compared with the others yet".into(),
             Self::Reference { doubt: against } => {
                 format!("it agrees with the majority and is the nearest to true time{}", doubt(against)).into()

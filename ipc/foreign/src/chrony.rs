@@ -1,7 +1,7 @@
 //! Directives of chrony.conf and ntp.conf that are not valid here, and what to write instead.
 
 /// Each directive, and its replacement.
-const WORDS: [(&str, &str); 65] = [
+const WORDS: [(&str, &str); 68] = [
     ("server", "a source is a [[source]] with address = \"NAME\""),
     ("peer", "there are no peers; a source is a [[source]] with address = \"NAME\""),
     ("pool", "a pool is a [[source]] with address = \"NAME\" and pool = true"),
@@ -42,6 +42,9 @@ const WORDS: [(&str, &str); 65] = [
     ("prefer", "write prefer = true under [[source]]"),
     ("trust", "write trust = true under [[source]]"),
     ("require", "write require = true under [[source]]"),
+    ("noselect", "write noselect = true under [[source]]"),
+    ("minstratum", "write min-stratum under [[source]]"),
+    ("offset", "write offset under [[source]], in seconds and with chrony's sign"),
     ("ntsport", "write the port in address, under [[source]], or in listen, under [server.nts]"),
     ("certset", "write roots under [[source]]"),
     ("ntstrustedcerts", "write roots under each [[source]] that it is for"),
@@ -86,9 +89,9 @@ const WORDS: [(&str, &str); 65] = [
 
 /// Directives of chrony.conf without a replacement.
 #[rustfmt::skip]
-const ABSENT: [&str; 52] = [
+const ABSENT: [&str; 49] = [
     "maxdelayratio", "maxdelaydevratio", "maxdelayquant", "mindelay", "asymmetry",
-    "offset", "minsamples", "maxsamples", "filter", "polltarget", "presend", "minstratum", "noselect", "auto_offline",
+    "minsamples", "maxsamples", "filter", "polltarget", "presend", "auto_offline",
     "xleave", "version", "extfield", "copy", "acquisitionport", "bindacqaddress", "bindacqdevice", "nocerttimecheck",
     "combinelimit", "maxjitter", "reselectdist", "stratumweight", "maxclockerror", "clockprecision",
     "corrtimeratio", "maxupdateskew", "tempcomp", "fallbackdrift", "manual", "rtcfile", "rtcdevice", "rtcautotrim",

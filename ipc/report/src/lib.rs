@@ -53,9 +53,10 @@ pub use reason::{
 pub use rejection::{Effect, RejectReason};
 pub use replay::Replay;
 pub use schema::{Counts, Written};
-pub use source::{NtsReport, SourceReport};
+pub use source::{LastReplyReport, NtsReport, SourceReport};
 pub use status::{
-    Done, ProcessReply, RefusedReply, ReloadedReply, ServerReply, SourcesReply, StatusReply, UnservedReply,
+    Done, ProcessReply, RefusedReply, ReloadedReply, ServerReply, SourcesReply, StatusReply, StepReply,
+    UnservedReply,
 };
 pub use system::{Report, SystemReport};
 pub use words::{Word, Words};

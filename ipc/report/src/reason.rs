@@ -52,6 +52,8 @@ words! {
         UnderAttack = "under-attack",
         /// Its certificate cannot be judged, because the clock may be wrong.
         Provisional = "provisional",
+        /// Measured, and nothing else, as configured: it decides nothing.
+        Noselect = "noselect",
     }
 
     /// Whether a source is asked.
@@ -173,6 +175,7 @@ impl SourceState {
         match self {
             Self::Selected | Self::Combined => true,
             Self::Spare
+            | Self::Noselect
             | Self::Waiting
             | Self::Probation
             | Self::Falseticker

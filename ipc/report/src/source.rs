@@ -1,6 +1,6 @@
 //! A source, and the association with it.
 
-use crate::reason::{AssociationState, SourceActivity, SourceState};
+use crate::reason::{AssociationState, LeapName, SourceActivity, SourceState, StampOrigin};
 use crate::rejection::RejectReason;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -67,6 +67,45 @@ documents! {
         frequency_error_ppm: Option<f64>,
         /// The file in `sources.d` that a program has left and that names this source; none: the administrator did.
         offered_by: Option<String>,
+        /// Whether it is only measured, as configured (`noselect`): it has no vote, and changes no order.
+        noselect: bool,
+        /// Whether it is preferred among equals, as configured.
+        prefer: bool,
+        /// Whether sources without this mark must agree with it, as configured.
+        trust: bool,
+        /// Whether the clock is not moved without it, or another one so marked, as configured.
+        require: bool,
+        /// What its last valid reply was like; none: there was none.
+        last_reply: Option<LastReplyReport>,
+        /// What is added to each measured offset, as configured (`offset`), in seconds. Offsets are shown with it.
+        correction_s: f64,
+        /// A lower stratum of its replies counts as this, as configured.
+        min_stratum: u8,
+    }
+
+    /// What the last valid reply of a source was like, and how it came.
+    LastReplyReport {
+        /// Leap indicator.
+        leap: LeapName,
+        /// Version of NTP.
+        version: u8,
+        /// Precision of the server's clock, log2 s.
+        precision: i8,
+        /// Root delay of the server, in seconds.
+        root_delay_s: f64,
+        /// Root dispersion of the server, in seconds.
+        root_dispersion_s: f64,
+        /// When the server's clock was last corrected, seconds since 1970; none: the server says nothing of that.
+        reference_time_unix_s: Option<f64>,
+        /// From the arrival of the query at the server to the departure of the reply, by the server's clock, in seconds;
+        /// none: the server says nothing of that.
+        response_s: Option<f64>,
+        /// Who took the time of departure of the query.
+        departure_stamp: StampOrigin,
+        /// Who took the time of arrival of the reply.
+        arrival_stamp: StampOrigin,
+        /// The address of this host from which the query was sent; none: not known.
+        local_address: Option<String>,
     }
 
     /// The association with an NTS source. It contains no secrets.

@@ -77,6 +77,22 @@ documents! {
         format: u32,
     }
 
+    /// Reply to a step that was asked for.
+    StepReply {
+        /// How far the clock was moved, in seconds; positive: forward; none: it was not.
+        moved_s: Option<f64>,
+        /// The offset for which it was not, in seconds; positive: the clock is behind; none: it was moved, or is not known.
+        offset_s: Option<f64>,
+        /// The row of the governor's table that refused it; none: it was not refused.
+        refused: Option<&'static str>,
+        /// Why it was not moved, a sentence; none: it was.
+        reason: Option<String>,
+        /// The size, in whole seconds, that an operator may permit so that the step is made; none: that would not help.
+        approve_s: Option<u32>,
+        /// The version of the form of this document ([`FORMAT`](crate::FORMAT)).
+        format: u32,
+    }
+
     /// Reply to a reload. The fields are in alphabetical order.
     ReloadedReply {
         /// Names of the sources that are new, and asked from now on.

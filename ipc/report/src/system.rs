@@ -81,5 +81,13 @@ documents! {
         may_be_wrong: Option<u32>,
         /// The same in one sentence.
         losses: Option<String>,
+        /// Sources that the clock follows. None, like the next three fields: no source is followed.
+        followed_sources: Option<u32>,
+        /// So many of them are authenticated.
+        authenticated_sources: Option<u32>,
+        /// How long nothing but authenticated sources has corrected the clock, in seconds; none: others do.
+        authenticated_for_s: Option<f64>,
+        /// The same in one sentence.
+        authentication: Option<String>,
     }
 }

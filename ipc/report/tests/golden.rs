@@ -4,7 +4,7 @@
 use report::Word;
 use report::read::{
     AccessReply, ClientsReply, Done, HistoryReply, KeysReply, MeasurementsReply, RefusedReply, ReloadedReply,
-    ServerReply, SourcesReply, StatusReply,
+    ServerReply, SourcesReply, StatusReply, StepReply,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,6 +30,7 @@ fn what_is_written_is_read_to_the_last_field() {
         read_and_write::<RefusedReply>(include_str!("refused.json")),
         read_and_write::<ClientsReply>(include_str!("clients.json")),
         read_and_write::<AccessReply>(include_str!("access.json")),
+        read_and_write::<StepReply>(include_str!("step.json")),
     ] {
         assert_eq!(document, read);
     }

@@ -57,7 +57,7 @@ pub struct Terms {
 pub struct Descriptors {
     /// The link of the orders.
     pub link: i32,
-    /// A signalfd for SIGTERM, SIGINT, SIGHUP and SIGCHLD, which are blocked.
+    /// A signalfd for SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGCHLD, which are blocked.
     pub signals: i32,
     /// The governor's record, two slots.
     pub record: i32,

@@ -260,7 +260,7 @@ impl Pauses {
             (false, true, _) => "shown by vmclock",
             (false, false, ForwardSteps::None) => {
                 "shown by nothing (no hardware clock in UTC, no vmclock); if this is a virtual machine that may be paused, each \
-                 pause needs a restart with --approve-step (truechimerd(8))"
+                 pause needs chimerctl step --approve (chimerctl(1))"
             }
             (false, false, ForwardSteps::Closed) => {
                 "shown by nothing (no hardware clock in UTC, no vmclock); if this is a virtual machine that may be paused, set \

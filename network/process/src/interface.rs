@@ -18,8 +18,9 @@ pub fn index(asked: &impl AsFd, name: &str) -> Option<u32> {
     // SAFETY: the structure consists of numbers, for which all zeros are lawful.
     let mut request: ifreq = unsafe { std::mem::zeroed() };
     request.ifr_name.iter_mut().zip(name.bytes()).for_each(|(place, octet)| *place = octet as c_char);
+    // The C libraries differ in the type of the number.
     // SAFETY: the descriptor is open, and the kernel reads and writes no more than the structure, which lives.
-    if unsafe { ioctl(asked.as_fd().as_raw_fd(), SIOCGIFINDEX, &raw mut request) } != 0 {
+    if unsafe { ioctl(asked.as_fd().as_raw_fd(), SIOCGIFINDEX as _, &raw mut request) } != 0 {
         return None;
     }
     // SAFETY: the call has succeeded, so the kernel has filled this field.

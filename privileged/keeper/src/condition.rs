@@ -77,9 +77,9 @@ impl fmt::Display for StatusLine {
             Condition::Held(Some(row)) => {
                 write!(f, "held by the governor ({}): see REFUSALS in truechimerd(8)", row.name())
             }
-            Condition::Held(None) => f.write_str(
-                "held: the clock is too far off to be slewed; see --approve-step in truechimerd(8)",
-            ),
+            Condition::Held(None) => {
+                f.write_str("held: the clock is too far off to be slewed; see chimerctl step")
+            }
             Condition::Unreachable { corrected } => {
                 write!(f, "no source reachable, last correction {}; the clock runs on", Minute(corrected))
             }

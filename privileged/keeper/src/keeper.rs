@@ -9,10 +9,10 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::condition::StatusLine;
 use crate::ending::{Ending, say};
-use crate::governor::{Break, Governor, Moment};
+use crate::governor::{Break, Governor, Moment, limits};
 use crate::kernel::{self, Errno};
 use crate::notify::Notify;
-use crate::signals::{self, Caught, caught};
+use crate::signals::{self, Caught, Permission, caught};
 use crate::vmclock;
 use ipc::calendar::Rfc3339;
 use ipc::message::privileged::{
@@ -20,7 +20,7 @@ use ipc::message::privileged::{
     ToPrivileged,
 };
 use ipc::process::PerProcess;
-use ipc::units::{Leap, Offset, RawInstant, Span, TimeConstant};
+use ipc::units::{BootInstant, Leap, Offset, RawInstant, Span, TimeConstant};
 use ipc_clock::raw;
 use ipc_link::Link;
 pub(crate) use quota::Kind;
@@ -31,6 +31,9 @@ use std::os::unix::fs::FileExt;
 
 /// How the engine is named in messages.
 pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
+
+/// Signals that are followed in one turn.
+const MOST_SIGNALS: usize = 8;
 
 const SECOND: Span = Span::from_secs(1);
 /// How often the clock is checked without an order.
@@ -186,12 +189,13 @@ impl<C: Clock> Keeper<C> {
         let [has_order, has_signal, is_set] =
             kernel::wait(asked, limit).map_err(|errno| Ending::Internal(format!("ppoll: {errno}")))?;
         if has_signal {
-            match caught(&self.signals) {
-                Some(Caught::Reload) => self.answer(&FromPrivileged::Reload)?,
-                Some(Caught::Stop) => return Err(Ending::Asked),
-                // The engine ends when it notices, and says so; the name of the dead process is logged then.
-                Some(Caught::Child) | None => {}
+            // All of them: an order that was sent after a signal must not be judged before it, and a stop waits for nothing.
+            let caught: Vec<Caught> =
+                std::iter::from_fn(|| caught(&self.signals)).take(MOST_SIGNALS).collect();
+            if caught.contains(&Caught::Stop) {
+                return Err(Ending::Asked);
             }
+            caught.into_iter().try_for_each(|caught| self.follow_signal(caught))?;
         }
         if let Some(mut timer) = self.set_clock.as_ref().filter(|_| is_set) {
             // ECANCELED is the notification; the clock is checked below.
@@ -206,6 +210,36 @@ impl<C: Clock> Keeper<C> {
             self.obey(sequence, order)?;
         }
         Ok(())
+    }
+
+    /// Does what a signal asks for.
+    pub(crate) fn follow_signal(&mut self, caught: Caught) -> Result<(), Ending> {
+        match caught {
+            Caught::Reload => self.answer(&FromPrivileged::Reload),
+            Caught::Stop => Err(Ending::Asked),
+            Caught::Permit(permission) => {
+                self.permit(permission);
+                Ok(())
+            }
+            // The engine ends when it notices, and says so; the name of the dead process is logged then.
+            Caught::Child | Caught::Nothing => Ok(()),
+        }
+    }
+
+    /// Takes the operator's leave for one step, or its end.
+    pub(super) fn permit(&mut self, Permission { seconds, until }: Permission) {
+        let (most, until) =
+            (Span::from_secs(seconds.into()), BootInstant::saturating(i64::from(until) * SECOND.nanos()));
+        let now = ipc_clock::boot();
+        self.governor.permit(most, until, now);
+        match seconds {
+            0 => self.write_step_down(format_args!("event=approval-ended")),
+            _ => self.write_step_down(format_args!(
+                "event=approved approved_ns={} for_ns={}",
+                most.nanos(),
+                until.elapsed_since(now).min(limits::LEAVE).nanos()
+            )),
+        }
     }
 
     /// Checks that time was continuous and that the engine still gives orders.

@@ -25,8 +25,22 @@ pub enum Caught {
     Stop,
     /// SIGHUP: reload the configuration.
     Reload,
+    /// SIGUSR1 with a value (sigqueue(3)), as `control/leave` makes it: the operator permits one step. Only root and the
+    /// keeper's own user may signal it.
+    Permit(Permission),
+    /// SIGUSR1 without a value: nothing is to be done.
+    Nothing,
     /// SIGCHLD: a process has ended, stopped or continued.
     Child,
+}
+
+/// The operator permits a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// Of at most so many seconds; 0: none any more.
+    pub seconds: u32,
+    /// Until then: seconds of CLOCK_BOOTTIME. A signal may be read late.
+    pub until: u32,
 }
 
 /// How a process ended.
@@ -51,8 +65,17 @@ pub fn caught(mut signals: &File) -> Option<Caught> {
     Some(match i32::from_ne_bytes(*signal) {
         libc::SIGHUP => Caught::Reload,
         libc::SIGCHLD => Caught::Child,
+        libc::SIGUSR1 => permitted(&information).map_or(Caught::Nothing, Caught::Permit),
         _ => Caught::Stop,
     })
+}
+
+/// The value that came with a signal: `ssi_ptr` where `ssi_code` is that of sigqueue(3).
+fn permitted(information: &[u8; 128]) -> Option<Permission> {
+    let code = i32::from_ne_bytes(*information.get(8..)?.first_chunk()?);
+    let value = u64::from_ne_bytes(*information.get(48..)?.first_chunk()?);
+    let (seconds, until) = (value as u32, (value >> 32) as u32);
+    (code == libc::SI_QUEUE).then_some(Permission { seconds, until })
 }
 
 impl Death {

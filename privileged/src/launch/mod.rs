@@ -284,10 +284,10 @@ fn receive(
             Ok(_) => {}
             Err(errno) => return Err(Ending::Internal(format!("ppoll: {errno}"))),
         }
-        // SIGHUP is ignored: no process can reload the configuration yet.
+        // SIGHUP is ignored: no process can reload the configuration yet; nor is there a governor to permit anything to.
         match caught(signals) {
             Some(Caught::Stop) => return Err(Ending::Asked),
-            Some(Caught::Child | Caught::Reload) | None => {}
+            Some(Caught::Child | Caught::Reload | Caught::Permit(_) | Caught::Nothing) | None => {}
         }
         match link.receive() {
             Ok(Some((_, message))) => return Ok(message),
@@ -358,10 +358,10 @@ fn watch(kind: ClockKind) -> Option<TimerFd> {
     make().inspect_err(report).ok()
 }
 
-/// SIGTERM, SIGINT, SIGHUP and SIGCHLD become readable; SIGPIPE is ignored already.
+/// SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGCHLD become readable; SIGPIPE is ignored already.
 fn catch() -> Result<File, Errno> {
     let mut mask = SigSet::empty();
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGCHLD] {
         mask.add(signal);
     }
     mask.thread_block()?;

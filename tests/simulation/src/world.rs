@@ -13,7 +13,7 @@ use engine_core::status::Status;
 use ipc::calendar::Date;
 use ipc::message::client::*;
 use ipc::message::exchange::{Addresses, Failed, LookupFailure, Resolve, Resolved};
-use ipc::units::{Frequency, Span, WallTime};
+use ipc::units::{Frequency, Offset, Span, WallTime};
 use protocol::header::Header;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -472,6 +472,9 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
             max_stratum: 15,
             allow_link_local: false,
             offered: false,
+            noselect: false,
+            min_stratum: 1,
+            correction: Offset::ZERO,
         }
     });
     Settings {

@@ -1,8 +1,8 @@
 use super::*;
 use crate::number::decode;
 use crate::request::Which;
-use report::read::{ClientReport, NtsReport, SourceReport, StatusReply, SystemReport};
-use report::{AssociationState, RejectReason, SourceActivity, SourceState};
+use report::read::{ClientReport, LastReplyReport, NtsReport, SourceReport, StatusReply, SystemReport};
+use report::{AssociationState, RejectReason, SourceActivity, SourceState, StampOrigin};
 
 /// A minute and a bit after 2023-11-14 22:13:20 UTC.
 const NOW: i64 = 1_700_000_064_250_000_000;
@@ -55,6 +55,23 @@ fn followed() -> Snapshot {
             ..NtsReport::default()
         }),
         ..source("time.example.net", "192.0.2.9:123", SourceState::Selected)
+    };
+    let selected = SourceReport {
+        prefer: Some(true),
+        require: Some(true),
+        last_reply: Some(LastReplyReport {
+            leap: Some(LeapName::Insert.into()),
+            version: Some(3),
+            precision: Some(-23),
+            root_delay_s: Some(0.25),
+            root_dispersion_s: Some(0.125),
+            reference_time_unix_s: Some(1_700_000_000.5),
+            response_s: Some(0.0001),
+            departure_stamp: Some(StampOrigin::Kernel.into()),
+            arrival_stamp: Some(StampOrigin::User.into()),
+            local_address: Some("192.0.2.1".into()),
+        }),
+        ..selected
     };
     let combined = SourceReport {
         stratum: Some(3),
@@ -212,8 +229,8 @@ fn statistics_of_a_source_are_those_that_are_known() {
 fn a_selection_has_its_letter_and_its_interval() {
     let known = followed();
     let fields = asked(&known, Question::Selection(0), 23, 76);
-    assert_eq!(fields.0[24..28], [b'*', 1, 0, 0]);
-    assert_eq!((fields.word(28), fields.word(32)), (0, 64), "options, last sample");
+    assert_eq!(fields.0[24..28], [b'*', 1, 1, 0]);
+    assert_eq!((fields.word(28), fields.word(32)), (0x000a_000a, 64), "options, last sample");
     for (at, expected) in (36..).step_by(4).zip([1.0, -0.024, 0.016]) {
         fields.number(at, expected);
     }
@@ -252,6 +269,18 @@ fn a_selection_has_its_letter_and_its_interval() {
 }
 
 #[test]
+fn a_source_that_is_noselect_says_so_in_whatever_state() {
+    for state in [SourceState::Noselect, SourceState::Unreachable, SourceState::Waiting] {
+        let mut known = followed();
+        known.sources[0].report.state = Some(state.into());
+        known.sources[0].report.noselect = Some(true);
+        let fields = asked(&known, Question::Selection(0), 23, 76);
+        assert_eq!((fields.0[24], fields.word(28)), (b'N', 0x000b_000b), "letter, both options: {state}");
+        assert_eq!(asked(&known, Question::Source(0), 3, 76).short(24), 1, "?");
+    }
+}
+
+#[test]
 fn keys_of_a_source_are_counted_and_not_shown() {
     let known = followed();
     let which = |text: &str| Question::Authentication(Which::Address(text.parse().unwrap()));
@@ -274,17 +303,22 @@ fn the_last_reply_of_a_source_comes_in_the_form_that_the_request_has_room_for() 
     let question = Question::LastReply(Which::Address("192.0.2.9".parse().unwrap()));
     for (form, length) in [(16, 152), (26, 172)] {
         let fields = asked(&known, question, form, length);
-        assert_eq!(fields.0[20..40], [0; 20], "the address here is not known");
+        assert_eq!((&fields.0[20..24], fields.short(36)), (&[192, 0, 2, 1][..], 1), "the address here");
         assert_eq!(fields.short(40), 123);
-        assert_eq!(fields.0[42..48], [0, 4, 4, 2, 6, 0], "leap, version, mode, stratum, poll, precision");
-        fields.number(48, 0.0);
-        fields.number(52, 0.015);
-        assert_eq!((fields.word(56), &fields.0[60..72]), (0xc000_0201, &[0; 12][..]));
+        assert_eq!(fields.0[42..48], [1, 3, 4, 2, 6, 233], "leap, version, mode, stratum, poll, precision");
+        fields.number(48, 0.25);
+        fields.number(52, 0.125);
+        assert_eq!((fields.word(56), fields.word(60)), (0xc000_0201, 0));
+        assert_eq!((fields.word(64), fields.word(68)), (1_700_000_000, 500_000_000), "reference time");
         // As in a packet: positive where the clock is behind.
-        for (at, expected) in (72..).step_by(4).zip([0.004, 0.010, 0.0005, 0.0, 0.0]) {
+        for (at, expected) in (72..).step_by(4).zip([0.004, 0.010, 0.0005, 0.0001, 0.0]) {
             fields.number(at, expected);
         }
-        assert_eq!((fields.short(92), fields.short(94)), (0x83ff, 0), "tests, authentication; time stamps");
+        assert_eq!(
+            (fields.short(92), fields.short(94)),
+            (0x83ff, u16::from_be_bytes(*b"KD")),
+            "tests, authentication; time stamps"
+        );
         let counts: Vec<u32> = (96..112).step_by(4).map(|at| fields.word(at)).collect();
         assert_eq!(counts, [30, 28, 25, 23], "sent, received, valid, used");
     }

@@ -6,7 +6,7 @@ use crate::plan::{Part, Plan, Source, number as toml};
 use crate::words::{Line, Words};
 
 /// Options with a value that have nothing like them here.
-const WITH_VALUE: [&str; 13] = [
+const WITH_VALUE: [&str; 12] = [
     "asymmetry",
     "extfield",
     "filter",
@@ -16,7 +16,6 @@ const WITH_VALUE: [&str; 13] = [
     "maxsamples",
     "mindelay",
     "minsamples",
-    "offset",
     "polltarget",
     "presend",
     "version",
@@ -103,6 +102,17 @@ fn option(
                     plan.note(item, &format!("{word} {delay}"), &format!("{used} here, which is the limit"));
                 }
                 source.keys.push(("max-delay", toml(used)));
+            }
+        }
+        "offset" => {
+            if let Some(offset) = number(plan, item, (&word, words), -1e9..=1e9f64) {
+                match (-1.0..=1.0).contains(&offset) {
+                    true => source.keys.push(("offset", toml(offset))),
+                    false => {
+                        plan.loss(item, &format!("{word} {offset}"), "not carried: -1 to 1 s is the limit");
+                        source.out = Some("without its correction it would be wrong".to_owned());
+                    }
+                }
             }
         }
         "key" => {

@@ -1,6 +1,7 @@
 //! Replies: how they are judged, and what the source learns from them.
 
 use super::Engine;
+use crate::entries::Group;
 use crate::exchanges::{Exchange, Readings};
 use crate::filter::Outcome;
 use crate::io::Now;
@@ -9,8 +10,9 @@ use crate::measurement::Times;
 use crate::notice::{Notice, SourceNotice};
 use crate::sanity::Expectations;
 use crate::source::Answer;
+use crate::status::LastReply;
 use crate::violation::Violation;
-use ipc::message::client::{PlainReply, ReplyHeader, Unanswered};
+use ipc::message::client::{PlainReply, ReplyHeader, Stamp, Unanswered};
 use ipc::process::Process;
 use report::RejectReason;
 
@@ -31,19 +33,21 @@ impl Engine {
         if let Some((_, _, source)) = self.entries.source_mut(exchange.source) {
             source.counters.add_rejected(&reply.rejected);
         }
-        self.learn_from(now, &exchange, readings, &reply.header);
+        self.learn_from(now, (&exchange, reply.stamp), readings, &reply.header);
     }
 
     /// Learns from the reply to a query.
     pub(super) fn learn_from(
         &mut self,
         now: Now,
-        exchange: &Exchange,
+        (exchange, came): (&Exchange, Stamp),
         readings: Readings,
         header: &ReplyHeader,
     ) {
         let prior = self.prior_frequency(now);
         let need = self.need();
+        let group = exchange.group;
+        let decides = group == Group::Deciding;
         let Some(basis) = &self.basis else { return };
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         let times = match readings {
@@ -63,6 +67,8 @@ impl Engine {
             floor: basis.welcome.floor.nanos(),
             latest: basis.welcome.latest.nanos(),
             max_delay: settings.max_delay.nanos() as f64 * 1e-9,
+            correction: settings.correction.nanos(),
+            min_stratum: settings.min_stratum,
             max_stratum: settings.max_stratum,
             own_ids: &self.own_ids,
             served: self.system.served,
@@ -82,6 +88,9 @@ impl Engine {
             prior,
             now,
         );
+        if let (Answer::Sample(_) | Answer::Unusable(_), Some(journey)) = (answer, exchange.journey(came)) {
+            source.last_reply = Some(LastReply::new(header, &journey, expected.floor));
+        }
         let address = source.address().socket_address();
         let name = settings.name.clone();
         let chosen = source.arrivals.chosen();
@@ -99,10 +108,12 @@ impl Engine {
                 }
             }
             Answer::Sample(outcome) => {
-                self.latency.learn(&times);
+                if decides {
+                    self.latency.learn(&times);
+                    self.system.heard.first.get_or_insert(now.raw);
+                }
                 doubts = outcome == Outcome::Doubtful;
                 if !heard_before {
-                    self.system.heard.first.get_or_insert(now.raw);
                     self.tell(Notice::Source(name.clone(), address, SourceNotice::Heard));
                 } else if unused_before.is_some() {
                     self.tell(Notice::Source(name.clone(), address, SourceNotice::UsableAgain));
@@ -120,6 +131,9 @@ impl Engine {
                     Some(_) | None => {}
                 }
             }
+        }
+        if !decides {
+            return;
         }
         if let Answer::Sample(_) = answer {
             self.note_heard(exchange.source, now.raw);
@@ -143,11 +157,18 @@ impl Engine {
         if exchange.is_protected() {
             self.protected_silence(exchange.source, exchange.has_nak(), now);
         }
-        let need = self.need();
+        let need = self.need_of(exchange.group);
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&unanswered.rejected);
-        source.unanswered(unanswered.reason, need, now.raw, &mut self.nonces);
-        self.blocked.note(source.address(), unanswered.reason, now.raw);
+        match exchange.group {
+            Group::Deciding => {
+                source.unanswered(unanswered.reason, need, now.raw, &mut self.nonces);
+                self.blocked.note(source.address(), unanswered.reason, now.raw);
+            }
+            Group::Observed => {
+                source.unanswered(unanswered.reason, need, now.raw, &mut self.nonces_aside);
+            }
+        }
         let survives = source.track.standing == Some(crate::select::Standing::Survivor);
         self.system.dirty |= source.poll_process.reach == 0 && survives;
         // While none was ever heard, one line for all of them is enough.

@@ -8,6 +8,7 @@ impl Engine {
     /// Carries out a command.
     pub(super) fn command(&mut self, now: Now, command: Command) {
         match command {
+            Command::Step => self.want_step(now),
             Command::Burst(of) => {
                 self.hurry(now.raw);
                 for source in self.commanded(of).flat_map(|entry| &mut entry.members) {
@@ -20,7 +21,7 @@ impl Engine {
             Command::Online(of) => {
                 // A script of the network manager says so whether or not it said the opposite before.
                 let was_offline = core::mem::replace(&mut self.offline, false);
-                for entry in self.entries.iter_mut() {
+                for entry in self.entries.all_mut() {
                     let is_meant = of.is_none_or(|of| entry.id == of);
                     entry.offline = !is_meant && (entry.offline || was_offline);
                 }
@@ -35,7 +36,7 @@ impl Engine {
 
     /// The entries that a command is about.
     fn commanded(&mut self, of: Option<EntryId>) -> impl Iterator<Item = &mut Entry> {
-        self.entries.iter_mut().filter(move |entry| of.is_none_or(|of| entry.id == of))
+        self.entries.all_mut().filter(move |entry| of.is_none_or(|of| entry.id == of))
     }
 
     /// Whether the administrator wants nothing asked of all that there is.

@@ -25,7 +25,7 @@ impl Engine {
     }
 
     /// Whether the clock was never right since the machine started, as far as we know, and may still be set.
-    fn is_clock_unproven(&self) -> bool {
+    pub(super) fn is_clock_unproven(&self) -> bool {
         self.steers() && self.system.first_update.is_none() && self.system.start.steps > 0
     }
 

@@ -2,7 +2,7 @@
 
 use super::lookups::wanted;
 use super::{Engine, UNHEARD_TIMEOUT};
-use crate::entries::{Authentication, Entry, EntryError, EntryId, Phase};
+use crate::entries::{Authentication, Entry, EntryError, EntryId, Group, Phase};
 use crate::io::{Now, SavedAssociation};
 use crate::names::Lookup;
 use crate::notice::EntryNotice;
@@ -14,7 +14,7 @@ use ipc::address::Address;
 impl Engine {
     /// The configured sources, in order.
     pub fn entries(&self) -> impl Iterator<Item = (EntryId, &SourceSettings)> {
-        self.entries.iter().map(|entry| (entry.id, &entry.settings))
+        self.entries.all().map(|entry| (entry.id, &entry.settings))
     }
 
     /// Adds a configured source. It begins immediately, or with the others if the engine has not been welcomed yet. For the
@@ -54,7 +54,14 @@ impl Engine {
     ) -> Result<(), EntryError> {
         let entry = self.entries.get_mut(id).ok_or(EntryError::NoSuchEntry)?;
         if entry.settings.place == settings.place && entry.settings.nts == settings.nts {
+            let before = entry.group();
+            // What was measured has the correction of its time.
+            let shift = settings.correction.minus(entry.settings.correction).nanos();
+            entry.members.iter_mut().filter(|_| shift != 0).for_each(|source| source.track.shift(shift));
             entry.settings = settings;
+            if entry.group() != before {
+                self.change_group(id, now);
+            }
             self.adapt(id, now);
             self.settle_entries(now, None);
         } else if let Some(before) = self.entries.replace(id, settings) {
@@ -71,10 +78,19 @@ impl Engine {
         self.settle_entries(now, None);
     }
 
+    /// The stratum at which the host serves its own time from now on; none: not at all. Nothing happens where there is no server.
+    pub fn change_local_stratum(&mut self, now: Now, stratum: Option<u8>) {
+        let Some(server) = &mut self.settings.server else { return };
+        server.local_stratum = stratum;
+        // Told at once, whatever was told last.
+        self.system.last_served = None;
+        self.settle_entries(now, None);
+    }
+
     /// Whether the replies of the source at this address count as authenticated: for a simulation that has no
     /// keys. Those of a source with NTS always do. False where there is no such source.
     pub fn set_authenticated(&mut self, address: Address, authenticated: bool) -> bool {
-        let source = self.entries.sources_mut().find(|source| source.address() == address);
+        let source = self.entries.all_sources_mut().find(|source| source.address() == address);
         source.map(|source| source.authenticated = authenticated).is_some()
     }
 
@@ -123,7 +139,9 @@ impl Engine {
                 entry.awaited_until = Some(now.raw.after(UNHEARD_TIMEOUT));
             }
         }
-        self.end_standing_back(now);
+        for group in [Group::Deciding, Group::Observed] {
+            self.end_standing_back(group, now);
+        }
         // An address of the removed entry may now be used for a name.
         self.hurry_names(now.raw);
         self.system.dirty = true;
@@ -134,7 +152,8 @@ impl Engine {
     pub(super) fn is_duplicate(&self, id: EntryId) -> bool {
         self.entries.get(id).is_some_and(|entry| {
             let is_held = |address| {
-                let plain = self.entries.members().filter(|(owner, _)| owner.settings.nts.is_none());
+                let others = self.entries.members_before(entry.group());
+                let plain = others.filter(|(owner, _)| owner.settings.nts.is_none());
                 let mut holders = plain.filter(|(_, source)| source.address() == address);
                 holders.any(|(owner, _)| owner.id != id && owner.rank() > entry.rank())
             };
@@ -142,7 +161,7 @@ impl Engine {
                 Place::Address(address) => entry.settings.nts.is_none() && is_held(address),
                 Place::Name(..) => false,
             };
-            stands_back || self.entries.iter().any(|other| is_same_server(other, entry))
+            stands_back || self.entries.all().any(|other| is_same_server(other, entry))
         })
     }
 
@@ -188,11 +207,12 @@ impl Engine {
 
     /// An address that is written out belongs to its entry, even if a name of no higher rank resolves to it too.
     fn take_over(&mut self, id: EntryId, address: Address) {
-        let found = self
-            .entries
-            .members()
-            .find(|(owner, source)| owner.settings.nts.is_none() && source.address() == address);
-        if let (Some((owner, source)), Some(entry)) = (found, self.entries.get(id)) {
+        let Some(entry) = self.entries.get(id) else { return };
+        let found = self.entries.all_members().find(|(owner, source)| {
+            let is_plain = owner.settings.nts.is_none() && owner.group() == entry.group();
+            is_plain && source.address() == address
+        });
+        if let Some((owner, source)) = found {
             let (owner, gone, by) = (owner.id, source.id, entry.settings.name.clone());
             self.drop_source(gone);
             self.tell_of_entry(owner, EntryNotice::AddressTaken(address.socket_address(), by));
@@ -205,6 +225,7 @@ impl Engine {
 fn is_same_server(running: &Entry, entry: &Entry) -> bool {
     let is_plain_name =
         matches!((&entry.authentication, &entry.settings.place), (Authentication::Plain, Place::Name(..)));
-    let is_another = running.phase == Phase::Running && running.id != entry.id;
+    let is_seen = entry.is_observed() || !running.is_observed();
+    let is_another = running.phase == Phase::Running && running.id != entry.id && is_seen;
     is_another && !is_plain_name && running.settings.is_same_server(&entry.settings)
 }

@@ -89,7 +89,7 @@ impl Engine {
         // The register of one that nobody asks stands still.
         let asked = self.entries.members().filter(|(entry, _)| !entry.offline);
         let is_network = asked.map(|(_, source)| source).any(|source| source.poll_process.reach != 0);
-        for entry in self.entries.iter_mut() {
+        for entry in self.entries.all_mut() {
             entry.forgotten &= !was_heard;
             for source in &mut entry.members {
                 let is_missed = source.is_heard() && (source.poll_process.reach != 0 || !is_network);

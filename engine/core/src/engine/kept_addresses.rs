@@ -8,7 +8,7 @@
 
 use super::Engine;
 use super::lookups::wanted;
-use crate::entries::{Entry, EntryId, Recall};
+use crate::entries::{Entry, EntryId, Group, Recall};
 use crate::io::{KeptAddresses, Now};
 use crate::names::usable;
 use crate::notice::EntryNotice;
@@ -104,7 +104,7 @@ fn works(source: &Source) -> bool {
 impl Engine {
     /// What is known of the addresses of names, for the next run: at most [`KeptAddresses::MOST`] of each name.
     pub fn kept_addresses(&self) -> Vec<KeptAddresses> {
-        self.entries.iter().filter_map(|entry| entry.kept.known.clone()).collect()
+        self.entries.all().filter_map(|entry| entry.kept.known.clone()).collect()
     }
 
     /// Notes which addresses of names work.
@@ -146,10 +146,10 @@ impl Engine {
     }
 
     /// Uses what an earlier run left where a name is not resolved.
-    pub(super) fn use_kept(&mut self, now: RawInstant) {
+    pub(super) fn use_kept(&mut self, group: Group, now: RawInstant) {
         let is_due = |entry: &&mut Entry| entry.recall_due().is_some_and(|at| at <= now);
         let mut used = Vec::new();
-        for entry in self.entries.iter_mut().filter(is_due) {
+        for entry in self.entries.of_mut(group).filter(is_due) {
             let known = entry.kept.known.as_ref().map(|known| known.addresses.as_slice()).unwrap_or_default();
             let addresses = usable(known, entry.settings.allow_link_local, &self.own);
             entry.kept.stage = if addresses.is_empty() { Recall::Over } else { Recall::InUse };
@@ -189,6 +189,7 @@ impl Engine {
         let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.kept.stage == Recall::Leaving) else {
             return;
         };
+        let group = entry.group();
         let stays = |is_one: fn(&Source) -> bool| -> Vec<SocketAddr> {
             let staying = entry.members.iter().filter(|source| !entry.is_leaving(source) && is_one(source));
             staying.map(|source| source.address().socket_address()).collect()
@@ -208,7 +209,7 @@ impl Engine {
         let gone = leaving.len().saturating_sub(room);
         for ((source, before), by) in leaving.iter().zip(stays.iter().cycle()).take(gone) {
             self.drop_source(*source);
-            self.system.dirty = true;
+            self.unsettle(group);
             self.tell_of_entry(id, EntryNotice::Replaced(*before, *by));
         }
         if let Some(entry) = self.entries.get_mut(id).filter(|_| gone == leaving.len()) {

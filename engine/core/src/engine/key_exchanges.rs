@@ -1,7 +1,7 @@
 //! Key exchanges: when keys are exchanged, and what follows from the outcome.
 
 use super::Engine;
-use crate::entries::{Entry, EntryId};
+use crate::entries::{Entry, EntryId, Group};
 use crate::io::{Now, Output, SavedAssociation};
 use crate::names::may_serve;
 use crate::notice::EntryNotice;
@@ -15,32 +15,37 @@ use ipc::message::exchange::{Cookie, ExchangeFailed, ExchangeId, Exchanged, MAX_
 use ipc::units::RawInstant;
 
 impl Engine {
-    /// How many look-ups and key exchanges are in progress.
-    pub(super) fn open_children(&self) -> usize {
-        let lookups = self.entries.iter().filter_map(|entry| entry.lookup.as_ref());
-        let exchanges = self.entries.associations().filter(|a| a.schedule.open().is_some());
-        let open = lookups.filter(|lookup| lookup.open.is_some()).count();
-        open + exchanges.count() + self.abandoned.count()
+    /// How many more look-ups and key exchanges may be begun for a group. Of those that decide nothing, one at a time is in
+    /// progress.
+    pub(super) fn room_for(&self, group: Group) -> usize {
+        let [deciding, observed] = [Group::Deciding, Group::Observed].map(|group| self.children_of(group));
+        let room = MAX_OPEN.saturating_sub(deciding + observed + self.abandoned.count());
+        match group {
+            Group::Deciding => room,
+            Group::Observed => room.min(1_usize.saturating_sub(observed)),
+        }
     }
 
-    /// Begins the key exchanges that are due, and returns when the next one is due.
-    pub(super) fn exchange_keys(&mut self, now: Now) -> Option<RawInstant> {
-        if self.offline {
+    /// Begins the key exchanges of a group that are due, and returns when the next one is due.
+    pub(super) fn exchange_keys(&mut self, group: Group, now: Now) -> Option<RawInstant> {
+        // With a certificate that could not be judged, the step is made by those that decide.
+        let awaits_clock = group == Group::Observed && self.is_clock_unproven() && !self.entries.is_empty();
+        if self.offline || awaits_clock {
             return None;
         }
-        let mut open = self.open_children();
-        let has_nts = self.entries.iter().any(|entry| entry.association().is_some());
+        let mut room = self.room_for(group);
+        let has_nts = self.entries.of(group).any(|entry| entry.association().is_some());
         let (floor, is_right) = (self.floor(), has_nts && self.is_synchronised(now));
         let mut next: Option<RawInstant> = None;
-        for entry in self.entries.iter_mut().filter(|it| !it.offline) {
+        for entry in self.entries.of_mut(group).filter(|it| !it.offline) {
             let (place, nts) = (entry.settings.place.clone(), entry.settings.nts);
             let (Some(association), Some(nts)) = (entry.association_mut(), nts) else { continue };
             association.renew_expired(is_right, now);
             let Some(due) = association.due() else { continue };
-            if open < MAX_OPEN && due <= now.raw {
+            if room > 0 && due <= now.raw {
                 let id = ExchangeId(self.next_lookup);
                 self.next_lookup += 1;
-                open += 1;
+                room -= 1;
                 let exchange = association.begin(id, &place, nts, now.wall, floor);
                 self.outputs.push_back(Output::Exchange(exchange));
             } else {
@@ -48,7 +53,7 @@ impl Engine {
             }
         }
         // The end of one in progress makes room.
-        next.filter(|_| open < MAX_OPEN)
+        next.filter(|_| room > 0)
     }
 
     /// The entry to which a key exchange belongs.
@@ -56,7 +61,7 @@ impl Engine {
         let is_it = |entry: &&mut Entry| {
             entry.association().is_some_and(|association| association.schedule.open() == Some(id))
         };
-        self.entries.iter_mut().find(is_it)
+        self.entries.all_mut().find(is_it)
     }
 
     pub(super) fn cookie(&mut self, cookie: &Cookie) {
@@ -92,7 +97,8 @@ impl Engine {
     /// Chooses the address to query from an outcome: the one in use, unless it does not answer, or not usefully;
     /// otherwise the next to be tried; otherwise the first.
     fn choose(&mut self, id: EntryId, exchanged: &Exchanged, now: RawInstant) -> Option<Address> {
-        let need = self.need();
+        let group = self.entries.get(id)?.group();
+        let need = self.need_of(group);
         let entry = self.entries.get_mut(id)?;
         let (written, link_local) = (entry.written_address(), entry.settings.allow_link_local);
         let mut offered: Vec<Address> = exchanged.addresses.to_vec();
@@ -153,9 +159,11 @@ impl Engine {
     }
 
     fn keys_failed(&mut self, id: EntryId, failure: KeyExchangeFailure, now: Now) {
-        let association = self.entries.get(id).and_then(Entry::association);
-        let defers = association.is_some_and(|association| self.may_defer(association, failure));
-        let (after_setting, need) = (self.is_alarming(failure), self.need());
+        let Some(entry) = self.entries.get(id) else { return };
+        let group = entry.group();
+        let defers =
+            group == Group::Deciding && entry.association().is_some_and(|it| self.may_defer(it, failure));
+        let (after_setting, need) = (self.is_alarming(failure), self.need_of(group));
         let Some(association) = self.entries.get_mut(id).and_then(Entry::association_mut) else { return };
         if defers {
             return association.defer(now.raw);
@@ -176,12 +184,12 @@ impl Engine {
             let source = entry.members.first()?;
             entry.association()?.save(&entry.settings, source.address())
         };
-        self.entries.iter().filter_map(kept).collect()
+        self.entries.all().filter_map(kept).collect()
     }
 
     /// Ends the back-off after failed key exchanges.
     pub(super) fn hurry_keys(&mut self, now: RawInstant) {
-        self.entries.associations_mut().for_each(|association| association.schedule.hurry(now));
+        self.entries.all_associations_mut().for_each(|association| association.schedule.hurry(now));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Names become sources.
 
 use super::Engine;
-use crate::entries::Entry;
+use crate::entries::{Entry, Group};
 use crate::io::{Now, Output};
 use crate::names::usable;
 use crate::notice::EntryNotice;
@@ -9,7 +9,7 @@ use crate::settings::{Place, SourceSettings};
 use crate::source::Source;
 use crate::source_id::SourceId;
 use alloc::vec::Vec;
-use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, MAX_OPEN, Resolve, Resolved};
+use ipc::message::exchange::{ExchangeId, Failed, LookupFailure, Resolve, Resolved};
 use ipc::units::RawInstant;
 
 /// Most addresses of one name that are queried at once, whatever is configured.
@@ -21,27 +21,27 @@ pub(super) fn wanted(settings: &SourceSettings) -> usize {
 }
 
 impl Engine {
-    /// Asks for the look-ups that are due; says when the next one is.
-    pub(super) fn look_up(&mut self, now: RawInstant) -> Option<RawInstant> {
+    /// Asks for the look-ups of a group that are due; says when the next one is.
+    pub(super) fn look_up(&mut self, group: Group, now: RawInstant) -> Option<RawInstant> {
         if self.offline {
             return None;
         }
-        let mut open = self.open_children();
+        let mut room = self.room_for(group);
         let mut next: Option<RawInstant> = None;
-        for Entry { lookup, settings, .. } in self.entries.iter_mut().filter(|it| !it.offline) {
+        for Entry { lookup, settings, .. } in self.entries.of_mut(group).filter(|it| !it.offline) {
             let (Some(lookup), Place::Name(name, port)) = (lookup, &settings.place) else { continue };
-            if open < MAX_OPEN && lookup.is_due(now) {
+            if room > 0 && lookup.is_due(now) {
                 let id = ExchangeId(self.next_lookup);
                 self.next_lookup += 1;
                 lookup.open = Some(id);
-                open += 1;
+                room -= 1;
                 self.outputs.push_back(Output::Resolve(Resolve { id, name: *name, port: *port }));
             } else if lookup.open.is_none() {
                 next = next.into_iter().chain([lookup.next]).min();
             }
         }
         // The end of one that is under way makes room.
-        next.filter(|_| open < MAX_OPEN)
+        next.filter(|_| room > 0)
     }
 
     /// Something has changed, or is wanted: what failed before is tried again at once.
@@ -55,16 +55,13 @@ impl Engine {
     /// The network may be another one, in which a name that was resolved has other addresses.
     pub(super) fn renew_names(&mut self, now: RawInstant) {
         self.changes.meet(now);
-        self.entries
-            .iter_mut()
-            .filter_map(|entry| entry.lookup.as_mut())
-            .for_each(|lookup| lookup.renew(now));
+        self.entries.all_mut().filter_map(|entry| entry.lookup.as_mut()).for_each(|lookup| lookup.renew(now));
     }
 
     /// Names that are not resolved are looked up again at once, and so are addresses on an interface that is named: its
     /// number may be another one, and to find that out costs no packet.
     pub(super) fn hurry_names(&mut self, now: RawInstant) {
-        for Entry { lookup, settings, .. } in self.entries.iter_mut() {
+        for Entry { lookup, settings, .. } in self.entries.all_mut() {
             let (Some(lookup), Place::Name(..)) = (lookup, &settings.place) else { continue };
             lookup.retry(now);
             if settings.place.is_scoped() {
@@ -76,14 +73,15 @@ impl Engine {
     /// The entry to which a look-up belongs.
     fn looking_up(&mut self, id: ExchangeId) -> Option<&mut Entry> {
         self.entries
-            .iter_mut()
+            .all_mut()
             .find(|entry| entry.lookup.as_ref().is_some_and(|lookup| lookup.open == Some(id)))
     }
 
     pub(super) fn resolved(&mut self, now: Now, resolved: &Resolved) {
         self.abandoned.end(resolved.id);
         let Some(entry) = self.looking_up(resolved.id) else { return };
-        let (id, wanted, link_local) = (entry.id, wanted(&entry.settings), entry.settings.allow_link_local);
+        let (id, group) = (entry.id, entry.group());
+        let (wanted, link_local) = (wanted(&entry.settings), entry.settings.allow_link_local);
         let is_scoped = entry.settings.place.is_scoped();
         let offered = usable(&resolved.addresses, link_local, &self.own);
         let refused = offered.is_empty();
@@ -100,14 +98,20 @@ impl Engine {
                 entry.end_recall();
             }
             // The network may be there again: before another address takes its place, each is asked once more.
+            let nonces = match group {
+                Group::Deciding => &mut self.nonces,
+                Group::Observed => &mut self.nonces_aside,
+            };
             for source in entry.members.iter_mut().filter(|source| !source.wants_fewer()) {
-                source.poll_process.retry(now.raw, &mut self.nonces);
+                source.poll_process.retry(now.raw, nonces);
             }
         }
         // What waited for it is decided.
-        self.system.dirty |= self.system.first_update.is_none();
-        self.tend_addresses(now);
-        let need = self.need();
+        if self.system.first_update.is_none() {
+            self.unsettle(group);
+        }
+        self.tend_addresses(group, now);
+        let need = self.need_of(group);
         let used = self.entries.get(id).map_or(0, Entry::staying);
         if let Some(Entry { members, lookup: Some(lookup), .. }) = self.entries.get_mut(id) {
             // A pool gives other addresses the next time; a name that has fewer is asked once an hour.
@@ -126,7 +130,8 @@ impl Engine {
 
     pub(super) fn lookup_failed(&mut self, now: Now, failed: &Failed) {
         self.abandoned.end(failed.id);
-        let need = self.need();
+        let group = self.looking_up(failed.id).map_or(Group::Deciding, |entry| entry.group());
+        let need = self.need_of(group);
         let Some(entry) = self.looking_up(failed.id) else { return };
         let id = entry.id;
         let mut gone: Vec<SourceId> = Vec::new();
@@ -139,7 +144,9 @@ impl Engine {
             lookup.unanswered(now.raw, failed.reason, need);
         }
         gone.into_iter().for_each(|source| self.drop_source(source));
-        self.system.dirty |= self.system.first_update.is_none();
+        if self.system.first_update.is_none() {
+            self.unsettle(group);
+        }
         self.tell_of_entry(id, EntryNotice::Unresolved(failed.reason));
     }
 }

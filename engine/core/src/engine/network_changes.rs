@@ -74,9 +74,7 @@ impl Engine {
         }
         self.try_again(now);
         self.renew_names(now);
-        for source in self.entries.sources_mut().filter(|source| !source.wants_fewer()) {
-            source.poll_process.probe(now, &mut self.nonces);
-        }
+        self.ask_each(|source, nonces| source.poll_process.probe(now, nonces));
     }
 }
 

@@ -5,9 +5,8 @@
 //! of one at a port where the configuration has this host serve NTS.
 
 use super::Engine;
-use crate::entries::Authentication;
+use crate::entries::{Authentication, Group};
 use crate::io::Now;
-use crate::source_id::SourceId;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
@@ -22,7 +21,7 @@ impl Engine {
         // Of a host with more addresses than are told, one that is missing may still be there.
         let are_all = addresses.len() < MOST_OWN;
         let gone = |ip: IpAddr| are_all && self.own.contains(&ip) && !addresses.contains(&ip);
-        let lost = self.entries.associations_mut().filter_map(|a| a.lose(gone).then_some(())).count();
+        let lost = self.entries.all_associations_mut().filter_map(|a| a.lose(gone).then_some(())).count();
         if lost > 0 {
             self.save_associations();
         }
@@ -51,20 +50,20 @@ impl Engine {
     /// only where our own server answers it.
     pub(super) fn know_oneself(&mut self) {
         let serves_nts = self.settings.server.as_ref().is_some_and(|server| server.nts);
-        let found: Vec<(SourceId, bool)> = self
+        let found: Vec<(Group, bool)> = self
             .entries
-            .members()
+            .all_members()
             .map(|(entry, source)| {
                 let address = source.address();
                 if source.authenticated {
-                    return (source.id, serves_nts && self.is_served_here(address));
+                    return (entry.group(), serves_nts && self.is_served_here(address));
                 }
                 let is_ours = entry.written_address().is_none() && self.own.contains(&address.ip());
-                (source.id, is_ours || self.is_served_here(address))
+                (entry.group(), is_ours || self.is_served_here(address))
             })
             .collect();
-        for (source, (_, oneself)) in self.entries.sources_mut().zip(found) {
-            self.system.dirty |= source.oneself != oneself;
+        for (source, (group, oneself)) in self.entries.all_sources_mut().zip(found) {
+            self.system.dirty |= source.oneself != oneself && group == Group::Deciding;
             source.oneself = oneself;
         }
     }
@@ -78,6 +77,10 @@ impl Engine {
             && association.leave_from(ip)
         {
             self.save_associations();
+        }
+        // Which addresses are learned depends on those only that decide.
+        if self.exchanges.is_observed(sent.id) {
+            return;
         }
         if ip.is_loopback() || ip.is_unspecified() || self.own.contains(&ip) {
             return;

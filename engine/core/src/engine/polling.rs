@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::key_exchanges::order_save;
-use crate::entries::{Authentication, Entry};
+use crate::entries::{Authentication, Entry, Group};
 use crate::io::{Now, Output};
 use crate::nonce::Nonces;
 use crate::nts::Identifier;
@@ -18,30 +18,37 @@ const LONGEST_WAIT: Span = Span::from_secs(5);
 const CROWDED: Span = Span::from_millis(100);
 
 impl Engine {
-    /// Sends the queries that are due, and returns when the next one is due.
-    pub(super) fn poll_sources(&mut self, now: Now) -> Option<RawInstant> {
+    /// Sends the queries of a group that are due, and returns when the next one is due.
+    pub(super) fn poll_sources(&mut self, group: Group, now: Now) -> Option<RawInstant> {
         let entries = &self.entries;
-        for id in self.exchanges.expire(now.raw, |source| entries.source(source).is_none()) {
+        for id in self.exchanges.expire(now.raw, group, |source| entries.source(source).is_none()) {
             self.outputs.push_back(Output::Cancel(id));
         }
         if self.offline {
             return None;
         }
-        let need = self.need();
+        let need = self.need_of(group);
+        let nonces = match group {
+            Group::Deciding => &mut self.nonces,
+            Group::Observed => &mut self.nonces_aside,
+        };
         let mut next: Option<RawInstant> = None;
         for Entry { settings, authentication, members, asked, .. } in
-            self.entries.iter_mut().filter(|it| !it.offline)
+            self.entries.of_mut(group).filter(|it| !it.offline)
         {
             for source in members {
                 let is_due = source.poll_process.due() <= now.raw;
+                if is_due && group == Group::Deciding {
+                    self.outputs.extend(self.exchanges.make_room().map(Output::Cancel));
+                }
                 if is_due && self.exchanges.is_full() {
                     source.poll_process.next = now.raw.after(CROWDED);
                 } else if is_due {
-                    let (destination, nonce) = (source.address(), self.nonces.nonce());
-                    match prepare(authentication, nonce, &mut self.nonces) {
+                    let (destination, nonce) = (source.address(), nonces.nonce());
+                    match prepare(authentication, nonce, nonces) {
                         None => source.poll_process.skip(now.raw, self.exchanges.is_asking(source.id)),
                         Some((packet, identifier)) => {
-                            source.transmit(now.raw, need, &mut self.nonces);
+                            source.transmit(now.raw, need, nonces);
                             asked.get_or_insert(now.raw);
                             let deadline = now.raw.after(patience(settings.max_delay));
                             let protected = identifier.is_some();
@@ -50,7 +57,7 @@ impl Engine {
                                 order_save(&mut self.outputs);
                             }
                             let id = self.exchanges.begin(
-                                source.id,
+                                (source.id, group),
                                 nonce,
                                 destination,
                                 now.raw,
@@ -65,7 +72,7 @@ impl Engine {
                 next = next.into_iter().chain([source.poll_process.due()]).min();
             }
         }
-        let after = self.need();
+        let after = self.need_of(group);
         if after != need {
             // The last one that answered has become silent: those that were before it need not wait any longer.
             self.entries.sources_mut().for_each(|source| source.hasten(now.raw, after));

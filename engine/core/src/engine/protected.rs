@@ -62,12 +62,12 @@ impl Engine {
         let beside = is_beside_its_certificate(association, &header, floor);
         if beside {
             source.refuse(RejectReason::Certificate, &header, now.raw);
-            self.system.dirty = true;
+            self.unsettle(exchange.group);
         }
         self.exchanges.accept(reply.id);
         self.outputs.push_back(Output::Cancel(reply.id));
         if !beside {
-            self.learn_from(now, &exchange, readings, &header);
+            self.learn_from(now, (&exchange, reply.stamp), readings, &header);
         }
     }
 

@@ -67,6 +67,8 @@ impl Engine {
             self.system.last_refusal = Some(code);
         }
         basis.orders.refused(kind, code, now.raw);
+        let is_by_hand = kind == OrderKind::Step && self.hand_step_refused(code);
+        let Some(basis) = &mut self.basis else { return };
         // The status that left with an adjustment counts on it.
         self.system.status_wanted |= kind == OrderKind::Adjust;
         match (kind, code) {
@@ -77,6 +79,7 @@ impl Engine {
                 self.deferred_step_crossed(now);
                 self.system.dirty = true;
             }
+            (OrderKind::Step, _) if is_by_hand => {}
             (OrderKind::Step, _) => self.step_refused(now, refused),
             (_, Refusal::NoPersist | Refusal::Clock) => self.system.retry_at = Some(now.raw.after(RETRY)),
             (_, Refusal::Budget) => {
@@ -111,8 +114,11 @@ impl Engine {
             self.tell_slewing(now);
         }
         if is_news && !is_question {
-            let then =
-                if kind == OrderKind::Step { self.what_follows(code, now) } else { AfterRefusal::Nothing };
+            let then = if kind == OrderKind::Step && !is_by_hand {
+                self.what_follows(code, now)
+            } else {
+                AfterRefusal::Nothing
+            };
             self.tell(Notice::Clock(ClockNotice::Refused(kind, code, then)));
             let is_slew = kind == OrderKind::Adjust && matches!(code, Refusal::Budget | Refusal::Total);
             if is_slew {

@@ -9,7 +9,7 @@
 use super::Engine;
 use super::lookups::wanted;
 use crate::candidates::Fault;
-use crate::entries::{Authentication, Entry, EntryId, Phase};
+use crate::entries::{Authentication, Entry, EntryId, Group, Phase};
 use crate::io::Now;
 use crate::names::may_serve;
 use crate::need::Need;
@@ -75,37 +75,42 @@ impl Blocked {
 }
 
 impl Engine {
-    /// Replaces addresses that fail, and uses as many as are wanted. True: there are others to be queried.
-    pub(super) fn tend_addresses(&mut self, now: Now) -> bool {
+    /// Replaces addresses of a group that fail, and uses as many as are wanted. True: there are others to be queried.
+    pub(super) fn tend_addresses(&mut self, group: Group, now: Now) -> bool {
         if self.is_offline() {
             return false;
         }
         // A deadline that has passed stays passed, whatever this fact's reading is.
-        self.tended = self.tended.max(now.raw);
-        let now = Now { raw: self.tended, ..now };
-        let need = self.need();
+        let now = match group {
+            Group::Deciding => {
+                self.tended = self.tended.max(now.raw);
+                Now { raw: self.tended, ..now }
+            }
+            Group::Observed => now,
+        };
+        let need = self.need_of(group);
         // An address that one entry no longer uses may be wanted by one before it.
-        let rounds = 0..=self.entries.len();
-        let changes = rounds.take_while(|_| self.tend_each(need, now));
+        let rounds = 0..=self.entries.of(group).count();
+        let changes = rounds.take_while(|_| self.tend_each(group, need, now));
         changes.count() > 0
     }
 
-    fn tend_each(&mut self, need: Need, now: Now) -> bool {
-        let asked = self.entries.iter().filter(|entry| !entry.offline);
+    fn tend_each(&mut self, group: Group, need: Need, now: Now) -> bool {
+        let asked = self.entries.of(group).filter(|entry| !entry.offline);
         let ids: alloc::vec::Vec<EntryId> = asked.map(|entry| entry.id).collect();
         let mut changed = false;
-        self.use_kept(now.raw);
+        self.use_kept(group, now.raw);
         for id in ids {
             self.judge_addresses(id, need, now);
             changed |= self.replace_faulty(id, need, now.raw) | self.fill(id, need, now.raw);
             self.retire_kept(id, now.raw);
         }
-        changed | self.end_standing_back(now)
+        changed | self.end_standing_back(group, now)
     }
 
     /// Entries that stood back for another begin anew where that one is gone, or asks elsewhere.
-    pub(super) fn end_standing_back(&mut self, now: Now) -> bool {
-        let all = self.entries.iter().filter(|entry| entry.phase == Phase::Duplicate && !entry.offline);
+    pub(super) fn end_standing_back(&mut self, group: Group, now: Now) -> bool {
+        let all = self.entries.of(group).filter(|entry| entry.phase == Phase::Duplicate && !entry.offline);
         let ids: alloc::vec::Vec<EntryId> = all.map(|entry| entry.id).collect();
         let mut changed = false;
         for id in ids {
@@ -118,13 +123,13 @@ impl Engine {
     }
 
     /// When [`Self::tend_addresses`] may have something to do, if no fact comes before.
-    pub(super) fn addresses_due(&self, now: RawInstant) -> Option<RawInstant> {
+    pub(super) fn addresses_due(&self, group: Group, now: RawInstant) -> Option<RawInstant> {
         if self.is_offline() {
             return None;
         }
-        let now = now.max(self.tended);
-        let need = self.need();
-        let asked = || self.entries.iter().filter(|entry| !entry.offline);
+        let now = if group == Group::Deciding { now.max(self.tended) } else { now };
+        let need = self.need_of(group);
+        let asked = || self.entries.of(group).filter(|entry| !entry.offline);
         let recalls = asked().filter_map(Entry::recall_due).filter(|at| *at > now);
         let ends = asked().filter_map(Entry::overlap_ends).filter(|at| *at > now);
         let mut due: Option<RawInstant> = recalls.chain(ends).min();
@@ -325,12 +330,13 @@ impl Engine {
         let is_free = |address: Address| {
             // One that is in use already, here or elsewhere, would only vote twice. Whoever answers for one name must not
             // take the address of a better one away from it.
+            let others =
+                || self.entries.members_before(entry.group()).filter(|(_, it)| it.address() == address);
             let is_taken = match is_nts {
-                true => self.entries.sources().any(|s| s.authenticated && s.address() == address),
-                false => self
-                    .entries
-                    .source_at(address)
-                    .is_some_and(|(owner, _)| owner.id == id || owner.rank() >= entry.rank()),
+                true => others().any(|(_, source)| source.authenticated),
+                false => {
+                    others().next().is_some_and(|(owner, _)| owner.id == id || owner.rank() >= entry.rank())
+                }
             };
             !is_taken && may_serve(&address, written, link_local, own)
         };
@@ -345,8 +351,8 @@ impl Engine {
             return false;
         };
         let by = entry.settings.name.clone();
-        let plain =
-            self.entries.members().filter(|(owner, _)| owner.id != id && owner.settings.nts.is_none());
+        let of_group = self.entries.all_members().filter(|(owner, _)| owner.group() == entry.group());
+        let plain = of_group.filter(|(owner, _)| owner.id != id && owner.settings.nts.is_none());
         let found = plain
             .filter(|(_, source)| source.address() == address)
             .map(|(owner, it)| (owner.id, it.id))
@@ -373,7 +379,9 @@ impl Engine {
         let has_come = self.give_way(id, address, now);
         let Some(before) = self.entries.remove_source(gone) else { return };
         self.abandon(gone);
-        self.system.dirty |= before.is_heard();
+        if before.is_heard() {
+            self.unsettle(self.entries.get(id).map_or(Group::Deciding, Entry::group));
+        }
         let was_known = before.poll_process.is_known();
         if !has_come {
             self.add_address(id, address, now);
@@ -409,7 +417,7 @@ impl Engine {
 
     /// What kept addresses from answering may be over.
     pub(super) fn forgive_addresses(&mut self) {
-        self.entries.iter_mut().for_each(|entry| entry.candidates.forgive());
+        self.entries.all_mut().for_each(|entry| entry.candidates.forgive());
     }
 }
 

@@ -27,7 +27,7 @@ impl Engine {
     /// The state of the clock and of its sources.
     pub fn status(&self, now: Now) -> Status {
         let mut sources = Vec::new();
-        for entry in self.entries.iter() {
+        for entry in self.entries.all() {
             sources.extend(entry.members.iter().map(|source| self.describe_source(entry, source, now)));
             if entry.members.is_empty() {
                 sources.push(self.describe_without_address(entry, now));
@@ -53,7 +53,7 @@ impl Engine {
             }
             all
         };
-        self.entries.iter().flat_map(of_entry).collect()
+        self.entries.all().flat_map(of_entry).collect()
     }
 
     fn describe_system(&self, now: Now) -> SystemStatus {
@@ -95,6 +95,7 @@ impl Engine {
                 Some(_) => ForwardSteps::Allowed,
             },
             resilience: None,
+            authentication: self.authentication(now),
         }
     }
 
@@ -225,6 +226,8 @@ impl Engine {
             span_s: None,
             deviation_s: None,
             frequency_ppm: None,
+            marks: settings.marks(),
+            last_reply: None,
         }
     }
 
@@ -274,6 +277,8 @@ impl Engine {
                 .map(|opinion| opinion.estimate)
                 .map(|estimate| (estimate.frequency, estimate.frequency_deviation(0.0)))
                 .map(|(frequency, error)| (self.relative_frequency(frequency) * 1e6, error * 1e6)),
+            marks: entry.settings.marks(),
+            last_reply: source.last_reply,
         }
     }
 
@@ -333,6 +338,9 @@ impl Engine {
         let Some(opinion) = source.opinion(now) else {
             return SourceReason::NoUsableReply(source.likely_cause());
         };
+        if entry.is_observed() {
+            return SourceReason::Noselect { offset: opinion.offset };
+        }
         let most = self.settings.clock.max_distance;
         if opinion.is_far(most) {
             return SourceReason::TooDistant { distance: opinion.distance, most };

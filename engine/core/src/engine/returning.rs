@@ -1,8 +1,11 @@
 //! The network comes, or returns, after the engine has begun to ask.
 
 use super::Engine;
+use crate::entries::Group;
 use crate::need::{BETWEEN_SIGNS, Need};
+use crate::nonce::Nonces;
 use crate::select::Impasse;
+use crate::source::Source;
 use ipc::units::RawInstant;
 
 impl Engine {
@@ -16,6 +19,14 @@ impl Engine {
             Need::Lost
         } else {
             Need::Little
+        }
+    }
+
+    /// The same of a source of this group: on one that decides nothing, nothing depends.
+    pub(super) fn need_of(&self, group: Group) -> Need {
+        match group {
+            Group::Deciding => self.need(),
+            Group::Observed => Need::Little,
         }
     }
 
@@ -34,9 +45,20 @@ impl Engine {
     pub(super) fn try_again(&mut self, now: RawInstant) {
         self.hurry_names(now);
         self.forgive_addresses();
-        self.entries.associations_mut().for_each(|association| association.schedule.retry_unanswered(now));
-        for source in self.entries.sources_mut().filter(|source| !source.wants_fewer()) {
-            source.poll_process.retry(now, &mut self.nonces);
+        self.entries
+            .all_associations_mut()
+            .for_each(|association| association.schedule.retry_unanswered(now));
+        self.ask_each(|source, nonces| source.poll_process.retry(now, nonces));
+    }
+
+    /// Has each source asked, with random numbers of its group, unless its last kiss wants fewer queries.
+    pub(super) fn ask_each(&mut self, ask: impl Fn(&mut Source, &mut Nonces)) {
+        for entry in self.entries.all_mut() {
+            let nonces = match entry.group() {
+                Group::Deciding => &mut self.nonces,
+                Group::Observed => &mut self.nonces_aside,
+            };
+            entry.members.iter_mut().filter(|it| !it.wants_fewer()).for_each(|source| ask(source, nonces));
         }
     }
 }

@@ -86,6 +86,7 @@ impl Engine {
             self.select(now);
             if self.steers() {
                 self.correct(now);
+                self.settle_wish(now);
                 self.tell_runaway(now);
             }
         }
@@ -128,6 +129,7 @@ impl Engine {
                 }
                 self.system.impasse_untold = false;
                 self.system.line = Some(line);
+                self.note_authentication(now.raw);
                 self.settle_doubts();
                 self.system.last_update = Some(now.raw);
                 if self.settings.leap_seconds {
@@ -229,7 +231,7 @@ impl Engine {
             return;
         }
         let offset = self.system.line.as_ref().map(|line| line.offset(now));
-        if self.decide_foreign(offset, now.raw) {
+        if self.decide_foreign(offset, now.raw) || self.step_by_hand(offset, now) {
             return;
         }
         let (Some(line), Some(basis)) = (&self.system.line, &self.basis) else { return };
@@ -419,6 +421,7 @@ impl Engine {
             self.exchanges.cut_all();
             let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
             self.chronicle.stepped(now, moved);
+            self.hand_step_made(moved);
             self.tell(Notice::Clock(match self.system.asked_step {
                 StepReason::Forward => ClockNotice::SteppedForward(moved),
                 _ => ClockNotice::Stepped(moved),

@@ -26,6 +26,7 @@ const ADD_ENTRY: u8 = 6;
 const REMOVE_ENTRY: u8 = 7;
 const CHANGE_ENTRY: u8 = 8;
 const CHANGE_CLOCK: u8 = 9;
+const CHANGE_LOCAL_STRATUM: u8 = 10;
 
 /// A call that changes an engine.
 #[allow(clippy::large_enum_variant, reason = "one at a time, never stored")]
@@ -41,6 +42,8 @@ pub enum Call<'a> {
     ChangeEntry(EntryId, Cow<'a, SourceSettings>),
     /// [`Engine::change_clock`](crate::Engine::change_clock).
     ChangeClock(ClockSettings),
+    /// [`Engine::change_local_stratum`](crate::Engine::change_local_stratum).
+    ChangeLocalStratum(Option<u8>),
 }
 
 /// A call with its time and its entropy.
@@ -80,6 +83,10 @@ pub(super) fn write(
         Call::ChangeClock(clock) => {
             out.u8(CHANGE_CLOCK);
             write_clock(out, clock);
+        }
+        Call::ChangeLocalStratum(stratum) => {
+            out.u8(CHANGE_LOCAL_STRATUM);
+            out.option(*stratum, Writer::u8);
         }
     }
 }
@@ -126,13 +133,14 @@ fn write_input(out: &mut Writer, input: &Input, redaction: &mut Redaction) {
         Input::ExchangeFailed(failed) => exchange(out, FromExchange::ExchangeFailed(*failed)),
         Input::Command(command) => {
             out.u8(COMMAND);
-            let (kind, of) = match command {
+            let (kind, of) = match *command {
                 Command::Burst(of) => (0, of),
                 Command::Offline(of) => (1, of),
                 Command::Online(of) => (2, of),
+                Command::Step => (3, None),
             };
             out.u8(kind);
-            out.option(*of, |out, id| out.octets(&id.number().to_le_bytes()));
+            out.option(of, |out, id| out.octets(&id.number().to_le_bytes()));
         }
         Input::OwnAddresses(addresses) => {
             out.u8(OWN_ADDRESSES);
@@ -157,6 +165,7 @@ pub(super) fn read(octets: &[u8]) -> Result<Fact, Malformed> {
         REMOVE_ENTRY => Call::RemoveEntry(read_id(&mut from)?),
         CHANGE_ENTRY => Call::ChangeEntry(read_id(&mut from)?, Cow::Owned(read_source(&mut from)?)),
         CHANGE_CLOCK => Call::ChangeClock(read_clock(&mut from)?),
+        CHANGE_LOCAL_STRATUM => Call::ChangeLocalStratum(from.option(|from| from.u8())?),
         kind => Call::Input(Cow::Owned(read_input(&mut from, kind)?)),
     };
     from.end()?;
@@ -207,6 +216,7 @@ fn read_input(from: &mut Reader<'_>, kind: u8) -> Result<Input, Malformed> {
                 0 => Command::Burst(of),
                 1 => Command::Offline(of),
                 2 => Command::Online(of),
+                3 if of.is_none() => Command::Step,
                 _ => return Err(Malformed),
             })
         }

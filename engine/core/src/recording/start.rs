@@ -10,7 +10,7 @@ use ipc::address::Address;
 use ipc::message::exchange::{AeadOffer, CertifiedNames, HostName, Operator, Organisation};
 use ipc::packet::CookieOctets;
 use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
-use ipc::units::{Frequency, Span, WallTime};
+use ipc::units::{Frequency, Offset, Span, WallTime};
 
 /// Most entries of a list: the configuration allows 32.
 const MOST: usize = 255;
@@ -140,6 +140,9 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
         max_stratum,
         allow_link_local,
         offered,
+        noselect,
+        min_stratum,
+        correction,
     } = source;
     out.text(name);
     write_place(out, place);
@@ -160,6 +163,9 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
     out.u8(*max_stratum);
     out.bool(*allow_link_local);
     out.bool(*offered);
+    out.bool(*noselect);
+    out.u8(*min_stratum);
+    out.i64(correction.nanos());
 }
 
 pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malformed> {
@@ -186,6 +192,9 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
         max_stratum: from.u8()?,
         allow_link_local: from.bool()?,
         offered: from.bool()?,
+        noselect: from.bool()?,
+        min_stratum: from.u8()?,
+        correction: Offset::saturating(from.i64()?),
     })
 }
 

@@ -81,6 +81,8 @@ fn recorded(setup: Setup, seconds: f64) -> (World, Vec<u8>) {
     world.servers[0].up = true;
     world.run(seconds / 8.0);
     world.give(Input::Command(Command::Online(None)));
+    world.give(Input::Command(Command::Step));
+    let _ = [Some(9), None].map(|own| world.alter(|engine, now| engine.change_local_stratum(now, own)));
     world.run(seconds / 8.0);
     world.engine.finish();
     let octets = octets.borrow().clone();

@@ -83,6 +83,9 @@ fn entry(kind: u8) -> SourceSettings {
     settings.max_poll = (kind >> 3) as i8;
     // A program has left it.
     settings.offered = settings.nts.is_none() && kind & 2 != 0;
+    settings.noselect = kind & 9 == 9;
+    settings.min_stratum = kind >> 4;
+    settings.correction = ipc::units::Offset::saturating((i64::from(kind) - 128) * 7_000_000);
     (settings.burst, settings.trust, settings.require) = (kind & 32 != 0, kind & 64 != 0, kind & 128 != 0);
     settings
 }
@@ -145,11 +148,12 @@ fn say() -> impl Strategy<Value = Say> {
         1 => any::<u8>().prop_map(Say::Add),
         1 => any::<usize>().prop_map(Say::Remove),
         1 => (any::<usize>(), any::<u8>()).prop_map(|(n, kind)| Say::Change(n, kind)),
-        2 => (0..3u8, proptest::option::of(0..6u32)).prop_map(|(kind, of)| {
+        2 => (0..4u8, proptest::option::of(0..6u32)).prop_map(|(kind, of)| {
             let of = of.map(EntryId::from_number);
             let command = match kind {
                 0 => Command::Burst(of),
                 1 => Command::Offline(of),
+                2 => Command::Step,
                 _ => Command::Online(of),
             };
             Say::Plain(Input::Command(command))

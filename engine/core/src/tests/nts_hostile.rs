@@ -108,7 +108,7 @@ fn say() -> impl Strategy<Value = Say> {
         1 => Just(Say::Unanswered),
         1 => vec(any::<[u8; 4]>(), 0..3)
             .prop_map(|own| Say::Plain(Input::OwnAddresses(own.into_iter().map(IpAddr::from).collect()))),
-        1 => prop_oneof![Just(Command::Burst(None)), Just(Command::Offline(None)), Just(Command::Online(None))]
+        1 => prop_oneof![Just(Command::Burst(None)), Just(Command::Offline(None)), Just(Command::Online(None)), Just(Command::Step)]
             .prop_map(|command| Say::Plain(Input::Command(command))),
     ]
 }

@@ -461,3 +461,34 @@ fn what_has_no_vote_is_no_reference_and_does_not_stand_in_for_those_that_have_on
         }
     }
 }
+
+#[test]
+fn since_when_the_time_is_authenticated_is_counted_anew_when_another_source_has_corrected_it() {
+    let mut world = Setup::of(lan(3)).start();
+    world.run(300.0);
+    let told = |world: &World| {
+        let it = world.status().system.authentication.expect("sources are followed");
+        (it.followed, it.authenticated, it.for_s)
+    };
+    assert_eq!(told(&world), (3, 0, None));
+    let addresses = [0, 1, 2].map(|n| world.servers[n].address);
+    for address in addresses {
+        assert!(world.engine.set_authenticated(address, true));
+    }
+    world.run(600.0);
+    let (followed, authenticated, Some(since)) = told(&world) else { panic!("{:?}", told(&world)) };
+    assert_eq!((followed, authenticated), (3, 3));
+    assert!((400.0..=600.0).contains(&since), "{since}");
+    // Where an authenticated one is followed, plain ones beside it correct the clock too.
+    world.engine.set_authenticated(addresses[1], false);
+    world.engine.set_authenticated(addresses[2], false);
+    world.run(600.0);
+    let (followed, authenticated, since) = told(&world);
+    assert_eq!(since.is_some(), followed == authenticated, "{followed} {authenticated} {since:?}");
+    for address in addresses {
+        world.engine.set_authenticated(address, true);
+    }
+    world.run(200.0);
+    let (_, _, Some(since)) = told(&world) else { panic!("{:?}", told(&world)) };
+    assert!(since < 1_500.0, "{since}");
+}

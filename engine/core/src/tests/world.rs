@@ -91,6 +91,8 @@ pub struct Server {
     pub nts: Option<Nts>,
     /// Queries to it end at once, for this reason.
     pub obstacle: Option<Silence>,
+    /// Its packets meet random numbers of their own, and change nothing for the others.
+    pub aside: bool,
 }
 
 #[allow(clippy::large_enum_variant, reason = "a test's queue")]
@@ -104,6 +106,7 @@ pub struct World {
     pub servers: Vec<Server>,
     pub page: ClockPage,
     pub random: Random,
+    pub random_aside: Random,
     /// The client lies: it claims that each packet left just before its reply came.
     pub late_t1: bool,
     /// Each query ends at once, for this reason.
@@ -125,6 +128,8 @@ pub struct World {
     pub start_steps: u8,
     /// The start step of any size is left.
     pub any_start: bool,
+    /// An operator permits each step.
+    pub permits: bool,
     /// The governor refuses each step with this row.
     pub step_refusal: Option<Refusal>,
     /// The same for base frequencies and slews, and for what the kernel is told.
@@ -248,15 +253,16 @@ impl World {
         let Some(at) = self.servers.iter().position(|server| server.address == query.destination) else {
             return;
         };
-        let server = &self.servers[at];
-        if !server.up {
+        if !self.servers[at].up {
             let end = self.time_of(query.deadline);
             let (reason, rejected) = (Silence::Deadline, Rejected::NONE);
             self.plan(end, Happening::Fact(Input::Unanswered(Unanswered { id: query.id, reason, rejected })));
             return;
         }
-        let there = server.fixed + self.random.exponential(server.forward.max(1e-12));
-        let back = server.fixed + self.random.exponential(server.back.max(1e-12));
+        let server = &self.servers[at];
+        let random = if server.aside { &mut self.random_aside } else { &mut self.random };
+        let there = server.fixed + random.exponential(server.forward.max(1e-12));
+        let back = server.fixed + random.exponential(server.back.max(1e-12));
         let arrived = left + (there * 1e9) as i64;
         let answered = arrived + 10_000;
         let returned = answered + (back * 1e9) as i64;

@@ -92,6 +92,27 @@ const BROKEN: &[(&str, &[&str])] = &[
     ),
     ("[[source]]\naddress = \"a\"\nmax-delay = nan\n", &["max-delay: expected a number of seconds"]),
     ("[[source]]\naddress = \"a\"\nmax-delay = 1e308\n", &["max-delay: expected a number of seconds"]),
+    (
+        "[[source]]\naddress = \"a\"\nnoselect = true\ntrust = true\n",
+        &["test.toml:3: noselect: such a source decides nothing; leave trust out, or noselect"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nnoselect = true\n[[source]]\naddress = \"b\"\n[clock]\nminimum-sources = 2\n",
+        &["minimum-sources: asks for 2 sources that agree, but 1 source is configured"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nmode = \"nts\"\nnoselect = true\n[[source]]\naddress = \"b\"\n[clock]\nrequire-nts = true\n",
+        &["require-nts: no [[source]] has mode = \"nts\""],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nnoselect = true\n[server]\nlisten = [\"0.0.0.0\"]\nallow = [\"0.0.0.0/0\"]\n",
+        &["[server]: without a [[source]] that decides"],
+    ),
+    ("[[source]]\naddress = \"a\"\noffset = 1.5\n", &["test.toml:3: offset:", "from -1 to 1"]),
+    (
+        "[[source]]\naddress = \"a\"\nmin-stratum = 9\nmax-stratum = 7\n",
+        &["test.toml:3: min-stratum: 9 is above max-stratum = 7; exchange them"],
+    ),
     ("[[source]]\naddress = \"a\"\nmax-stratum = 16\n", &["from 1 to 15, found 16"]),
     (
         "[[source]]\naddress = \"169.254.169.123\"\nallow-link-local = true\n",

@@ -40,23 +40,18 @@ fn taken(imported: &Imported) -> Configuration {
         "{text}"
     );
     let text = match *sources {
+        // Those that are only observed may be as many as there can be.
+        0 if text.contains("\nnoselect = true\n") => text
+            .lines()
+            .filter(|line| *line != "noselect = true" && !line.starts_with("minimum-sources"))
+            .flat_map(|line| [line, "\n"])
+            .collect(),
         0 => ["a", "b"].iter().fold(text.clone(), |text, name| {
             format!("{text}\n[[source]]\naddress = \"{name}.last.example\"\npool = true\nmembers = 16\n")
         }),
         _ => text.clone(),
     };
-    let text = without_later_keys(&text);
     read_whole(&text, "imported.toml", true).unwrap_or_else(|error| panic!("{error}\n{text}"))
-}
-
-/// Without keys of sources that this reader does not have yet.
-fn without_later_keys(text: &str) -> String {
-    let is_later = |line: &&str| {
-        ["noselect", "min-stratum"]
-            .iter()
-            .any(|key| line.starts_with(&format!("{key} = ")) && !keys::SOURCE.contains(key))
-    };
-    text.lines().filter(|line| !is_later(line)).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// In comments a long note is wrapped.
@@ -162,6 +157,9 @@ const OPTIONS: &[&str] = &[
     "preempt",
     "ipv4",
     "copy",
+    "noselect",
+    "minstratum",
+    "offset",
 ];
 
 const DIRECTIVES: &[&str] = &[

@@ -294,7 +294,7 @@ fn each_notice_has_its_line() {
             Clock,
             3,
             "the clock is 1800 s fast and stays so: the governor refused to set it (too-soon), and it is too far off \
-             to slew; restart with --approve-step 1819 to allow one step",
+             to slew; run chimerctl step --approve 1819 to step it",
         ),
         (
             Notice::Clock(ClockNotice::Held(Hold {
@@ -305,7 +305,7 @@ fn each_notice_has_its_line() {
             Clock,
             3,
             "the clock is 1800 s slow and stays so: the governor refused to set it (evidence), and it is too far off \
-             to slew; restart with --approve-step 1819 to allow one step, or allow such steps with allow-forward-steps, if \
+             to slew; run chimerctl step --approve 1819 to step it, or allow such steps with allow-forward-steps, if \
              the machine may be paused and has no hardware clock that shows it",
         ),
         (
@@ -320,7 +320,7 @@ fn each_notice_has_its_line() {
             Clock,
             4,
             "the clock is 100 s slow and is slewed to the time of its sources, which takes about 115 days at 10.0 ppm, as \
-             the governor's allowance is used up; restart with --approve-step 102 to allow one step at once",
+             the governor's allowance is used up; run chimerctl step --approve 102 to step it at once",
         ),
         (
             Notice::Clock(ClockNotice::Slewing(Slewing {
@@ -368,7 +368,7 @@ fn each_notice_has_its_line() {
             Clock,
             4,
             "the clock is 0.350 s fast and does not come nearer now: at the edge of the governor's band a slew is paid from \
-             its allowance, which is used up and earned back over a day; restart with --approve-step 2 to allow one step at \
+             its allowance, which is used up and earned back over a day; run chimerctl step --approve 2 to step it at \
              once",
         ),
         (
@@ -383,7 +383,7 @@ fn each_notice_has_its_line() {
             Clock,
             4,
             "the clock is 60 s slow and is slewed to the time of its sources, which takes at least 3 days at 200.0 ppm; \
-             restart with --approve-step 62 to allow one step at once, or allow such steps with allow-forward-steps, if the machine may \
+             run chimerctl step --approve 62 to step it at once, or allow such steps with allow-forward-steps, if the machine may \
              be paused and has no hardware clock that shows it",
         ),
         (

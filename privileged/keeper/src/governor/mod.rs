@@ -10,6 +10,7 @@ mod band;
 pub mod budget;
 mod disruption;
 mod flight;
+mod leave;
 pub mod limits;
 mod pause;
 mod status;
@@ -28,6 +29,7 @@ use ipc::message::privileged::{
 };
 use ipc::process::PerProcess;
 use ipc::units::{BootInstant, Frequency, Leap, Offset, RawInstant, Span, TimeConstant, WallTime};
+use leave::Leave;
 use limits::Limits;
 use steps::Rights;
 
@@ -51,6 +53,13 @@ pub struct Grant {
     pub any_size: bool,
     /// It is a step after a pause that only the hypervisor's vmclock shows.
     pub by_vmclock: bool,
+    /// It is a step that an operator permitted.
+    pub by_leave: bool,
+}
+
+impl Grant {
+    /// An ordinary one that costs nothing.
+    pub const FREE: Self = Self { charged: Span::ZERO, any_size: false, by_vmclock: false, by_leave: false };
 }
 
 /// Time was not continuous.
@@ -123,6 +132,8 @@ pub struct Governor {
     rtc: pause::Rtc,
     disruption: Disruption,
     restored_at: Option<RawInstant>,
+    /// The operator's, given in this run.
+    leave: Option<Leave>,
     applied_at: Option<RawInstant>,
     dead: bool,
     /// Orders that may come at once, a second each.
@@ -195,6 +206,7 @@ impl Governor {
             rtc: pause::Rtc::default(),
             disruption: Disruption::new(now.boot),
             restored_at: None,
+            leave: None,
             applied_at: None,
             dead: false,
             tokens: BURST,
@@ -249,13 +261,14 @@ impl Governor {
         }
     }
 
-    /// The earliest target of a step: the build date, or an hour before the last good time, whichever is later. A step
-    /// approved by the operator may have to undo a wrong "good" time, so only the build date limits it.
+    /// The earliest time that an engine may have to believe: the build date while a step is approved for this run.
     fn floor(&self) -> WallTime {
-        match self.terms.approved_step {
-            Some(_) => self.built,
-            None => self.record.last_good.before(limits::FLOOR_BEHIND_LAST_GOOD).max(self.built),
-        }
+        if self.terms.approved_step.is_some() { self.built } else { self.ordinary_floor() }
+    }
+
+    /// The build date, or an hour before the last good time, whichever is later.
+    fn ordinary_floor(&self) -> WallTime {
+        self.record.last_good.before(limits::FLOOR_BEHIND_LAST_GOOD).max(self.built)
     }
 
     /// No step leads to a time after this.
@@ -384,7 +397,7 @@ impl Governor {
         // An order for the clock as it is accepts it: there is nothing left to restore.
         self.make_up_for_pause(self.displaced.unwrap_or(Offset::ZERO));
         self.displaced = None;
-        Ok(Grant { charged, any_size: false, by_vmclock: false })
+        Ok(Grant { charged, ..Grant::FREE })
     }
 
     /// The first permitted change of a boot begins to close the start window, at the latest when it is made.

@@ -2,6 +2,7 @@
 
 use super::disruption::Disruption;
 use super::flight::InFlight;
+use super::leave::Leave;
 use super::limits;
 use super::pause::{Rtc, until_next_hour};
 use super::{Governor, Grant, Line, Moment, budget, refused};
@@ -21,6 +22,7 @@ pub(super) struct Rights {
     forwards: [u8; 25],
     approved_used: Option<Span>,
     approved_step: Option<Span>,
+    leave: Option<Leave>,
     last_good: (WallTime, Option<WallTime>, Span),
     resumed: Option<BootInstant>,
     rtc: Rtc,
@@ -62,6 +64,7 @@ impl Governor {
             forwards: record.forwards,
             approved_used: record.approved_used,
             approved_step: self.terms.approved_step,
+            leave: self.leave,
             last_good: (record.last_good, record.kept, record.kept_for),
             resumed: self.resumed,
             rtc: self.rtc,
@@ -82,6 +85,7 @@ impl Governor {
         record.approved_used = rights.approved_used;
         (record.last_good, record.kept, record.kept_for) = rights.last_good;
         self.terms.approved_step = rights.approved_step;
+        self.leave = rights.leave;
         self.resumed = rights.resumed;
         self.rtc = rights.rtc;
         self.disruption = rights.disruption;
@@ -94,11 +98,13 @@ impl Governor {
     /// The row of the table that refuses it, with its limit and the remainder.
     pub fn judge_step(&mut self, order: &Step, now: &Moment) -> Result<Grant, Refused> {
         self.admit(order.epoch, order.asked_at, now)?;
+        self.expire_leave(now);
         let (delta, size) = (order.delta, order.delta.magnitude());
         // A plain number: it may be outside the range of a time.
         let target = now.clock.wall.nanos().saturating_add(delta.nanos());
-        if target < self.floor().nanos() {
-            return Err(refused(Refusal::Floor, self.floor().nanos(), target));
+        let floor = self.floor_of(size);
+        if target < floor.nanos() {
+            return Err(refused(Refusal::Floor, floor.nanos(), target));
         }
         if target > self.latest().nanos() {
             return Err(refused(Refusal::Latest, self.latest().nanos(), target));
@@ -110,15 +116,14 @@ impl Governor {
         }
         let rights = self.rights();
         let (mut any_size, mut by_vmclock) = (false, false);
-        let charged = match self.terms.approved_step.filter(|approved| size <= *approved) {
-            Some(_) => {
-                self.record.approved_used = self.terms.approved_step.take();
-                self.record.last_good = target.min(self.record.last_good);
-                self.record.kept = None;
-                self.record.kept_for = Span::ZERO;
-                Span::ZERO
-            }
-            None => match order.reason {
+        let by_leave = self.take_leave(size);
+        let charged = if by_leave {
+            self.record.last_good = target.min(self.record.last_good);
+            self.record.kept = None;
+            self.record.kept_for = Span::ZERO;
+            Span::ZERO
+        } else {
+            match order.reason {
                 StepReason::Start => {
                     any_size = self.judge_start_step(delta, now)?;
                     Span::ZERO
@@ -132,7 +137,7 @@ impl Governor {
                     charged
                 }
                 StepReason::Forward => self.judge_forward_step(delta)?,
-            },
+            }
         };
         budget::charge(&mut self.record, charged);
         self.note_change(now);
@@ -149,7 +154,7 @@ impl Governor {
         self.in_flight = InFlight::NONE;
         self.line = Line { raw: now.clock.raw, wall: target, slew: Offset::ZERO };
         self.record.wall = target;
-        Ok(Grant { charged, any_size, by_vmclock })
+        Ok(Grant { charged, any_size, by_vmclock, by_leave })
     }
 
     /// True: it is the one of any size.
@@ -158,7 +163,7 @@ impl Governor {
             return Err(refused(Refusal::StartWindow, limits::START_WINDOW.nanos(), 0));
         }
         let (back, forward) = (self.limits.start_back.nanos(), self.limits.start_forward.nanos());
-        let row = if now.clock.wall < self.floor() {
+        let row = if now.clock.wall < self.ordinary_floor() {
             Some((Refusal::StartWindow, 1, 0))
         } else if delta.nanos() < -back {
             Some((Refusal::StartBack, back, delta.nanos()))

@@ -5,6 +5,7 @@ mod band;
 mod disruption;
 mod flight;
 mod last_good;
+mod leave;
 mod pause;
 mod set_rtc;
 

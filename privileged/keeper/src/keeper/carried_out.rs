@@ -73,21 +73,23 @@ impl<C: Clock> Keeper<C> {
         if self.clock.kind() == ClockKind::None {
             return Err(Refusal::NoClock.into());
         }
-        let (Grant { charged, any_size, by_vmclock }, permitted) = match order {
+        let (grant, permitted) = match order {
             ToPrivileged::Adjust(adjust) => (self.governor.judge_adjust(adjust, &now)?, *order),
             ToPrivileged::Step(step) => (self.governor.judge_step(step, &now)?, *order),
             ToPrivileged::SetStatus(status) => {
                 let status = self.governor.judge_status(status, &now)?;
-                (
-                    Grant { charged: Span::ZERO, any_size: false, by_vmclock: false },
-                    ToPrivileged::SetStatus(status),
-                )
+                (Grant::FREE, ToPrivileged::SetStatus(status))
             }
             _ => return Err(Refusal::Range.into()),
         };
+        let Grant { charged, any_size, .. } = grant;
         self.may_act(order, charged, &now)?;
         if matches!(order, ToPrivileged::Step(_)) {
-            self.write_step_down(format_args!("event=permitted {} any_size={any_size}", Asked(order)));
+            self.write_step_down(format_args!(
+                "event=permitted {} any_size={any_size} by_leave={}",
+                Asked(order),
+                grant.by_leave
+            ));
         }
         // Writing the record may have taken time: a step is measured from the clock right before it.
         let before = self.clock.read().unwrap_or(now.clock);
@@ -117,7 +119,7 @@ impl<C: Clock> Keeper<C> {
                 is_news.then(|| self.may_write(Kind::Status)).flatten()
             }
             ToPrivileged::Step(step) => {
-                self.check_step(step, (any_size, by_vmclock), &before, &after)?;
+                self.check_step(step, &grant, &before, &after)?;
                 self.governor.applied(&then);
                 Some(Unwritten(0))
             }
@@ -218,7 +220,7 @@ impl<C: Clock> Keeper<C> {
     fn check_step(
         &mut self,
         step: &Step,
-        (any_size, by_vmclock): (bool, bool),
+        grant: &Grant,
         before: &ClockReading,
         after: &ClockReading,
     ) -> Result<(), Ending> {
@@ -228,12 +230,13 @@ impl<C: Clock> Keeper<C> {
         let tolerance = STEP_TOLERANCE.plus(Span::saturating(elapsed.nanos() / 1_000));
         if beside.magnitude() <= tolerance {
             let why = match step.reason {
-                StepReason::Start if any_size => "the one start step of any size in this boot",
+                _ if grant.by_leave => "an operator permitted it",
+                StepReason::Start if grant.any_size => "the one start step of any size in this boot",
                 StepReason::Start => "first setting after the start",
                 StepReason::Run => "while running",
                 StepReason::Restore => "another program had set it",
                 StepReason::Resume => "after a suspend",
-                StepReason::Pause if by_vmclock => {
+                StepReason::Pause if grant.by_vmclock => {
                     "the machine was migrated or restored, as its hypervisor says (vmclock); its sources say by how much"
                 }
                 StepReason::Pause => "the machine was paused, as its battery-backed clock shows",

@@ -15,6 +15,7 @@ use std::fs::OpenOptions;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
+mod signals;
 mod unwritten;
 
 type Engine = Link<ToPrivileged, FromPrivileged>;
@@ -360,35 +361,6 @@ fn a_status_that_comes_with_an_adjustment_is_judged_by_itself_and_both_are_answe
     keeper.turn().unwrap();
     keeper.turn().unwrap();
     assert!(matches!(engine.receive(), Ok(Some((_, FromPrivileged::Refused(_))))));
-}
-
-/// In the format of signalfd(2).
-fn raise(signals: &OwnedFd, signal: i32) {
-    let mut information = [0; 128];
-    information[..4].copy_from_slice(&signal.to_ne_bytes());
-    assert_eq!(nix::unistd::write(signals, &information), Ok(128));
-}
-
-#[test]
-fn a_stop_does_not_wait_for_an_engine_that_reads_no_answers() {
-    let (mut keeper, _deaf, signals) = keeper();
-    while keeper.link.send(&FromPrivileged::Reload).is_ok() {}
-    raise(&signals, libc::SIGTERM);
-    assert_eq!(keeper.answer(&FromPrivileged::Reload), Err(Ending::Asked));
-    let unread = keeper.answer(&FromPrivileged::Reload);
-    assert_eq!(unread, Err(Ending::Engine("it does not read its answers".into())));
-}
-
-#[test]
-fn a_hangup_asks_the_engine_to_reload_and_other_signals_end() {
-    let (mut keeper, mut engine, signals) = keeper();
-    raise(&signals, libc::SIGHUP);
-    assert_eq!(keeper.turn(), Ok(()));
-    assert_eq!(engine.receive().unwrap().unwrap().1, FromPrivileged::Reload);
-    for signal in [libc::SIGTERM, libc::SIGINT] {
-        raise(&signals, signal);
-        assert_eq!(keeper.turn(), Err(Ending::Asked));
-    }
 }
 
 #[test]

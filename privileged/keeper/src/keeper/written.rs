@@ -190,10 +190,12 @@ impl<C: Clock> Keeper<C> {
             }
             let asked = [(self.link.as_fd(), libc::POLLOUT), (self.signals.as_fd(), libc::POLLIN)];
             // A stop does not wait for the engine; a reload that comes in this moment is lost with it.
-            if kernel::wait(asked, left).is_ok_and(|[_, has_signal]| has_signal)
-                && caught(&self.signals) == Some(Caught::Stop)
-            {
-                return Err(Ending::Asked);
+            if kernel::wait(asked, left).is_ok_and(|[_, has_signal]| has_signal) {
+                match caught(&self.signals) {
+                    Some(Caught::Stop) => return Err(Ending::Asked),
+                    Some(Caught::Permit(permission)) => self.permit(permission),
+                    Some(Caught::Reload | Caught::Child | Caught::Nothing) | None => {}
+                }
             }
         }
     }

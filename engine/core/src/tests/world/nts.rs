@@ -100,8 +100,9 @@ pub fn share_keys(servers: &mut [Server]) {
 }
 
 impl World {
-    fn octets<const N: usize>(&mut self) -> [u8; N] {
-        core::array::from_fn(|_| (self.random.uniform() * 256.0) as u8)
+    fn octets<const N: usize>(&mut self, at: usize) -> [u8; N] {
+        let random = if self.servers[at].aside { &mut self.random_aside } else { &mut self.random };
+        core::array::from_fn(|_| (random.uniform() * 256.0) as u8)
     }
 
     fn server_at(&self, exchange: &Exchange) -> Option<usize> {
@@ -147,7 +148,7 @@ impl World {
             nts.addresses.clone()
         };
         let redirected = !nts.addresses.is_empty();
-        let pairs: [([u8; 32], [u8; 32]); 2] = core::array::from_fn(|_| (self.octets(), self.octets()));
+        let pairs: [([u8; 32], [u8; 32]); 2] = core::array::from_fn(|_| (self.octets(at), self.octets(at)));
         let pair = |(one, other): &([u8; 32], [u8; 32])| {
             let cut = |octets: &[u8; 32]| {
                 let mut key = [0; 32];
@@ -162,7 +163,7 @@ impl World {
         };
         let session = SessionKeys::from_octets(id, &pairs[0].0[..length], &pairs[0].1[..length]).unwrap();
         for _ in 0..count {
-            let nonce: [u8; NONCE] = self.octets();
+            let nonce: [u8; NONCE] = self.octets(at);
             let keys = &self.servers[at].nts.as_ref().unwrap().keys;
             let octets = CookieOctets::from_octets(keys.seal(&session, &nonce).octets()).unwrap();
             self.plan(end, Happening::Fact(Input::Cookie(Cookie { id: exchange.id, octets })));
@@ -188,7 +189,7 @@ impl World {
 
     /// The server's reply to a protected query, and what comes of it on the way.
     pub(super) fn reply_protected(&mut self, at: usize, query: &Query, header: Header, returned: i64) {
-        let nonces: [u8; MAX_NONCES] = self.octets();
+        let nonces: [u8; MAX_NONCES] = self.octets(at);
         let Some(nts) = &self.servers[at].nts else { return };
         let mut request = query.packet.octets().to_vec();
         if nts.forgot {

@@ -22,6 +22,9 @@ pub fn source(address: Address) -> SourceSettings {
         max_stratum: 15,
         allow_link_local: false,
         offered: false,
+        noselect: false,
+        min_stratum: 1,
+        correction: Offset::ZERO,
         nts: None,
     }
 }
@@ -39,6 +42,7 @@ pub fn server(n: usize, fixed: f64, jitter: f64) -> Server {
         forged: Rejected::NONE,
         nts: None,
         obstacle: None,
+        aside: false,
     }
 }
 
@@ -143,6 +147,7 @@ impl Setup {
             servers: self.servers,
             page,
             random: Random::new(self.seed),
+            random_aside: Random::new(self.seed ^ 0x5555),
             late_t1: false,
             obstacle: self.obstacle,
             local: ipc::address::Address::NONE,
@@ -157,6 +162,7 @@ impl Setup {
             epoch: 1,
             start_steps: self.start_steps,
             any_start: true,
+            permits: false,
             step_refusal: None,
             adjust_refusal: None,
             status_refusal: None,
