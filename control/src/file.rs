@@ -55,6 +55,19 @@ pub fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
     written
 }
 
+/// Writes a file that is not there yet.
+///
+/// # Errors
+/// That of the failed system call: also where something is there, a link that leads nowhere among it.
+pub fn write_new(path: &Path, octets: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    let written = file.write_all(octets).and_then(|()| file.sync_all());
+    if written.is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+    written
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

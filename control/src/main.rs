@@ -18,6 +18,7 @@
 //!   audit    the governor's audit log: shown, and its chain verified
 //!   replay   replays a recording of the engine in a separate process
 //!   file     the files that the command line names: regular ones only
+//!   import   import: another daemon's configuration, as one of ours
 //!   plot     plot: what the clock did, as a picture
 //!   top      top: a live screen
 //!   text     escapes, tables, durations
@@ -28,8 +29,8 @@
 //! It has no privilege of its own: the mode of the socket decides which users may read, and the engine checks the
 //! peer's credentials before it changes anything. The engine's output is treated as untrusted text: bounded in size and
 //! time, and never printed unescaped. Run as root it stays root, because only root may read the namespaces of the
-//! daemon's processes. It opens nothing for writing but the file that `plot --output` names, and never a
-//! path that the engine names.
+//! daemon's processes. It opens nothing for writing but the file that `plot --output` or
+//! `import --output` names, and never a path that the engine names.
 #![forbid(unsafe_code)]
 
 mod activity;
@@ -37,6 +38,7 @@ mod audit;
 mod clients;
 mod daemon_paths;
 mod file;
+mod import;
 mod keys;
 mod plot;
 mod process;
@@ -140,6 +142,7 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
         Command::Clients(asked) => clients::list(socket, asked, form),
         Command::Access { address } => clients::access(socket, *address, form),
         Command::Plot(asked) => plot::show(socket, asked, form),
+        Command::Import(asked) => import::show(asked, form),
         Command::Top { interval } => top::show(socket, *interval, form),
     }
 }

@@ -4,10 +4,8 @@
 //! Each fault is reported with file, line, key, what was expected and what to write instead, all at once, so that one
 //! round of editing is enough. The daemon does not start with a faulty file.
 
-mod chrony;
 mod clock;
 mod document;
-mod foreign;
 mod key_service;
 mod keys;
 mod merge;
@@ -37,7 +35,7 @@ use ipc::message::launch::LaunchPlan;
 use ipc::message::privileged::Profile;
 use ipc::message::server::{Rule, ServerPolicy, Smear};
 use ipc::permissions::{Changeable, Permissions};
-use ipc::units::Span;
+use ipc::units::{Frequency, Span};
 use nix::errno::Errno;
 use std::fmt;
 use std::fs::File;
@@ -78,6 +76,8 @@ pub struct Configuration {
     pub offered: Offered,
     /// Whether sources of DHCP are wanted.
     pub uses_dhcp: bool,
+    /// The frequency correction to begin with where this host has learned none.
+    pub initial_frequency: Option<Frequency>,
 }
 
 impl Configuration {
@@ -341,7 +341,18 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
         server: server.map(|server| server.settings),
     };
     let (warnings, offered) = (Vec::new(), Offered::default());
-    Some(Configuration { settings, plan, access, policy, keys, warnings, offered, uses_dhcp })
+    let initial_frequency = clock.initial_frequency;
+    Some(Configuration {
+        settings,
+        plan,
+        access,
+        policy,
+        keys,
+        warnings,
+        offered,
+        uses_dhcp,
+        initial_frequency,
+    })
 }
 
 /// Whether its name is looked up, or its keys exchanged.

@@ -396,8 +396,16 @@ fn prepare_start(
     }
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|_| Ending::Kernel(nix::errno::Errno::ENOSYS))?;
-    let text = summary(&configuration, launched, saved);
+    let mut text = summary(&configuration, launched, saved);
+    let initial = configuration.initial_frequency.filter(|_| saved.is_none());
+    // The governor's record has the last one in force, which is as good as one that was saved here.
+    let initial = initial.filter(|_| launched.welcome.base_frequency.scaled() == 0);
+    if let Some(frequency) = initial {
+        let ppm = f64::from(frequency.scaled()) / f64::from(Frequency::PER_PPM);
+        text += &format!(", frequency of the configuration {ppm:.3} ppm");
+    }
     log.write(Severity::NOTICE, Event::Started.says(&text));
+    let saved = saved.or_else(|| initial.map(|frequency| state::initial(frequency, launched.welcome.floor)));
     for line in missing(launched) {
         log.write(Severity::WARNING, Event::Unconfined.says(&line));
     }

@@ -16,6 +16,15 @@ const SLOT: usize = 256;
 /// First words of a slot; the number grows when the line changes.
 const HEAD: &str = "truechimer-engine-state 1";
 
+/// Standard deviation of a frequency that the configuration gives, ppm: that of another daemon on the same oscillator, which may
+/// have been measured in another boot.
+const INITIAL_ERROR_PPM: f64 = 5.0;
+
+/// A frequency of the configuration, as what was saved.
+pub fn initial(frequency: Frequency, at: WallTime) -> Saved {
+    Saved { frequency, frequency_error_ppm: INITIAL_ERROR_PPM, at }
+}
+
 /// The state file.
 #[derive(Debug)]
 pub struct StateFile {

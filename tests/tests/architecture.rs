@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ipc", &[]),
     ("ipc/clock", &["ipc"]),
     ("ipc/drop_ins", &["ipc"]),
+    ("ipc/foreign", &[]),
     ("ipc/link", &["ipc"]),
     ("ipc/report", &[]),
     ("protocol", &["ipc"]),
@@ -28,12 +29,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("policies/filters", &[]),
     ("privileged/keeper", &["filters", "ipc", "ipc-clock", "ipc-link"]),
     ("privileged/keeper/virtual", &["filters", "ipc", "ipc-clock", "keeper"]),
-    ("engine", &["engine-core", "ipc", "ipc-clock", "ipc-link", "protocol", "policies", "report"]),
+    ("engine", &["engine-core", "foreign", "ipc", "ipc-clock", "ipc-link", "protocol", "policies", "report"]),
     ("network/process", &["ipc", "ipc-clock", "ipc-link", "policies"]),
     ("network/tls", &["ipc"]),
     ("network/threads", &["ipc", "network"]),
-    ("control", &["command-line", "control-socket", "drop-ins", "ipc", "leave", "report"]),
+    ("control", &["command-line", "control-socket", "drop-ins", "import", "ipc", "leave", "report"]),
     ("control/command_line", &[]),
+    ("control/import", &["foreign", "ipc"]),
     ("control/leave", &["ipc-clock"]),
     ("control/metrics", &["control-socket", "ipc", "report"]),
     ("control/chronyc_bridge", &["control-socket", "ipc", "report"]),
@@ -150,9 +152,13 @@ fn what_is_optimised_for_tests_are_libraries() {
 
 #[test]
 fn pure_libraries_have_neither_std_nor_unsafe_code() {
-    for library in
-        ["ipc/src/lib.rs", "ipc/report/src/lib.rs", "protocol/src/lib.rs", "engine/core/src/lib.rs"]
-    {
+    for library in [
+        "ipc/src/lib.rs",
+        "ipc/foreign/src/lib.rs",
+        "ipc/report/src/lib.rs",
+        "protocol/src/lib.rs",
+        "engine/core/src/lib.rs",
+    ] {
         let code = code(library);
         assert!(code.contains("#![no_std]"), "{library} must be no_std");
         assert!(code.contains("#![forbid(unsafe_code)]"), "{library} must forbid unsafe code");

@@ -1,6 +1,6 @@
 //! The package's scripts where dpkg works on another root without a chroot (`DPKG_ROOT`).
 
-use bench::programs::{Place, put_script, workspace};
+use bench::programs::{Place, program, put_script, workspace};
 use ipc::process::Process;
 use std::fs;
 use std::path::Path;
@@ -27,7 +27,12 @@ fn a_purge_of_another_root_deletes_what_is_there() {
         return bench::skip("truechimer is installed on this machine");
     }
     let root = Place::new("purged");
-    let files = ["var/lib/truechimer/governor", "run/truechimer/control.sock", "etc/default/truechimer"];
+    let files = [
+        "var/lib/truechimer/governor",
+        "run/truechimer/control.sock",
+        "etc/default/truechimer",
+        "etc/truechimer/truechimer.d/50-imported.toml",
+    ];
     for file in files {
         fs::create_dir_all(root.join(file).parent().expect("a folder")).expect("ours");
         fs::write(root.join(file), "x").expect("ours");
@@ -172,6 +177,76 @@ fn what_a_removal_has_stopped_beside_the_daemon_is_started_again_where_it_is_ena
     }
     let (asked, _) = asked_of(&["configure", "0.0.1"], ["inactive", "0", "0"]);
     assert!(!asked.contains("start truechimer-metrics.socket"));
+}
+
+/// What postinst makes in `/etc/truechimer`, and says, where `/etc` has these files and the package's own.
+fn taken_over(words: &[&str], files: &[(&str, &str)]) -> (Option<String>, String) {
+    let place = Place::new("taken-over");
+    for (name, script) in STAND_INS {
+        put_script(&place.join(name), script);
+    }
+    // Users of this machine are none of the package's.
+    for (name, words) in [("chimerctl", ""), ("truechimerd", "--first-uid 61400")] {
+        put_script(&place.join(name), &format!("exec {} {words} \"$@\"", program(name).display()));
+    }
+    let etc = place.join("etc");
+    fs::create_dir_all(etc.join("truechimer/truechimer.d")).expect("ours");
+    fs::copy(workspace().join("packaging/truechimer.toml"), etc.join("truechimer/truechimer.toml"))
+        .expect("ours");
+    for file in ["passwd", "group", "nsswitch.conf", "ld.so.cache"] {
+        let _ = fs::copy(Path::new("/etc").join(file), etc.join(file));
+    }
+    for (file, text) in files {
+        fs::create_dir_all(etc.join(file).parent().expect("a folder")).expect("ours");
+        fs::write(etc.join(file), text).expect("ours");
+    }
+    let own = "mount --make-rprivate / && mount --bind \"$1\" /etc && mount -t tmpfs tmpfs /run && shift && exec /bin/sh \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--", "sh", "-c", own, "sh"]).arg(&etc);
+    command.arg(workspace().join("packaging/deb/postinst")).args(words);
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", place.path().display());
+    command.env_clear().env("PATH", path).env("ASKED", place.join("asked"));
+    let output = command.output().expect("there is a shell");
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    let made = fs::read_to_string(etc.join("truechimer/truechimer.d/50-imported.toml")).ok();
+    (made, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_first_installation_takes_over_what_another_daemon_was_configured_with_and_no_later_one_does() {
+    if is_installed_here() || !bench::is_root() {
+        return bench::skip("it needs root, and truechimer not installed");
+    }
+    let chrony =
+        ("chrony/chrony.conf", "pool a.example iburst\nserver b.example key 1\nallow 192.0.2.0/24\n");
+    let timesyncd = ("systemd/timesyncd.conf", "[Time]\n#NTP=\n");
+    let (made, said) = taken_over(&["configure", ""], &[chrony, timesyncd]);
+    let made = made.unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        made.contains("\naddress = \"a.example\"\n") && made.contains("\n#address = \"b.example\"\n"),
+        "{made}"
+    );
+    assert!(said.contains("was taken over into /etc/truechimer/truechimer.d/50-imported.toml"), "{said}");
+    assert!(said.contains("chrony.conf:2: key 1: there are no symmetric keys"), "{said}");
+    // An upgrade, and a host whose administrator has said something already.
+    for (words, file) in [
+        (["configure", "0.0.1"], ("truechimer/unrelated", "")),
+        (["configure", ""], ("truechimer/truechimer.toml", "[[source]]\naddress = \"own.example\"\n")),
+        (["configure", ""], ("truechimer/truechimer.d/10-own.toml", "[clock]\n")),
+    ] {
+        let (made, said) = taken_over(&words, &[chrony, file]);
+        assert_eq!((made, said.as_str()), (None, ""), "{words:?} {file:?}");
+    }
+    // Of two it is not known which is meant, and one without a server is of no use: nothing is left, and it is said.
+    let (made, said) = taken_over(&["configure", ""], &[chrony, ("ntp.conf", "server c.example\n")]);
+    assert!(
+        made.is_none() && said.contains("there are several: /etc/chrony/chrony.conf, /etc/ntp.conf"),
+        "{said}"
+    );
+    let (made, said) = taken_over(&["configure", ""], &[timesyncd]);
+    assert!(made.is_none() && said.contains("timesyncd.conf names no server"), "{said}");
+    let (made, said) = taken_over(&["configure", ""], &[]);
+    assert_eq!((made, said.as_str()), (None, ""));
 }
 
 #[test]

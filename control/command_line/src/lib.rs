@@ -117,6 +117,8 @@ pub enum Command {
     },
     /// Draw what the clock did since the start of the daemon: an SVG, or a page
     Plot(PlotArguments),
+    /// Make a configuration of another time daemon's: of chrony, ntpd, NTPsec, systemd-timesyncd, OpenNTPD or ntpd-rs
+    Import(ImportArguments),
     /// A live screen: the clock, its last hour, its sources, the daemon's processes
     Top {
         /// Ask the daemon each S seconds
@@ -191,6 +193,41 @@ pub struct PlotArguments {
     /// Write it to this file; otherwise to standard output
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub output: Option<PathBuf>,
+}
+
+/// The options of `import`.
+#[derive(Args, Debug)]
+pub struct ImportArguments {
+    /// The other daemon's file, and others of it; without, the one that is in a usual place
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub files: Vec<PathBuf>,
+    /// Whose configuration it is; without, that is found from its name and what is in it
+    #[arg(long, value_name = "DAEMON", value_enum)]
+    pub from: Option<Daemon>,
+    /// Write it to this file, which must not be there; otherwise to standard output
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Replace the file of --output
+    #[arg(long, requires = "output")]
+    pub force: bool,
+    /// Read all files below this folder, as if it were /
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub root: Option<PathBuf>,
+}
+
+/// A daemon whose configuration can be imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Daemon {
+    /// chrony.conf
+    Chrony,
+    /// ntp.conf of ntpd, and of NTPsec
+    Ntp,
+    /// timesyncd.conf
+    Timesyncd,
+    /// ntpd.conf of OpenNTPD
+    Openntpd,
+    /// ntp.toml of ntpd-rs
+    NtpdRs,
 }
 
 /// How much of the past is drawn.

@@ -7,7 +7,7 @@ use super::source::span;
 use super::words::{nearest, shorten};
 use engine_core::settings::{ClockSettings, SourceSettings};
 use ipc::message::privileged::Profile;
-use ipc::units::Span;
+use ipc::units::{Frequency, Span};
 
 /// `[clock]`, defaults filled in.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,8 @@ pub struct Clock {
     pub forward_step: Option<Span>,
     /// Whether leap seconds are passed on.
     pub leap_seconds: bool,
+    /// The frequency correction to begin with where this host has learned none.
+    pub initial_frequency: Option<Frequency>,
 }
 
 /// Reads `[clock]`; what it does not say is the default.
@@ -31,6 +33,7 @@ pub fn read_clock(
         settings: ClockSettings::DEFAULT,
         forward_step: None,
         leap_seconds: profile == Profile::Standard,
+        initial_frequency: None,
     };
     let Some(section) = root.table("clock", "[clock]", faults) else { return clock };
     section.refuse_unknown(&keys::CLOCK, faults);
@@ -58,6 +61,10 @@ pub fn read_clock(
     if let Some(seconds) = section.number("max-distance", 0.01..=16.0, "seconds", "3.0", faults) {
         clock.settings.max_distance = span(seconds);
     }
+    // The widest band of the governor, which judges what is ordered by it as anything else.
+    let initial = section.number("initial-frequency-ppm", -1000.0..=1000.0, "ppm", "12.5", faults);
+    let scaled = |ppm: f64| (ppm * f64::from(Frequency::PER_PPM)).round() as i32;
+    clock.initial_frequency = initial.map(|ppm| Frequency::saturating(scaled(ppm)));
     if let Some(leap) = section.boolean("leap-seconds", faults) {
         clock.leap_seconds = leap;
     }

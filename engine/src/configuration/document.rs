@@ -1,7 +1,7 @@
 //! Typed reading of a parsed TOML document, with the line of everything that is wrong.
 
 use super::words::{nearest, shorten};
-use super::{foreign, keys, unquoted};
+use super::{keys, unquoted};
 use ipc::calendar::Date;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};

@@ -32,7 +32,7 @@ pub const OFFERED: [&str; 5] = ["address", "pool", "members", "min-poll", "max-p
 pub const DHCP: [&str; 1] = ["use"];
 
 /// Of `[clock]`.
-pub const CLOCK: [&str; 8] = [
+pub const CLOCK: [&str; 9] = [
     "minimum-sources",
     "start-step-threshold",
     "run-step-threshold",
@@ -41,6 +41,7 @@ pub const CLOCK: [&str; 8] = [
     "max-distance",
     "leap-seconds",
     "require-nts",
+    "initial-frequency-ppm",
 ];
 
 /// Of `[nts]`.
@@ -93,4 +94,16 @@ pub fn home(key: &str) -> Option<&'static str> {
     ];
     let mut homes = sections.into_iter().filter(|(_, keys)| keys.contains(&key)).map(|(home, _)| home);
     homes.next().filter(|_| homes.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_keys_only_those_that_mean_the_same_are_words_of_another_daemon_too() {
+        let ours = SOURCE.into_iter().chain(CLOCK);
+        let theirs: Vec<&str> = ours.filter(|key| foreign::instead_of(key).is_some()).collect();
+        assert_eq!(theirs, ["pool", "burst", "prefer", "trust", "require", "noselect", "offset"]);
+    }
 }

@@ -1,7 +1,6 @@
 //! Addresses, host names and prefixes as people write them.
 
 use super::document::Faults;
-use super::foreign;
 use super::words::shorten;
 use engine_core::settings::Place;
 use ipc::address::Address;

@@ -1,5 +1,6 @@
 mod faults;
 mod files;
+mod imported;
 mod nts;
 
 use super::*;
@@ -35,6 +36,7 @@ allow-forward-steps = 86400
 max-slew-ppm = 83.5
 max-distance = 10.5
 leap-seconds = false
+initial-frequency-ppm = -12.5
 
 [governor]
 profile = "standard"
@@ -76,7 +78,23 @@ fn source(rest: &str) -> String {
 
 #[test]
 fn every_key_reaches_its_place() {
-    let Configuration { settings, plan, access, policy, keys, warnings, offered, uses_dhcp } = good(WHOLE);
+    let Configuration {
+        settings,
+        plan,
+        access,
+        policy,
+        keys,
+        warnings,
+        offered,
+        uses_dhcp,
+        initial_frequency,
+    } = good(WHOLE);
+    assert_eq!(
+        initial_frequency,
+        Some(ipc::units::Frequency::saturating(
+            -12 * ipc::units::Frequency::PER_PPM - ipc::units::Frequency::PER_PPM / 2
+        ))
+    );
     assert!(offered.sources.is_empty() && !uses_dhcp);
     assert!(keys.is_none() && warnings.len() == 1, "{warnings:?}");
     assert!(warnings[0].contains("leap-smear: without leap seconds"), "{warnings:?}");

@@ -119,6 +119,7 @@ pub fn instead_of(word: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+    use std::vec::Vec;
 
     /// Words of ntp.conf that chrony.conf does not have.
     const OF_NTP_CONF: [&str; 2] = ["keys", "restrict"];

@@ -1,0 +1,157 @@
+//! chrony.conf, with what it includes, and files of sources.
+//!
+//! ```text
+//!   include  include, confdir, sourcedir
+//!   source   server, pool, peer, initstepslew
+//!   clock    makestep, maxslewrate, leapsecmode, …
+//!   server   allow, deny, bindaddress, local, ntsserverkey, …
+//! ```
+
+mod clock;
+mod include;
+mod server;
+mod source;
+
+pub use source::{LINK_LOCAL, polls};
+
+use crate::access::ChronyRules;
+use crate::files::{Reader, lines};
+use crate::plan::{Part, Plan};
+use crate::words::{Line, Words};
+use std::collections::BTreeMap;
+
+/// Directives without something like it here, the loss of which matters.
+const MATTER: [&str; 7] =
+    ["refclock", "ntpsigndsocket", "broadcast", "tempcomp", "manual", "rtcfile", "ptpport"];
+
+/// Directives of which the page says that there is nothing like it, but that lose nothing where they stand alone.
+const NO_LOSS: [(&str, &str); 11] = [
+    ("ntsratelimit", "not carried: see rate and network-rate under [server.nts] in truechimer.toml(5)"),
+    ("cmddeny", "not carried: there are local sockets only"),
+    ("bindcmddevice", "not carried: there are local sockets only"),
+    ("hwtstimeout", "not carried: the kernel's software timestamps"),
+    ("ptpdomain", "not carried: there is no NTP over PTP"),
+    ("maxtxbuffers", "not carried: there is no such buffer"),
+    ("dumponexit", "nothing to write: what is worth keeping is kept in the state directory"),
+    (
+        "keyfile",
+        "not carried: there are no symmetric keys; a source with key is a comment, and clients with keys are answered without",
+    ),
+    ("hwtimestamp", "not carried: the kernel's software timestamps"),
+    ("maxupdateskew", "not carried: the estimator judges its own frequency"),
+    ("lock_all", "not carried: each process has its limits"),
+];
+
+/// What is known of all files together.
+#[derive(Debug, Default)]
+pub struct Found {
+    rules: ChronyRules,
+    /// The files of certificates of each set.
+    sets: BTreeMap<u32, (String, usize)>,
+    /// The set of each source with NTS.
+    wanted: Vec<(usize, u32)>,
+    no_system: bool,
+    mode: Option<(String, usize)>,
+    step: bool,
+    port: Option<(u16, usize)>,
+    bound: [Option<(String, usize)>; 2],
+    device: Option<(String, usize)>,
+    nts_port: Option<(u16, usize)>,
+    /// Somebody was allowed who is not here.
+    lost_rule: bool,
+    pair: [Option<(String, usize)>; 2],
+    drift: Option<(String, usize)>,
+    is_limited: bool,
+    leap: [Option<usize>; 2],
+}
+
+/// Reads a file, and all that it includes.
+pub fn read(plan: &mut Plan, reader: &mut Reader<'_>, path: &str, text: &str) {
+    let mut found = Found::default();
+    file(plan, reader, &mut found, (path, text), 0, path.ends_with(".sources"));
+    clock::settle(plan, reader, &mut found);
+    source::settle(plan, &mut found);
+    server::settle(plan, &mut found);
+}
+
+/// Reads one file; `is_list`: of sources alone.
+fn file(
+    plan: &mut Plan,
+    reader: &mut Reader<'_>,
+    found: &mut Found,
+    (path, text): (&str, &str),
+    depth: usize,
+    is_list: bool,
+) {
+    for line in lines(path, text) {
+        let trimmed = line.text.trim_start();
+        if trimmed.is_empty() || trimmed.starts_with(['!', ';', '#', '%']) {
+            continue;
+        }
+        if line.is_damaged() {
+            let item = plan.item(Part::Rest, &line);
+            plan.unread(item, "", "not carried: there is something in it that is no text in UTF-8");
+            continue;
+        }
+        let mut words = Words::of(trimmed);
+        let directive = words.take().unwrap_or_default().to_ascii_lowercase();
+        let is_source = matches!(directive.as_str(), "server" | "pool" | "peer");
+        if is_list && !is_source {
+            plan.explain(
+                &line,
+                "not carried: in a file of sources, chronyd takes server, pool and peer alone",
+                true,
+            );
+            continue;
+        }
+        match directive.as_str() {
+            "include" | "confdir" | "sourcedir" => {
+                include::read(plan, reader, found, &line, &directive, &mut words, depth);
+            }
+            _ if is_source => source::read(plan, found, &line, &directive, words),
+            _ if clock::read(plan, found, &line, &directive, &mut words) => {}
+            _ if server::read(plan, found, &line, &directive, &mut words) => {}
+            _ => other(plan, &line, &directive),
+        }
+    }
+}
+
+/// A directive that is not carried.
+fn other(plan: &mut Plan, line: &Line, directive: &str) {
+    let own = NO_LOSS.iter().find(|(word, _)| *word == directive).map(|(_, why)| *why);
+    match own.or_else(|| foreign::instead_of(directive)) {
+        Some(why) => plan.explain(line, why, MATTER.contains(&directive)),
+        None => plan.explain(line, "no directive that is known here, and not carried", true),
+    }
+}
+
+/// The next word as a number in a range; a note, and none, if it is something else.
+fn number<N: std::str::FromStr + PartialOrd + Copy>(
+    plan: &mut Plan,
+    item: usize,
+    (what, words): (&str, &mut Words),
+    range: std::ops::RangeInclusive<N>,
+) -> Option<N> {
+    let word = words.take();
+    let value = word.as_deref().and_then(|word| word.parse().ok()).filter(|value| range.contains(value));
+    if value.is_none() {
+        let said = format!("{what} {}", word.unwrap_or_default());
+        plan.loss(item, said.trim_end(), "not carried: no number that can be used");
+    }
+    value
+}
+
+/// The next word, and nothing behind it; a note, and none, without one.
+fn only(plan: &mut Plan, item: usize, words: &mut Words) -> Option<String> {
+    let word = words.take();
+    if word.is_none() {
+        plan.loss(item, "", "not carried: there is no value");
+    }
+    plan.leftover(item, words);
+    word
+}
+
+/// An item of the section.
+fn at(plan: &mut Plan, part: Part, line: &Line) -> usize {
+    plan.item(part, line)
+}

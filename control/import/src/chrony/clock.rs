@@ -1,0 +1,205 @@
+//! Directives of chrony.conf about clock, selection and certificates.
+
+use super::{Found, at, number, only};
+use crate::drift::{self, Sign};
+use crate::files::Reader;
+use crate::plan::{Part, Plan, number as toml};
+use crate::words::{Line, Words};
+use ipc::file_path::FilePath;
+
+/// Reads one of them; `false`: it is another directive.
+pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, words: &mut Words) -> bool {
+    match directive {
+        "makestep" => makestep(plan, found, line, words),
+        "initstepslew" => initstepslew(plan, found, line, words),
+        "maxslewrate" => {
+            let item = at(plan, Part::Clock, line);
+            if let Some(rate) = number(plan, item, (directive, words), 0.0..=1e9f64) {
+                let used = rate.clamp(1.0, 500.0);
+                if used != rate {
+                    plan.note(
+                        item,
+                        "",
+                        &format!("{used} here, which is the limit: a slew of 1 s takes over half an hour"),
+                    );
+                }
+                plan.set(Part::Clock, "max-slew-ppm", toml(used), item);
+            }
+            plan.leftover(item, words);
+        }
+        "maxdistance" => {
+            let item = at(plan, Part::Clock, line);
+            if let Some(distance) = number(plan, item, (directive, words), 0.0..=1e9f64) {
+                let used = distance.clamp(0.01, 16.0);
+                if used != distance {
+                    plan.note(item, "", &format!("{used} here, which is the limit"));
+                }
+                plan.set(Part::Clock, "max-distance", toml(used), item);
+            }
+            plan.leftover(item, words);
+        }
+        "minsources" => {
+            let item = at(plan, Part::Clock, line);
+            if let Some(count) = number(plan, item, (directive, words), 1..=1_000_000u32) {
+                plan.set(Part::Clock, "minimum-sources", count.to_string(), item);
+            }
+            plan.leftover(item, words);
+        }
+        "leapsecmode" => leapsecmode(plan, found, line, words),
+        "authselectmode" => authselectmode(plan, found, line, words),
+        "ntstrustedcerts" => ntstrustedcerts(plan, found, line, words),
+        "nosystemcert" => {
+            let item = at(plan, Part::Nts, line);
+            found.no_system = true;
+            plan.note(item, "", "each source with NTS has roots of its own");
+            plan.leftover(item, words);
+        }
+        "ntsaeads" => ntsaeads(plan, line, words),
+        "driftfile" => {
+            let item = at(plan, Part::Clock, line);
+            if let Some(file) = only(plan, item, words)
+                && let Some((_, old)) = found.drift.replace((file, item))
+            {
+                plan.superseded(old, item);
+            }
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn makestep(plan: &mut Plan, found: &mut Found, line: &Line, words: &mut Words) {
+    let item = at(plan, Part::Clock, line);
+    let threshold = number(plan, item, ("makestep", words), 0.0..=1e12f64);
+    let limit = number(plan, item, ("makestep", words), -1_000_000_000..=1_000_000_000i64);
+    plan.leftover(item, words);
+    let (Some(threshold), Some(limit)) = (threshold, limit) else { return };
+    found.step = limit != 0;
+    if limit == 0 {
+        return plan.note(
+            item,
+            "",
+            "chronyd never steps then; here the first setting of a boot is a step above start-step-threshold",
+        );
+    }
+    let used = threshold.min(86_400.0);
+    plan.set(Part::Clock, "start-step-threshold", toml(used), item);
+    plan.note(item, "", "for the first setting of a boot; see Start steps in truechimerd(8)");
+    if limit < 0 && (0.000_001..=1.0).contains(&threshold) {
+        plan.set(Part::Clock, "run-step-threshold", toml(threshold), item);
+        plan.note(item, "", "later ones: at most 1 s, and one in 15 minutes; see also allow-forward-steps");
+    } else if limit < 0 {
+        plan.note(
+            item,
+            "",
+            "later steps of this size are not made: run-step-threshold is 0.000001 to 1; see also allow-forward-steps",
+        );
+    }
+}
+
+fn initstepslew(plan: &mut Plan, found: &mut Found, line: &Line, words: &mut Words) {
+    let item = at(plan, Part::Clock, line);
+    if let Some(threshold) = number(plan, item, ("initstepslew", words), 0.0..=1e12f64)
+        && !found.step
+    {
+        found.step = true;
+        plan.set(Part::Clock, "start-step-threshold", toml(threshold.min(86_400.0)), item);
+    }
+    let hosts = words.rest();
+    if !hosts.is_empty() {
+        plan.note(
+            item,
+            &hosts.join(" "),
+            "asked at the start alone by chronyd; here the sources set the clock at the start",
+        );
+    }
+}
+
+fn leapsecmode(plan: &mut Plan, found: &mut Found, line: &Line, words: &mut Words) {
+    let item = at(plan, Part::Clock, line);
+    let Some(mode) = only(plan, item, words) else { return };
+    let (pass, why) = match mode.to_ascii_lowercase().as_str() {
+        "system" => ("true", ""),
+        "ignore" => ("false", ""),
+        "step" => ("true", "the kernel steps the clock here, as with leapsecmode system"),
+        "slew" => {
+            found.leap[0] = Some(item);
+            (
+                "false",
+                "the kernel is not told of the leap second, and the sources' second is slewed as any other offset, within \
+                 max-slew-ppm: for over half an hour at least",
+            )
+        }
+        _ => return plan.loss(item, &mode, "no mode that is known here, and not carried"),
+    };
+    plan.set(Part::Clock, "leap-seconds", pass.to_owned(), item);
+    if !why.is_empty() {
+        plan.note(item, "", why);
+    }
+}
+
+fn authselectmode(plan: &mut Plan, found: &mut Found, line: &Line, words: &mut Words) {
+    let item = at(plan, Part::Clock, line);
+    let Some(mode) = only(plan, item, words).map(|mode| mode.to_ascii_lowercase()) else { return };
+    match mode.as_str() {
+        "require" => {}
+        "mix" | "prefer" => plan.note(item, "", foreign::instead_of("authselectmode").unwrap_or_default()),
+        "ignore" => {
+            plan.note(item, "", "not carried: plain sources never decide against authenticated ones here")
+        }
+        _ => return plan.loss(item, &mode, "no mode that is known here, and not carried"),
+    }
+    if let Some((_, old)) = found.mode.replace((mode, item)) {
+        plan.superseded(old, item);
+    }
+}
+
+fn ntstrustedcerts(plan: &mut Plan, found: &mut Found, line: &Line, words: &mut Words) {
+    let item = at(plan, Part::Nts, line);
+    let first = words.take().unwrap_or_default();
+    let (set, file) = match words.take() {
+        Some(file) => (first.parse::<u32>().ok(), file),
+        None => (Some(0), first),
+    };
+    plan.leftover(item, words);
+    let Some(set) = set.filter(|_| FilePath::parse(&file).is_ok()) else {
+        return plan.loss(item, "", "not carried: no set and file that can be used");
+    };
+    match found.sets.get(&set) {
+        Some(_) => plan.loss(
+            item,
+            "",
+            "not carried: a source has one file of roots; put the certificates one after the other into one file",
+        ),
+        None => {
+            plan.note(item, "", "as roots at the sources of this set; a file, not a folder");
+            found.sets.insert(set, (file, item));
+        }
+    }
+}
+
+fn ntsaeads(plan: &mut Plan, line: &Line, words: &mut Words) {
+    let item = at(plan, Part::Nts, line);
+    let ids = words.rest();
+    match ids.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["15"] => plan.aead = Some("siv"),
+        ["30", "15"] => {}
+        ["30"] => plan.note(item, "", "30 is offered first, and 15 to servers that do not have it"),
+        _ => return plan.loss(item, "", "not carried: 30 and then 15, or 15 alone, can be offered"),
+    }
+    plan.note(item, "", "as aead at each source with NTS, where it is not what is offered anyway");
+}
+
+/// What no line says.
+pub fn settle(plan: &mut Plan, reader: &mut Reader<'_>, found: &mut Found) {
+    if let Some((file, item)) = found.drift.take() {
+        drift::take(plan, reader, &file, item, Sign::Gain);
+    }
+    if !found.step {
+        plan.remark(
+            Part::Clock,
+            "Without makestep chronyd slews whatever it finds. Here the first setting of a boot is a step above \
+             start-step-threshold, 0.010 s unless it is written here.",
+        );
+    }
+}

@@ -1,0 +1,263 @@
+//! ntp.conf of ntpd (ntp.org) and of NTPsec, with what it includes.
+//!
+//! ```text
+//!   source    server, pool, peer, fudge
+//!   restrict  who is answered
+//!   nic       interface, nic, listen: where
+//!   options   tos, tinker, nts, enable, disable
+//! ```
+
+mod nic;
+mod options;
+mod restrict;
+mod source;
+
+use crate::access::Network;
+use crate::drift::{self, Sign};
+use crate::files::{FileError, MAX_DEPTH, Reader, lines};
+use crate::plan::{Part, Plan, quoted};
+use crate::serving::KeyExchange;
+use crate::words::{Line, Words};
+use nic::Interfaces;
+use restrict::Restrictions;
+
+/// Directives that are not carried, the loss of which matters.
+const MATTER: [&str; 10] = [
+    "broadcast",
+    "broadcastclient",
+    "multicastclient",
+    "manycastclient",
+    "manycastserver",
+    "refclock",
+    "phone",
+    "crypto",
+    "unpeer",
+    "reset",
+];
+
+/// What is known of all files together.
+#[derive(Debug, Default)]
+pub struct Found {
+    restrictions: Restrictions,
+    interfaces: Interfaces,
+    /// `server 127.127.1.x`, and the stratum that `fudge` gives it.
+    local: Option<usize>,
+    stratum: Option<(u8, usize)>,
+    ceiling: Option<u8>,
+    drift: Option<(String, usize)>,
+    nts_enabled: bool,
+    pair: [Option<(String, usize)>; 2],
+    is_limited: bool,
+}
+
+/// Reads a file, and all that it includes.
+pub fn read(plan: &mut Plan, reader: &mut Reader<'_>, path: &str, text: &str) {
+    let mut found = Found::default();
+    file(plan, reader, &mut found, (path, text), 0);
+    // NTPsec reads this folder too.
+    if let Some(folder) = path.strip_suffix("/ntp.conf").map(|folder| format!("{folder}/ntp.d")) {
+        let unread = |plan: &mut Plan, path: &str, error: FileError| {
+            if let FileError::Other(why) = error {
+                plan.lose(&format!("{path}: {why}"));
+                plan.serving.block("what cannot be read may keep clients out");
+            }
+        };
+        let names = reader.names(&folder, ".conf").unwrap_or_else(|error| {
+            unread(plan, &folder, error);
+            Vec::new()
+        });
+        for name in names {
+            let path = format!("{folder}/{name}");
+            match reader.text(&path) {
+                Ok(text) => file(plan, reader, &mut found, (&path, &text), 0),
+                Err(error) => unread(plan, &path, error),
+            }
+        }
+    }
+    settle(plan, reader, &mut found);
+}
+
+fn file(
+    plan: &mut Plan,
+    reader: &mut Reader<'_>,
+    found: &mut Found,
+    (path, text): (&str, &str),
+    depth: usize,
+) {
+    for line in lines(path, text) {
+        let Some(words) = split(&line.text) else {
+            let item = plan.item(Part::Rest, &line);
+            plan.unread(item, "", "not carried: a quotation mark is open");
+            continue;
+        };
+        if words.is_empty() {
+            continue;
+        }
+        if line.is_damaged() {
+            let item = plan.item(Part::Rest, &line);
+            plan.unread(item, "", "not carried: there is something in it that is no text in UTF-8");
+            continue;
+        }
+        let mut words = Words::from_list(words);
+        let directive = words.take().unwrap_or_default();
+        match directive.as_str() {
+            "includefile" => include(plan, reader, found, &line, &mut words, depth),
+            "server" | "pool" | "peer" => source::read(plan, found, &line, &directive, words),
+            "fudge" => source::fudge(plan, found, &line, words),
+            "restrict" | "unrestrict" => restrict::read(plan, found, &line, directive == "restrict", words),
+            "interface" | "nic" => nic::read(plan, found, &line, words),
+            "tos" => options::tos(plan, found, &line, words),
+            "tinker" => options::tinker(plan, &line, words),
+            "nts" => options::nts(plan, found, &line, words),
+            "enable" | "disable" => options::switch(plan, &line, &directive, words),
+            "driftfile" => {
+                let item = plan.item(Part::Clock, &line);
+                match words.take() {
+                    Some(file) => {
+                        if let Some((_, old)) = found.drift.replace((file, item)) {
+                            plan.superseded(old, item);
+                        }
+                    }
+                    None => plan.loss(item, "", "there is no file"),
+                }
+                let rest = words.rest();
+                if !rest.is_empty() {
+                    plan.note(item, &rest.join(" "), "not carried: the file is read once");
+                }
+            }
+            "leapsmearinterval" => leap_smear(plan, &line, &mut words),
+            _ => other(plan, &line, &directive),
+        }
+    }
+}
+
+/// A directive that is not carried.
+fn other(plan: &mut Plan, line: &Line, directive: &str) {
+    match foreign::instead_of(directive) {
+        Some(why) => plan.explain(line, why, MATTER.contains(&directive)),
+        None => plan.explain(line, "no directive that is known here, and not carried", true),
+    }
+}
+
+/// Words between white space, or between quotation marks; what is behind # is a comment. None: a mark is open.
+fn split(text: &str) -> Option<Vec<String>> {
+    let (mut words, mut word, mut is_open, mut is_word) = (Vec::new(), String::new(), false, false);
+    for letter in text.chars() {
+        match letter {
+            '"' => (is_open, is_word) = (!is_open, true),
+            '#' if !is_open => break,
+            letter if letter.is_whitespace() && !is_open => {
+                if std::mem::take(&mut is_word) {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            letter => {
+                is_word = true;
+                word.push(letter);
+            }
+        }
+    }
+    if is_word {
+        words.push(word);
+    }
+    (!is_open).then_some(words)
+}
+
+fn include(
+    plan: &mut Plan,
+    reader: &mut Reader<'_>,
+    found: &mut Found,
+    line: &Line,
+    words: &mut Words,
+    depth: usize,
+) {
+    let item = plan.item(Part::Rest, line);
+    let path = words.take().unwrap_or_default();
+    plan.leftover(item, words);
+    if depth >= MAX_DEPTH {
+        return plan.unread(item, "", "not read: files include each other too deeply");
+    }
+    if !path.starts_with('/') {
+        return plan.unread(item, "", "not read: no absolute path");
+    }
+    match reader.text(&path) {
+        Ok(text) => {
+            plan.note(item, "", "read here");
+            file(plan, reader, found, (&path, &text), depth + 1);
+        }
+        Err(FileError::Absent) => plan.unread(item, "", "there is no such file"),
+        Err(FileError::Other(why)) => plan.unread(item, "", &why),
+    }
+}
+
+fn leap_smear(plan: &mut Plan, line: &Line, words: &mut Words) {
+    let item = plan.item(Part::Server, line);
+    let interval = words.take().unwrap_or_default();
+    plan.leftover(item, words);
+    if interval == "0" {
+        return plan.note(item, "", "off, as here");
+    }
+    plan.set(Part::Server, "leap-smear", quoted("cosine"), item);
+    plan.loss(
+        item,
+        "",
+        "the curve is another one here, from noon to noon (UTC) around the leap second: clients must use servers of one kind \
+         alone",
+    );
+}
+
+fn settle(plan: &mut Plan, reader: &mut Reader<'_>, found: &mut Found) {
+    if let Some((file, item)) = found.drift.take() {
+        drift::take(plan, reader, &file, item, Sign::Correction);
+    }
+    if let Some(ceiling) = found.ceiling {
+        // What ntpd does not take any more is the stratum itself.
+        let most = ceiling.saturating_sub(1).clamp(1, 15).to_string();
+        plan.sources.iter_mut().for_each(|source| source.keys.push(("max-stratum", most.clone())));
+    }
+    if let Some(local) = found.local {
+        let (stratum, item) = found.stratum.unwrap_or((10, local));
+        plan.set(Part::Server, "local-stratum", stratum.clamp(1, 15).to_string(), item);
+    } else if let Some((_, item)) = found.stratum {
+        plan.note(item, "", "not carried: there is no such server");
+    }
+    plan.serving.rules = found.restrictions.rules();
+    if !plan.serving.rules.allow_any() && plan.serving.blocked.is_none() {
+        plan.serving.unwanted = Some("everybody is restricted".to_owned());
+    } else if plan.serving.blocked.is_none() && plan.serving.rules.list(true).all(Network::is_loopback) {
+        plan.serving.unwanted = Some(
+            "only this host itself is let in, which is what ntpq needs; remove the signs # if it has clients of its own"
+                .to_owned(),
+        );
+    }
+    found.interfaces.settle(plan);
+    if plan.serving.rules.allow_any() && plan.serving.unwanted.is_none() {
+        if plan.serving.blocked.is_none() && plan.serving.rules.list(true).any(|network| network.bits == 0) {
+            plan.lose("[server] answers everybody, as ntpd did: if this host is no public server, write its networks into allow, or remove it");
+        }
+        plan.remark(
+            Part::Server,
+            "ntpd answers everybody whom no restrict line keeps out, and this section does the same. If this host is to serve \
+             nobody, remove the section; if it is to serve some, write their networks into allow.",
+        );
+        if !found.is_limited {
+            plan.remark(
+                Part::Server,
+                "ntpd limits no rates without limited; here a client has 16 answers a second, see address-rate and rate-limit.",
+            );
+        }
+    }
+    let [certificate, key] = std::mem::take(&mut found.pair);
+    match (certificate, key) {
+        (Some((certificate, at)), Some((key, item))) if found.nts_enabled => {
+            plan.serving.nts = Some(KeyExchange { listen: plan.serving.listen.clone(), port: None });
+            plan.set(Part::ServerNts, "certificate", quoted(&certificate), at);
+            plan.set(Part::ServerNts, "key", quoted(&key), item);
+        }
+        (one, other) => {
+            for (_, item) in one.into_iter().chain(other) {
+                plan.note(item, "", "not carried: nts enable, a certificate and a key are needed all three");
+            }
+        }
+    }
+}

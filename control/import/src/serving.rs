@@ -1,0 +1,59 @@
+//! Where time is served, and to whom.
+
+use crate::access::Rules;
+use ipc::served_at::{InterfaceName, is_index};
+
+/// Most networks in `allow` and `deny` together.
+pub const MAX_RULES: usize = 4096;
+
+/// What the other daemon serves.
+#[derive(Clone, Debug, Default)]
+pub struct Serving {
+    /// Who is answered.
+    pub rules: Rules,
+    /// Addresses, with or without an interface; empty: all.
+    pub listen: Vec<String>,
+    /// The port; none: the usual one.
+    pub port: Option<u16>,
+    /// Why nobody is answered here although the other daemon may answer somebody: the section is written as a comment.
+    pub blocked: Option<String>,
+    /// Why nothing is served, as it was.
+    pub unwanted: Option<String>,
+    /// Whether keys are exchanged with clients.
+    pub nts: Option<KeyExchange>,
+}
+
+/// Where keys are exchanged.
+#[derive(Clone, Debug, Default)]
+pub struct KeyExchange {
+    /// Addresses; empty: those of the server.
+    pub listen: Vec<String>,
+    /// The port; none: the usual one.
+    pub port: Option<u16>,
+}
+
+/// Whether it is the name of an interface, as it can stand in `listen`.
+pub fn is_interface(name: &str) -> bool {
+    InterfaceName::parse(name).is_ok() && !is_index(name) && !name.contains([':', ']', '[', '%', '/', '"'])
+}
+
+impl Serving {
+    /// The entries of a `listen` for these addresses, in TOML; families of which no client is answered are left out.
+    pub fn entries(&self, listen: &[String], port: u16) -> String {
+        let all = ["0.0.0.0".to_owned(), "::".to_owned()];
+        let listen = if listen.is_empty() { &all[..] } else { listen };
+        let wanted = listen.iter().filter(|address| self.rules.allow_family(address.contains(':')));
+        let entries: Vec<String> = wanted
+            .map(|address| match address.contains(':') {
+                true => format!("\"[{address}]:{port}\""),
+                false => format!("\"{address}:{port}\""),
+            })
+            .collect();
+        format!("[{}]", entries.join(", "))
+    }
+
+    /// Does not answer anybody, for the first reason that is given.
+    pub fn block(&mut self, why: &str) {
+        self.blocked.get_or_insert_with(|| why.to_owned());
+    }
+}

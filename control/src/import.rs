@@ -1,0 +1,163 @@
+//! `chimerctl import`: another daemon's configuration, as one of ours. What is made of it is the library's (`control/import`); here
+//! are the files, read as whoever runs this, and what is written.
+
+use crate::screen::{Form, complain, print};
+use crate::{Failure, exit, file};
+use command_line::{Daemon, ImportArguments};
+use import::{FileError, Files, Imported, Kind, MAX_FILE, USUAL};
+use std::io::{ErrorKind, Read};
+use std::path::{Component, Path, PathBuf};
+
+/// Names of a folder.
+const MAX_NAMES: usize = 10_000;
+
+/// Files of this host, or below another root.
+struct OnDisk {
+    root: Option<PathBuf>,
+}
+
+impl OnDisk {
+    /// Where a path is. Below another root no link leads out of it.
+    fn place(&self, path: &str) -> Result<PathBuf, FileError> {
+        let Some(root) = &self.root else { return Ok(PathBuf::from(path)) };
+        let inner = Path::new(path).components().filter(|part| !matches!(part, Component::RootDir));
+        let place: PathBuf =
+            std::iter::once(root.as_os_str()).chain(inner.map(Component::as_os_str)).collect();
+        let real = place.canonicalize().map_err(|error| of_error(&error))?;
+        let real_root = root.canonicalize().map_err(|error| of_error(&error))?;
+        match real.starts_with(real_root) {
+            true => Ok(real),
+            false => {
+                Err(FileError::Other("a link in it leads out of the root, and was not followed".to_owned()))
+            }
+        }
+    }
+}
+
+fn of_error(error: &std::io::Error) -> FileError {
+    match error.kind() {
+        ErrorKind::NotFound => FileError::Absent,
+        _ => FileError::Other(error.to_string()),
+    }
+}
+
+impl Files for OnDisk {
+    fn read(&mut self, path: &str) -> Result<Vec<u8>, FileError> {
+        let opened = file::open(&self.place(path)?).map_err(|error| of_error(&error))?;
+        let mut octets = Vec::new();
+        let most = MAX_FILE as u64 + 1;
+        opened.take(most).read_to_end(&mut octets).map_err(|error| of_error(&error))?;
+        Ok(octets)
+    }
+
+    fn list(&mut self, folder: &str) -> Result<Vec<String>, FileError> {
+        let entries = std::fs::read_dir(self.place(folder)?).map_err(|error| of_error(&error))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| of_error(&error))?;
+            names.push(entry.file_name().to_string_lossy().into_owned());
+            if names.len() > MAX_NAMES {
+                return Err(FileError::Other(format!("there are more than {MAX_NAMES} files in it")));
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// Makes it, and writes it.
+pub fn show(asked: &ImportArguments, form: Form) -> Result<String, Failure> {
+    let unable = |text: String| Failure { text, code: exit::UNABLE };
+    if form == Form::Json {
+        return Err(unable("import writes TOML; leave --json out".to_owned()));
+    }
+    let mut files = OnDisk { root: asked.root.clone() };
+    let kind = asked.from.map(of_daemon);
+    let imported = match asked.files.is_empty() {
+        true => found(&mut files, kind),
+        false => named(asked, &mut files, kind),
+    }
+    .map_err(unable)?;
+    let Imported { text, losses, .. } = imported;
+    match &asked.output {
+        None => print(&text)?,
+        Some(place) => {
+            let written = match asked.force {
+                true => file::write(place, text.as_bytes()),
+                false => file::write_new(place, text.as_bytes()),
+            };
+            written.map_err(|error| {
+                let why = match error.kind() {
+                    ErrorKind::AlreadyExists => {
+                        "is there already, and was not replaced; --force replaces it".to_owned()
+                    }
+                    _ => error.to_string(),
+                };
+                Failure { text: format!("{}: {why}", place.display()), code: exit::UNWRITTEN }
+            })?;
+        }
+    }
+    losses.iter().for_each(|loss| complain(loss));
+    match losses.len() {
+        0 => Ok(String::new()),
+        count => {
+            let what = if count == 1 { "1 thing is" } else { &format!("{count} things are") };
+            Err(Failure {
+                text: format!("{what} to be looked at, as the new file says at its head"),
+                code: exit::NO,
+            })
+        }
+    }
+}
+
+fn of_daemon(daemon: Daemon) -> Kind {
+    match daemon {
+        Daemon::Chrony => Kind::Chrony,
+        Daemon::Ntp => Kind::Ntp,
+        Daemon::Timesyncd => Kind::Timesyncd,
+        Daemon::Openntpd => Kind::OpenNtpd,
+        Daemon::NtpdRs => Kind::NtpdRs,
+    }
+}
+
+fn named(asked: &ImportArguments, files: &mut OnDisk, kind: Option<Kind>) -> Result<Imported, String> {
+    let mut paths = Vec::new();
+    for path in &asked.files {
+        // Files that are included are named from the root, and so are drop-ins found.
+        let whole = match asked.root {
+            None => std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))?,
+            Some(_) => Path::new("/").join(path),
+        };
+        let text = whole.into_os_string().into_string();
+        paths.push(text.map_err(|path| format!("{}: the name of the file is no text", path.display()))?);
+    }
+    import::import(&paths, kind, files).map_err(|error| error.to_string())
+}
+
+/// The one in a usual place. A timesyncd.conf that names no server is there on most hosts, whatever daemon runs: it counts only
+/// where there is no other.
+fn found(files: &mut OnDisk, kind: Option<Kind>) -> Result<Imported, String> {
+    let usual = USUAL.into_iter().filter(|(_, of)| kind.is_none_or(|kind| kind == *of));
+    let mut there: Vec<(&str, Imported)> = Vec::new();
+    for (path, of) in usual {
+        match files.read(path) {
+            Err(FileError::Absent) => continue,
+            Err(FileError::Other(why)) => return Err(format!("{path}: {why}")),
+            Ok(_) => {}
+        }
+        there.push((
+            path,
+            import::import(&[path.to_owned()], Some(of), files).map_err(|error| error.to_string())?,
+        ));
+    }
+    if there.len() > 1 {
+        there.retain(|(path, imported)| !path.ends_with("/timesyncd.conf") || imported.sources > 0);
+    }
+    match there.len() {
+        0 => Err("no other time daemon has its configuration in a usual place; name the file".to_owned()),
+        1 => there.pop().map(|(_, imported)| imported).ok_or_else(String::new),
+        _ => {
+            let names: Vec<&str> = there.iter().map(|(path, _)| *path).collect();
+            Err(format!("there are several: {}; name the one that is meant", names.join(", ")))
+        }
+    }
+}

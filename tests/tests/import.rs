@@ -1,0 +1,252 @@
+//! `chimerctl import` with real files, and what the real daemons make of what goes in and of what comes out.
+
+use bench::daemon::{Setup, source};
+use bench::programs::{Place, find_peer, program, wait_for, workspace};
+use bench::seen::server;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+fn import(words: &[&str]) -> Output {
+    Command::new(program("chimerctl"))
+        .arg("import")
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs")
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+fn data() -> std::path::PathBuf {
+    workspace().join("control/import/tests/data")
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("ours")
+}
+
+fn put(place: &Place, file: &str, text: &str) -> std::path::PathBuf {
+    let file = place.join(file);
+    fs::create_dir_all(file.parent().expect("a folder")).expect("ours");
+    fs::write(&file, text).expect("ours");
+    file
+}
+
+#[test]
+fn the_daemon_takes_the_file_that_is_written_and_nothing_is_written_over() {
+    let place = Place::new("import");
+    let (out, link) = (place.join("truechimer.toml"), place.join("link.toml"));
+    let root = data().join("debian");
+    let made = import(&["--root", path(&root), "--output", path(&out)]);
+    assert!(made.status.success() && made.stdout.is_empty() && made.stderr.is_empty(), "{made:?}");
+    let words = ["--check", "--first-uid", "61400", "--config", path(&out)];
+    let checked = Command::new(program("truechimerd")).args(words).output();
+    let checked = checked.expect("it runs");
+    assert!(checked.status.success(), "{checked:?}\n{}", fs::read_to_string(&out).expect("ours"));
+    // The same on standard output.
+    let shown = import(&["--root", path(&root)]);
+    assert_eq!(text(&shown.stdout), fs::read_to_string(&out).expect("ours"));
+    fs::write(&out, "mine").expect("ours");
+    symlink(&out, &link).expect("ours");
+    for (words, is_written) in [
+        (&["--output", path(&out)][..], false),
+        (&["--output", path(&link)], false),
+        (&["--force", "--output", path(&link)], false),
+        (&["--output", "/nonexistent/a.toml"], false),
+        (&["--force", "--output", path(&out)], true),
+    ] {
+        let again = import(&[&["--root", path(&root)], words].concat());
+        let code = if is_written { 0 } else { 3 };
+        assert_eq!(again.status.code(), Some(code), "{words:?}: {again:?}");
+        assert_eq!(fs::read_to_string(&out).expect("ours") != "mine", is_written, "{words:?}");
+    }
+    assert!(fs::symlink_metadata(&link).expect("ours").is_symlink());
+}
+
+#[test]
+fn exit_codes_tell_losses_from_nothing_to_import() {
+    let place = Place::new("import-codes");
+    let root = place.path();
+    let of_root = || import(&["--root", path(root)]);
+    let none = of_root();
+    assert_eq!(none.status.code(), Some(2), "{none:?}");
+    put(&place, "etc/systemd/timesyncd.conf", "[Time]\n");
+    let silent = of_root();
+    assert_eq!(silent.status.code(), Some(1), "{silent:?}");
+    assert!(text(&silent.stderr).contains("timesyncd.conf names no server"), "{silent:?}");
+    put(&place, "etc/chrony.conf", "server a.example iburst\nrefclock SHM 0\n");
+    let one = of_root();
+    assert_eq!(one.status.code(), Some(1), "{one:?}");
+    assert!(
+        text(&one.stderr).contains("chrony.conf:2: refclock SHM 0: there are no reference clocks"),
+        "{one:?}"
+    );
+    assert!(text(&one.stdout).contains("address = \"a.example\""), "{one:?}");
+    put(&place, "etc/ntp.conf", "server b.example\n");
+    let two = of_root();
+    assert_eq!(two.status.code(), Some(2), "{two:?}");
+    assert!(text(&two.stderr).contains("/etc/chrony.conf, /etc/ntp.conf"), "{two:?}");
+    let named = import(&["--root", path(root), "--from", "ntp"]);
+    assert!(text(&named.stdout).contains("b.example"), "{named:?}");
+    let json = import(&["--json", "--root", path(root), "--from", "ntp"]);
+    assert_eq!(json.status.code(), Some(2), "{json:?}");
+}
+
+#[test]
+fn what_is_no_regular_file_is_neither_waited_for_nor_read_and_no_link_leads_out_of_the_root() {
+    let place = Place::new("import-files");
+    let fifo = place.join("fifo.conf");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("ours");
+    for irregular in [path(&fifo), "/dev/zero", "/", "/nonexistent"] {
+        let refused = import(&["--from", "chrony", irregular]);
+        assert_eq!(refused.status.code(), Some(2), "{irregular}: {refused:?}");
+        let included = put(&place, "a.conf", &format!("server a.example iburst\ninclude {irregular}\n"));
+        let made = import(&["--from", "chrony", path(&included)]);
+        assert_eq!(made.status.code(), Some(1), "{irregular}: {made:?}");
+        assert!(text(&made.stderr).contains(&format!("a.conf:2: {irregular}: ")), "{made:?}");
+    }
+    let outside = put(&place, "outside.conf", "server secret.example iburst\n");
+    let root = place.join("root");
+    fs::create_dir_all(root.join("etc")).expect("ours");
+    fs::write(
+        root.join("etc/chrony.conf"),
+        "server a.example iburst\ninclude /etc/link.conf\ninclude /../outside.conf\n",
+    )
+    .expect("ours");
+    symlink(&outside, root.join("etc/link.conf")).expect("ours");
+    let made = import(&["--root", path(&root)]);
+    assert_eq!(made.status.code(), Some(1), "{made:?}");
+    assert!(!text(&made.stdout).contains("secret.example"), "{made:?}");
+    assert!(text(&made.stderr).contains("a link in it leads out of the root"), "{made:?}");
+}
+
+/// What a start makes of such a frequency is judged in virtual time (`behaviour.rs` of the engine).
+#[test]
+fn the_frequency_of_another_daemon_is_begun_with_until_there_is_one_of_its_own() {
+    const SAID: &str = "frequency of the configuration 40.000 ppm";
+    let (_server, places) = server(1);
+    let text = source(&places[0]) + "[clock]\ninitial-frequency-ppm = 40\n";
+    let setup = Setup::new("initial-frequency", &text).with_virtual_clock(0, 40.0);
+    let client = setup.start();
+    client.wait_until_synchronised(Duration::from_secs(20));
+    assert_eq!(client.lines(SAID), 1, "{}", client.log());
+    assert_eq!(client.stop().code, Some(0));
+    let client = setup.start();
+    client.wait_until_synchronised(Duration::from_secs(20));
+    assert_eq!(client.lines(SAID), 0, "{}", client.log());
+}
+
+/// What it reads has to be what chronyd reads: with `-p` it says whether a configuration is one.
+#[test]
+fn chronyd_takes_the_configurations_that_are_imported() {
+    let Some(chronyd) = find_peer("chronyd") else { return bench::skip(bench::peers::NO_CHRONYD) };
+    let mut count = 0;
+    for entry in fs::read_dir(data()).expect("ours").flatten().filter(|entry| entry.path().is_dir()) {
+        let etc = entry.path().join("etc");
+        for file in
+            [etc.join("chrony.conf"), etc.join("chrony/chrony.conf")].iter().filter(|file| file.exists())
+        {
+            let place = Place::new("import-chronyd");
+            let root = entry.path();
+            let moved = fs::read_to_string(file).expect("ours");
+            let moved = moved.replace("/etc/chrony/", &format!("{}/etc/chrony/", path(&root)));
+            let moved = put(&place, "chrony.conf", &moved);
+            let output = Command::new(&chronyd).args(["-p", "-f", path(&moved)]).output().expect("it runs");
+            assert!(output.status.success(), "{}: {output:?}", file.display());
+            count += 1;
+        }
+    }
+    assert_eq!(count, 12);
+}
+
+/// A sequence that is the same each time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}
+
+/// The networks of `allow` and `deny`, as the longest prefix decides.
+fn verdict(server: Option<&toml::Value>, address: u32) -> bool {
+    let list = |key: &str| -> Vec<(u32, u32)> {
+        let list = server.and_then(|server| server.get(key)?.as_array());
+        let networks = list.into_iter().flatten().filter_map(|network| network.as_str()?.split_once('/'));
+        networks
+            .filter_map(|(ip, bits)| Some((ip.parse::<Ipv4Addr>().ok()?.to_bits(), bits.parse().ok()?)))
+            .filter(|(prefix, bits)| {
+                address.checked_shr(32 - bits).unwrap_or(0) == prefix.checked_shr(32 - bits).unwrap_or(0)
+            })
+            .collect()
+    };
+    let longest = |key: &str| list(key).into_iter().map(|(_, bits)| bits).max();
+    longest("allow") > longest("deny")
+}
+
+/// Its documentation leaves open what a rule overwrites; so it is asked itself.
+#[test]
+fn chronyd_answers_whom_the_imported_rules_let_in_and_nobody_else() {
+    let Some(chronyd) = find_peer("chronyd") else {
+        return bench::skip(bench::peers::NO_CHRONYD);
+    };
+    if !bench::is_root() {
+        return bench::skip("a network namespace of its own needs root");
+    }
+    for seed in 1..=4 {
+        let mut numbers = Numbers(seed);
+        let mut rules = String::new();
+        for _ in 0..40 {
+            let word = if numbers.below(2) == 0 { "allow" } else { "deny" };
+            let all = if numbers.below(6) == 0 { "all " } else { "" };
+            let bits = 16 + numbers.below(17);
+            let address =
+                Ipv4Addr::from_bits(0x0a01_0000 | u32::try_from(numbers.below(1024)).expect("small"));
+            rules += &format!("{word} {all}{address}/{bits}\n");
+        }
+        let place = Place::new("import-access");
+        fs::create_dir(place.join("run")).expect("ours");
+        fs::set_permissions(place.join("run"), std::os::unix::fs::PermissionsExt::from_mode(0o750))
+            .expect("ours");
+        let socket = place.join("run/sock");
+        let own = format!(
+            "port 11123\ncmdport 0\nuser root\nbindcmdaddress {}\npidfile {}\n",
+            path(&socket),
+            path(&place.join("run/pid"))
+        );
+        let file = put(&place, "chrony.conf", &format!("{rules}{own}"));
+        let mut daemon = Command::new("unshare");
+        daemon.args(["--net", "--", path(&chronyd), "-x", "-d", "-f", path(&file)]);
+        let mut daemon = daemon.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+        let up = wait_for(Duration::from_secs(10), || socket.exists().then_some(()));
+        let imported = import(&[path(&file)]);
+        let made: toml::Table = text(&imported.stdout).parse().expect("it is TOML");
+        let mut verdicts = Vec::new();
+        for _ in 0..150 {
+            let address = 0x0a01_0000 | u32::try_from(numbers.below(1100)).expect("small");
+            let words = ["accheck", &Ipv4Addr::from_bits(address).to_string()];
+            let Some(said) = bench::chronyd_client::chronyc(&socket, &words) else { break };
+            let said = text(&said.stdout);
+            verdicts.push((address, said.contains("208 Access allowed"), said));
+        }
+        daemon.kill().expect("ours");
+        let _ = daemon.wait();
+        assert!(up.is_some() && verdicts.len() == 150, "chronyd does not answer");
+        assert!(
+            verdicts.iter().all(|(.., said)| said.starts_with("208") || said.starts_with("209")),
+            "{verdicts:?}"
+        );
+        for (address, theirs, _) in verdicts {
+            let ours = verdict(made.get("server"), address);
+            let address = Ipv4Addr::from_bits(address);
+            assert_eq!(ours, theirs, "seed {seed}: {address}\n{rules}\n{}", text(&imported.stdout));
+        }
+    }
+}
