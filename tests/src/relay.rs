@@ -152,7 +152,9 @@ impl Drop for Relay {
 
 /// Scheduled before other threads, if this is permitted: on a busy machine the scheduler would determine the path.
 fn hurry() {
-    let wish = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the structure consists of numbers, for which all zeros are lawful.
+    let mut wish: libc::sched_param = unsafe { std::mem::zeroed() };
+    wish.sched_priority = 1;
     // SAFETY: `wish` lives through the call, which reads it and nothing else; 0 is the calling thread. Refused
     // (without root), it changes nothing.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const wish) };

@@ -1,6 +1,6 @@
 //! Makes running processes do what they never do by themselves, through ptrace: for root.
 
-use libc::{c_long, c_uint, c_void, pid_t};
+use libc::{c_long, c_void, pid_t};
 use std::io;
 use std::ptr::{null_mut, without_provenance_mut};
 
@@ -11,8 +11,14 @@ const IGNORE: u64 = 1;
 /// The instruction `syscall`, as the first two octets of a word.
 const SYSCALL: u64 = 0x050f;
 
+/// The number of a request; the C libraries differ in its type.
+#[cfg(target_env = "musl")]
+type Request = libc::c_int;
+#[cfg(not(target_env = "musl"))]
+type Request = libc::c_uint;
+
 /// One request whose arguments are numbers, or the address of a structure that outlives it.
-fn request(kind: c_uint, pid: pid_t, address: *mut c_void, data: *mut c_void) -> io::Result<c_long> {
+fn request(kind: Request, pid: pid_t, address: *mut c_void, data: *mut c_void) -> io::Result<c_long> {
     // SAFETY: the kernel writes only through `data`, to a live structure of the size that the request has (see the callers).
     match unsafe { libc::ptrace(kind, pid, address, data) } {
         -1 => Err(io::Error::last_os_error()),

@@ -177,7 +177,8 @@ impl Wire {
                 }
             }
             let headers = (&raw mut (*buffers).outgoing).cast();
-            let sent = libc::sendmmsg(fd, headers, count as u32, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+            let sent =
+                libc::sendmmsg(fd, headers, count as u32, (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _);
             usize::try_from(sent).unwrap_or(0)
         }
     }
@@ -197,7 +198,7 @@ impl Wire {
                 (*header).msg_controllen = CONTROL as _;
             }
             let headers = (&raw mut (*buffers).incoming).cast();
-            let flags = libc::MSG_DONTWAIT;
+            let flags = libc::MSG_DONTWAIT as _;
             let count =
                 libc::recvmmsg(self.socket.as_raw_fd(), headers, BATCH as u32, flags, std::ptr::null_mut());
             usize::try_from(count).unwrap_or(0)
@@ -209,7 +210,7 @@ impl Wire {
         let header = &self.buffers.incoming[at];
         let octets = &self.buffers.replies[at][..(header.msg_len as usize).min(ROOM)];
         let (mut stamp, mut to) = (None, None);
-        let words = &self.buffers.said[at][..header.msg_hdr.msg_controllen.min(CONTROL) / 8];
+        let words = &self.buffers.said[at][..(header.msg_hdr.msg_controllen as usize).min(CONTROL) / 8];
         let mut place = 0;
         while let [length, kind, ..] = words.get(place..).unwrap_or_default() {
             let data = &words[place + 2..];
