@@ -16,16 +16,15 @@ use keeper::notify::Notify;
 use keeper::start::end_on_panic;
 use launch::{journal, service_manager};
 use options::Asked;
+use policies::Inherited;
+use std::os::fd::OwnedFd;
 use std::process::exit;
 
 fn main() {
     for_the_journal(journal::reads_stderr());
     policies::reset_signals();
-    // Descriptors leaked by the parent must not reach this process or its children.
-    if let Ok(nothing) = policies::Inherited::from_words([] as [&str; 0]) {
-        nothing.close_others();
-    }
     let asked = options::parse(std::env::args_os().skip(1));
+    let ready = ready_fd(&asked);
     let is_check = matches!(&asked, Ok(Asked::Run(options)) if options.check);
     let notify = if is_check { Notify::to(None) } else { service_manager::connect() };
     end_on_panic(notify.clone());
@@ -39,7 +38,8 @@ fn main() {
             exit(0);
         }
         Ok(Asked::Run(options)) => {
-            let Err(ending) = launch::launch(&options, &notify);
+            let launched = ready.map_err(Ending::Configuration);
+            let Err(ending) = launched.and_then(|ready| launch::launch(&options, &notify, ready.as_ref()));
             not_started(&notify, ending)
         }
         Err(message) => not_started(&notify, Ending::Configuration(message)),
@@ -49,6 +49,25 @@ fn main() {
         say(3, &text);
     }
     exit(ending.code());
+}
+
+/// Takes the descriptor of `--ready-fd` and closes all others, so that what the parent leaked reaches neither this process nor
+/// its children.
+fn ready_fd(asked: &Result<Asked, String>) -> Result<Option<OwnedFd>, String> {
+    let number = match asked {
+        // A check is asked for with the options of the service, and without its descriptors.
+        Ok(Asked::Run(options)) if !options.check => options.ready_fd,
+        _ => None,
+    };
+    let words = number.map(|fd| format!("ready-fd={fd}"));
+    let Ok(inherited) = Inherited::from_words(words) else { return Ok(None) };
+    inherited.close_others();
+    inherited.optional_fd("ready-fd").map_err(|_| {
+        format!(
+            "--ready-fd {}: nothing is open there; the service manager opens it (s6: the file notification-fd)",
+            number.unwrap_or_default()
+        )
+    })
 }
 
 /// Tells the service manager, whose status would otherwise stay at the last step of the start.

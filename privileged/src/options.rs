@@ -23,6 +23,7 @@ Usage: truechimerd [options]
                         built and not after the latest plausible time; audited
   --record FILE         record all that the engine is told, for chimerctl replay; the one before becomes FILE.1
   --new-record          forget the governor's record (budgets, last good time); audited
+  --ready-fd N          write a line feed to descriptor N when everything runs, and close it (s6, dinit)
   --syslog              the engine logs to syslog; this program's few lines stay on standard error
   --insecure            start even if confinement is not available; never use it on a host that matters
   --version, --help";
@@ -63,6 +64,8 @@ pub struct Options {
     pub record: Option<PathBuf>,
     /// `--new-record`.
     pub new_record: bool,
+    /// `--ready-fd`, 3 or more.
+    pub ready_fd: Option<u32>,
     /// `--syslog`.
     pub syslog: bool,
     /// `--insecure`.
@@ -73,7 +76,7 @@ pub struct Options {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Asked {
     /// Run with these options.
-    Run(Options),
+    Run(Box<Options>),
     /// Print the help.
     Help,
     /// Print the version.
@@ -97,6 +100,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
         approved_step: None,
         record: None,
         new_record: false,
+        ready_fd: None,
         syslog: false,
         insecure: false,
     };
@@ -135,6 +139,14 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
                 })?;
                 options.approved_step = Some(Span::from_secs(seconds.into()));
             }
+            "--ready-fd" => {
+                let text = value("a descriptor")?.to_string_lossy().into_owned();
+                // The standard streams are in use.
+                let fd = text.parse().ok().filter(|fd| (3..=i32::MAX as u32).contains(fd));
+                options.ready_fd = Some(fd.ok_or_else(|| {
+                    format!("--ready-fd {text}: expected a descriptor, 3 or more, that was opened for this program")
+                })?);
+            }
             "--check" => options.check = true,
             "--new-record" => options.new_record = true,
             "--syslog" => options.syslog = true,
@@ -147,7 +159,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
     if options.vmclock.is_some() && !matches!(options.clock, ClockChoice::Virtual(_)) {
         return Err("--vmclock stands in for the hypervisor's device with --clock virtual:FILE only".into());
     }
-    Ok(Asked::Run(options))
+    Ok(Asked::Run(Box::new(options)))
 }
 
 #[cfg(test)]
@@ -160,7 +172,7 @@ mod tests {
 
     fn options(words: &str) -> Options {
         match asked(words) {
-            Ok(Asked::Run(options)) => options,
+            Ok(Asked::Run(options)) => *options,
             other => panic!("{other:?}"),
         }
     }
@@ -172,6 +184,7 @@ mod tests {
         assert_eq!(options("--approve-step 90").approved_step, Some(Span::from_secs(90)));
         assert_eq!(options("--record /r").record, Some("/r".into()));
         assert_eq!(options("--first-uid 64000").first_uid, Some(64_000));
+        assert_eq!(options("--ready-fd 3").ready_fd, Some(3));
         assert_eq!(asked("--help"), Ok(Asked::Help));
     }
 
@@ -185,6 +198,9 @@ mod tests {
             ("--first-uid -1", "expected 1 to"),
             ("--first-uid 4294967295", "expected 1 to"),
             ("--approve-step soon", "whole seconds"),
+            ("--ready-fd 2", "3 or more"),
+            ("--ready-fd 2147483648", "3 or more"),
+            ("--ready-fd three", "3 or more"),
             ("--vmclock /v", "with --clock virtual:FILE only"),
             ("--clock none --vmclock /v", "with --clock virtual:FILE only"),
             ("extra", "no such option"),

@@ -8,7 +8,12 @@ use bench::packet::Header;
 use bench::process::state_of;
 use bench::programs::{free_port, wait_for};
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use std::fs::File;
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -73,6 +78,55 @@ fn its_status_follows_what_happens_until_the_end() {
     assert!(states.windows(2).all(|pair| pair[0] != pair[1]), "said twice: {heard}");
     let place = |what: &str| states.iter().position(|state| state.contains(what));
     assert!(place("waiting for the network") < place("synchronised"), "{heard}");
+}
+
+/// A daemon that is started with the writing end of a new fifo as descriptor 7, and the reading end, which does not block.
+fn with_descriptor_7(setup: Setup) -> (Setup, File) {
+    let fifo = setup.place().join("ready");
+    mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).expect("ours");
+    let reader = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&fifo).expect("ours");
+    let script = format!("exec \"$0\" \"$@\" 7>{}", fifo.display());
+    (setup.with_wrapper(&["sh", "-c", &script]), reader)
+}
+
+#[test]
+fn a_descriptor_is_told_once_that_everything_runs_and_no_process_keeps_it() {
+    let forger = Forger::honest(HERE, 0);
+    let setup = Setup::new("ready", &source(forger.address())).with_virtual_clock(2_000_000, 0.0);
+    let (setup, mut reader) = with_descriptor_7(setup.with_argument("--ready-fd").with_argument("7"));
+    let daemon = setup.launch();
+    let (mut said, mut octets) = (Vec::new(), [0; 16]);
+    let mut read = || loop {
+        match reader.read(&mut octets) {
+            // Nobody has opened it yet, or everybody has closed it.
+            Ok(0) => return (!said.is_empty()).then(|| said.clone()),
+            Ok(length) => said.extend_from_slice(&octets[..length]),
+            Err(_) => return None,
+        }
+    };
+    let said = wait_for(TIMEOUT, &mut read).unwrap_or_else(|| panic!("not ready: {}", daemon.log()));
+    assert_eq!(said, b"\n", "{}", daemon.log());
+    // All processes answer, and none of them is left with the descriptor, whose closing was seen above.
+    daemon.wait_until_synchronised(TIMEOUT);
+    assert_eq!(daemon.stop().code, Some(0));
+}
+
+#[test]
+fn a_start_that_fails_closes_the_descriptor_without_a_word_and_one_that_is_not_open_is_refused() {
+    let setup = Setup::new("unready", "no = \"such key\"\n").with_argument("--ready-fd").with_argument("7");
+    let (failing, mut reader) = with_descriptor_7(setup.clone());
+    let exit = failing.run_to_end();
+    assert_eq!(exit.code, Some(78), "{exit:?}");
+    let mut said = Vec::new();
+    reader.read_to_end(&mut said).expect("the other end is closed");
+    assert!(said.is_empty(), "{said:?}");
+    let exit = setup.run_to_end();
+    assert_eq!(exit.code, Some(78), "{exit:?}");
+    assert!(exit.log.contains("--ready-fd 7: nothing is open there"), "{exit:?}");
+    // A check by the service's script has the same options and not the descriptor.
+    setup.configure(&source(format!("127.0.0.1:{}", free_port())));
+    let checked = setup.command().arg("--check").output().expect("it can be executed");
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
 }
 
 #[test]

@@ -7,6 +7,8 @@
 //!
 //! The same commit gives the same package: times are those of the commit.
 
+#[cfg(test)]
+mod recipes;
 mod trial;
 
 use crate::cargo::{self, build_release_of, read, run, target, workspace};

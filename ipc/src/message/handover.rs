@@ -67,6 +67,8 @@ pub struct Descriptors {
     pub set_clock: Option<i32>,
     /// A datagram socket that is connected to the service manager.
     pub notify: Option<i32>,
+    /// What the service manager reads a line feed from when everything runs.
+    pub ready: Option<i32>,
     /// What the battery-backed clock shows, in seconds since 1970, as text.
     pub rtc: Option<i32>,
     /// The page of the hypervisor's vmclock, as a file.

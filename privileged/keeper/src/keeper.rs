@@ -25,7 +25,7 @@ use ipc_clock::raw;
 use ipc_link::Link;
 pub(crate) use quota::Kind;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
@@ -64,6 +64,8 @@ pub struct Keeper<C> {
     pub audit: Audit,
     /// The service manager.
     pub notify: Notify,
+    /// `--ready-fd`, until everything runs.
+    pub ready: Option<File>,
     /// Signals to this process, readable.
     pub signals: File,
     /// Ids of all processes.
@@ -145,6 +147,11 @@ impl<C: Clock> Keeper<C> {
     /// Runs until there is a reason to end, leaves the clock at its base frequency, and exits.
     pub fn run(mut self) -> ! {
         self.notify.say("READY=1\nSTATUS=started");
+        if let Some(mut ready) = self.ready.take() {
+            // Whoever no longer listens does not want to know.
+            let _ = ready.write(b"\n");
+            kernel::close(ready.into());
+        }
         let ending = loop {
             if let Err(ending) = self.turn() {
                 break ending;

@@ -96,6 +96,7 @@ fn take_over<C: Clock>(
         record_file: file(numbers.record)?,
         audit: Audit::after(file(numbers.audit)?, handover.record.audit, handover.record.audit_steps),
         notify,
+        ready: numbers.ready.map(file).transpose()?,
         signals: file(numbers.signals)?,
         processes: handover.processes,
         denied: PerProcess::from_fn(|process| {

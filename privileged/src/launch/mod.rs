@@ -74,7 +74,11 @@ const EXTENT: Span = Span::from_secs(20);
 /// # Errors
 /// Why the start failed, with the message for the administrator. It does not return otherwise: this process continues
 /// as another program.
-pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infallible, Ending> {
+pub fn launch(
+    options: &Options,
+    notify: &Notify,
+    ready: Option<&OwnedFd>,
+) -> Result<std::convert::Infallible, Ending> {
     let users = Users::find(options)?;
     if options.check {
         let config = policies::within_owner_and_mode(|| {
@@ -165,6 +169,7 @@ pub fn launch(options: &Options, notify: &Notify) -> Result<std::convert::Infall
         locks: &locks,
         set_clock: set_clock.as_ref(),
         notify: notify.fd(),
+        ready: ready.map(AsFd::as_fd),
         rtc: rtc.as_ref(),
         vmclock: vmclock.as_ref(),
         clock: clock.kept.as_ref(),

@@ -38,6 +38,8 @@ pub struct Files<'a> {
     pub set_clock: Option<&'a TimerFd>,
     /// The service manager.
     pub notify: Option<BorrowedFd<'a>>,
+    /// What the service manager reads a line feed from when everything runs.
+    pub ready: Option<BorrowedFd<'a>>,
     /// What the battery-backed clock shows.
     pub rtc: Option<&'a File>,
     /// The page of the hypervisor's vmclock.
@@ -103,6 +105,7 @@ pub fn become_keeper(
             audit: pass(files.audit.as_fd())?,
             set_clock: files.set_clock.map(|timer| pass(timer.as_fd())).transpose()?,
             notify: files.notify.map(pass).transpose()?,
+            ready: files.ready.map(pass).transpose()?,
             rtc: files.rtc.map(|file| pass(file.as_fd())).transpose()?,
             vmclock: files.vmclock.map(|file| pass(file.as_fd())).transpose()?,
             clock: files.clock.map(|file| pass(file.as_fd())).transpose()?,

@@ -97,7 +97,7 @@ mod tests {
         for (profile, leave, advised) in [
             (Profile::Standard, Span::ZERO, "set allow-forward-steps"),
             (Profile::Standard, Span::from_secs(60), "allow-forward-steps is set"),
-            (Profile::Strict, Span::ZERO, "--approve-step"),
+            (Profile::Strict, Span::ZERO, "chimerctl step --approve"),
         ] {
             let forward = steps_forward(profile, leave);
             let text = Pauses::default().shown(forward);

@@ -124,7 +124,13 @@ fn main() {
         }
         // SAFETY: as many headers as said, each with live buffers of the lengths that it says.
         let count = unsafe {
-            libc::recvmmsg(fd, headers.as_mut_ptr(), batch as u32, libc::MSG_WAITFORONE, std::ptr::null_mut())
+            libc::recvmmsg(
+                fd,
+                headers.as_mut_ptr(),
+                batch as u32,
+                libc::MSG_WAITFORONE as _,
+                std::ptr::null_mut(),
+            )
         };
         let count = usize::try_from(count).unwrap_or(0);
         let mut messages = 0;
@@ -175,7 +181,12 @@ fn main() {
         while sent < messages {
             // SAFETY: the headers from `sent` on are ready.
             let gone = unsafe {
-                libc::sendmmsg(fd, out.as_mut_ptr().add(sent), (messages - sent) as u32, libc::MSG_DONTWAIT)
+                libc::sendmmsg(
+                    fd,
+                    out.as_mut_ptr().add(sent),
+                    (messages - sent) as u32,
+                    libc::MSG_DONTWAIT as _,
+                )
             };
             sent += usize::try_from(gone).unwrap_or(0).max(1);
         }

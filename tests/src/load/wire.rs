@@ -210,7 +210,7 @@ impl Wire {
         let header = &self.buffers.incoming[at];
         let octets = &self.buffers.replies[at][..(header.msg_len as usize).min(ROOM)];
         let (mut stamp, mut to) = (None, None);
-        let words = &self.buffers.said[at][..(header.msg_hdr.msg_controllen as usize).min(CONTROL) / 8];
+        let words = &self.buffers.said[at][..CONTROL.min(header.msg_hdr.msg_controllen as _) / 8];
         let mut place = 0;
         while let [length, kind, ..] = words.get(place..).unwrap_or_default() {
             let data = &words[place + 2..];

@@ -103,6 +103,7 @@ fn keeper() -> (Keeper<PageClock>, Engine, OwnedFd) {
         record_file: file(governor_record::LENGTH),
         audit: Audit::after(file(audit_line::LENGTH), audit_line::End::NONE, audit_line::End::NONE),
         notify: Notify::to(None),
+        ready: None,
         signals: signals.into(),
         processes: PerProcess::default(),
         denied: PerProcess::default(),

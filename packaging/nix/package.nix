@@ -1,0 +1,50 @@
+# The programs and units, below the folder of the package instead of /usr.
+{
+  lib,
+  rustPlatform,
+}:
+
+rustPlatform.buildRustPackage {
+  pname = "truechimer";
+  version = "0.1.0";
+  src = lib.cleanSource ../..;
+  cargoLock.lockFile = ../../Cargo.lock;
+
+  # The governor's earliest time: that of the sources.
+  SOURCE_DATE_EPOCH = "1795910400";
+
+  buildPhase = ''
+    runHook preBuild
+    sh packaging/build.sh --offline
+    cargo xtask completions
+    runHook postBuild
+  '';
+
+  # The tests start daemons, which a builder does not permit.
+  doCheck = false;
+
+  installPhase = ''
+    runHook preInstall
+    BINDIR=/bin SBINDIR=/sbin UNITDIR=/lib/systemd/system DOCDIR=/share/doc/truechimer COMPLETIONS=target/completions \
+      sh packaging/install.sh $out target/release systemd
+    mv $out/usr/lib/* $out/lib/
+    mv $out/usr/share/* $out/share/
+    rm -r $out/usr $out/etc/dhcp
+    ln -sf ../lib/truechimer/truechimerd $out/sbin/truechimerd
+    for unit in $out/lib/systemd/system/*; do
+      substituteInPlace $unit \
+        --replace-quiet /usr/sbin/ $out/sbin/ \
+        --replace-quiet /usr/bin/ $out/bin/ \
+        --replace-quiet /usr/lib/truechimer/ $out/lib/truechimer/ \
+        --replace-quiet 'ExecPaths=/usr/lib -/usr/lib32 -/usr/lib64' 'ExecPaths=/nix/store'
+    done
+    runHook postInstall
+  '';
+
+  meta = {
+    description = "NTP client and server in which the network cannot reach the clock";
+    license = with lib.licenses; [ asl20 mit ];
+    platforms = [ "x86_64-linux" "aarch64-linux" ];
+    mainProgram = "chimerctl";
+  };
+}
