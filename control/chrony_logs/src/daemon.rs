@@ -9,6 +9,9 @@ use std::time::Duration;
 /// How long one answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The most measurements and corrections in an answer.
+const MOST: usize = 256;
+
 /// The daemon behind a control socket.
 #[derive(Debug)]
 pub struct Daemon {
@@ -39,7 +42,14 @@ impl Daemon {
     /// # Errors
     /// [`AskError`].
     pub fn news(&self, known: &Position) -> Result<News, AskError> {
-        let ask = |after| read::<MeasuredReply>(&measured_here(&self.socket, after, PATIENCE)?);
+        let ask = |after| {
+            let reply = measured_here(&self.socket, after, PATIENCE)?;
+            // No engine sends more; each takes many times its octets here.
+            let lists =
+                ["measured", "corrections"].into_iter().filter_map(|list| reply.get(list)?.as_array());
+            let is_bounded = lists.map(Vec::len).sum::<usize>() <= MOST;
+            if is_bounded { read::<MeasuredReply>(&reply) } else { Err(AskError::NotUnderstood) }
+        };
         let reply = ask(known.number)?;
         if known.number == 0 || reply.run.as_deref() == Some(&known.run) {
             return News::of(reply, known);

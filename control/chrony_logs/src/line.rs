@@ -51,14 +51,15 @@ pub fn measurement(it: &MeasuredReport, raw: bool) -> Option<String> {
     ))
 }
 
-/// The tests 1, 2, 3, 5, 6 and 7 of RFC 5905 and chrony's own A to D: 0 where this one is. None: chronyd does not get as far
+/// The tests 1, 2, 3, 5, 6 and 7 of RFC 5905 and chrony's own A to D: 0 where this one is, and in the latter where one of the former
+/// is. None: chronyd does not get as far
 /// with such a packet.
 fn tests(failed: Option<RejectReason>) -> Option<&'static str> {
     use RejectReason as Reason;
     Some(match failed {
         Some(Reason::Version | Reason::Mode | Reason::Malformed | Reason::Source) => return None,
-        Some(Reason::Origin) => "101 111 1111",
-        Some(Reason::BadInterval) => "110 111 1111",
+        Some(Reason::Origin) => "101 111 0000",
+        Some(Reason::BadInterval) => "110 111 0000",
         Some(
             Reason::Certificate
             | Reason::UnexpectedMac
@@ -67,9 +68,9 @@ fn tests(failed: Option<RejectReason>) -> Option<&'static str> {
             | Reason::Identifier
             | Reason::NtsFields
             | Reason::NtsNak,
-        ) => "111 011 1111",
-        Some(Reason::LeapUnknown | Reason::Unsynchronised | Reason::Kiss) => "111 101 1111",
-        Some(Reason::RootDistance) => "111 110 1111",
+        ) => "111 011 0000",
+        Some(Reason::LeapUnknown | Reason::Unsynchronised | Reason::Kiss) => "111 101 0000",
+        Some(Reason::RootDistance) => "111 110 0000",
         Some(Reason::Itself | Reason::Loop) => "111 111 1110",
         // Delay, precision, plausibility, and what chrony has no test for.
         Some(_) | None => "111 111 0111",

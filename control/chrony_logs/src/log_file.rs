@@ -37,7 +37,7 @@ impl LogFile {
         let rule = "=".repeat(banner.len());
         Self {
             name: format!("{name}.log"),
-            old_name: format!("{name}.log.1"),
+            old_name: format!("{name}.log.old"),
             banner: format!("{rule}\n{banner}\n{rule}\n"),
             form,
             open: None,

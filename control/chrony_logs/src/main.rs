@@ -36,8 +36,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// A reply to the next query is there so long after it.
-/// Between two answers of which the first did not have all.
+/// Between two answers of which the first did not have all, and so many of them before the next question waits for longer.
 const PAUSE: Duration = Duration::from_millis(20);
+const IN_A_ROW: u32 = 32;
 
 const REPLIED: Duration = Duration::from_secs(1);
 
@@ -78,7 +79,7 @@ struct Cli {
     /// Lines between two banners; 0: no banner
     #[arg(long, value_name = "LINES", default_value_t = 32)]
     banner: u32,
-    /// The most octets of a file, with K, M or G; a fuller one becomes NAME.log.1
+    /// The most octets of a file, with K, M or G; a fuller one becomes NAME.log.old
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = size)]
     most: u64,
 }
@@ -116,7 +117,9 @@ fn main() -> ExitCode {
 }
 
 fn say(what: &str) {
-    eprintln!("truechimer-chrony-logs: {}", escape(what));
+    // Also what an engine says.
+    let what: String = escape(what).chars().take(300).collect();
+    eprintln!("truechimer-chrony-logs: {what}");
 }
 
 /// All that it has.
@@ -134,6 +137,8 @@ struct Writer {
     /// Why the daemon does not answer, and why the position is not kept, as they were said last.
     away: Option<String>,
     unkept: Option<String>,
+    /// Answers one after the other that did not have all.
+    in_a_row: u32,
 }
 
 impl Writer {
@@ -151,6 +156,7 @@ impl Writer {
             written: Some(Written::read(&folder)),
             away: None,
             unkept: None,
+            in_a_row: 0,
             folder,
         }
     }
@@ -192,8 +198,10 @@ impl Writer {
         }
         if news.has_more {
             // An engine that always has more is not asked without end.
-            return Ok(PAUSE);
+            self.in_a_row = self.in_a_row.saturating_add(1);
+            return Ok(if self.in_a_row < IN_A_ROW { PAUSE } else { AWAY });
         }
+        self.in_a_row = 0;
         self.written = None;
         Ok(wait(news.next_query))
     }

@@ -75,7 +75,8 @@ impl Written {
     pub fn read(folder: &Folder) -> Self {
         let mut written = Self::default();
         let lines = |name: &str| {
-            let files = [format!("{name}.log.1"), format!("{name}.log")];
+            // By logrotate, and by ourselves.
+            let files = ["log.1", "log.old", "log"].map(|end| format!("{name}.{end}"));
             let texts = files.map(|file| folder.tail(&file, TAIL).unwrap_or_default());
             let text = texts.map(|octets| String::from_utf8_lossy(&octets).into_owned()).concat();
             text.lines().map(str::to_owned).collect::<Vec<_>>()

@@ -62,8 +62,6 @@ pub(crate) struct Expectations<'a> {
     pub(crate) max_delay: f64,
     /// What is added to a measured offset, nanoseconds.
     pub(crate) correction: i64,
-    /// A lower stratum counts as this.
-    pub(crate) min_stratum: u8,
     /// Highest usable stratum.
     pub(crate) max_stratum: u8,
     /// Reference ids of our own addresses.

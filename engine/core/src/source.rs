@@ -374,8 +374,7 @@ impl Source {
                     return Answer::Silent(RejectReason::Discontinuity);
                 }
                 self.heard(facts, now.raw);
-                let counted = Facts { stratum: facts.stratum.max(expected.min_stratum), ..facts };
-                let outcome = self.learn(measurement, counted, prior, now);
+                let outcome = self.learn(measurement, facts, prior, now);
                 let learned = Learned::by(&self.track.filter, now);
                 self.history.measured(&measurement, &facts, outcome, learned, &came);
                 Answer::Sample(outcome)

@@ -162,6 +162,8 @@ pub(crate) struct Voter<'a> {
     pub(crate) prefer: bool,
     pub(crate) trust: bool,
     pub(crate) require: bool,
+    /// A lower stratum counts as this, where its time is served on.
+    pub(crate) min_stratum: u8,
     /// It was a survivor of the last selection.
     pub(crate) survived: bool,
     /// It agreed in the last selection, but is not used: it drifts, or is new.
@@ -394,7 +396,8 @@ fn reference(nearest: &Heard<'_>, survivors: &[&Heard<'_>]) -> Reference {
     Reference {
         source: nearest.verdict.source,
         reference_id: of_address(nearest.voter.identity.ip),
-        stratum: facts.stratum,
+        // Of which server its reference id speaks, its own stratum says.
+        stratum: facts.stratum.max(nearest.voter.min_stratum),
         root_delay: facts.root_delay + minimum_delay,
         root_dispersion: facts.root_dispersion,
         interval: survivors

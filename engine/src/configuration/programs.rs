@@ -129,7 +129,15 @@ impl Offered {
     /// One more, unless it is there already or there is no room.
     fn offer(&mut self, source: SourceSettings, file: &FileText, others: &[SourceSettings]) {
         let known = || others.iter().chain(self.sources.iter().map(|(source, _)| source));
-        if known().any(|other| are_of_one_host(other, &source)) {
+        let same = known().find(|other| are_of_one_host(other, &source));
+        if let Some(other) = same {
+            if other.noselect {
+                let (name, own) = (escape(&source.name), escape(&other.name));
+                self.notes.push(format!(
+                    "{name} ({}) is not used: it is configured as {own}, with noselect",
+                    escape(&file.name)
+                ));
+            }
             return;
         }
         let seats: usize = known().map(|source| usize::from(source.members.max(1))).sum();

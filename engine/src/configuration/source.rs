@@ -190,7 +190,7 @@ pub fn read_source(
     }
     let max_delay = section.number("max-delay", 0.000_01..=16.0, "seconds", "3.0", faults).unwrap_or(3.0);
     let max_stratum = section.whole("max-stratum", 1..=15, 15, faults).unwrap_or(15);
-    let min_stratum = section.whole("min-stratum", 1..=15, 1, faults).unwrap_or(1);
+    let min_stratum = section.whole("min-stratum", 1..=14, 1, faults).unwrap_or(1);
     if min_stratum > max_stratum {
         faults.add(
             section.place_of("min-stratum"),

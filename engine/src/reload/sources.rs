@@ -62,6 +62,8 @@ impl Sources {
 struct Plan {
     add: Vec<SourceSettings>,
     change: Vec<(EntryId, SourceSettings)>,
+    /// Those that decide no longer (noselect), and stay.
+    withdraw: Vec<(EntryId, SourceSettings)>,
     remove: Vec<(EntryId, String)>,
     /// Those of programs, which make room where there is none.
     yielding: Vec<(EntryId, String)>,
@@ -134,7 +136,7 @@ fn within_reach(offered: &[(SourceSettings, String)], exchanges: bool) -> (Vec<S
 const LACKS_EXCHANGE: &str = "the process that looks up names and exchanges keys is not running";
 
 fn carry_out(engine: &mut Recorder, now: Now, plan: Plan) -> Sources {
-    let Plan { add, change, mut remove, mut yielding, waiting } = plan;
+    let Plan { add, change, withdraw, mut remove, mut yielding, waiting } = plan;
     let mut done = Sources { waiting, ..Sources::default() };
     for (id, settings) in change {
         done.changed.push(settings.name.clone());
@@ -153,6 +155,10 @@ fn carry_out(engine: &mut Recorder, now: Now, plan: Plan) -> Sources {
             Ok(_) => done.added.push(name),
             Err(_) => done.waiting.push(format!("{name} (there are too many sources)")),
         }
+    }
+    for (id, settings) in withdraw {
+        done.changed.push(settings.name.clone());
+        let _ = engine.change_entry(now, id, settings);
     }
     for (id, name) in remove {
         done.removed.push(name);
@@ -247,6 +253,7 @@ fn compare(
     let mut plan = Plan {
         add: Vec::new(),
         change: Vec::new(),
+        withdraw: Vec::new(),
         remove: Vec::new(),
         yielding: Vec::new(),
         waiting: waiting.into_iter().collect(),
@@ -257,14 +264,22 @@ fn compare(
         match (translate(wanted, plans, exchanges), known) {
             (Err(needs), _) => plan.waiting.push(format!("{} ({needs})", wanted.name)),
             (Ok(wanted), Some((_, settings))) if *settings == wanted => {}
+            (Ok(wanted), Some((id, settings))) if wanted.noselect && !settings.noselect => {
+                plan.withdraw.push((*id, wanted));
+            }
             (Ok(wanted), Some((id, _))) => plan.change.push((*id, wanted)),
             (Ok(wanted), None) => plan.add.push(wanted),
         }
     }
     if plan.waiting.is_empty() {
         plan.remove = left.iter().map(|(id, settings)| (*id, settings.name.clone())).collect();
-    } else if !left.is_empty() {
-        // Those that wait may be what the file relies on: nothing is taken away before they are there.
+        return plan;
+    }
+    // Those that wait may be what the file relies on: nothing is taken away before they are there.
+    for (_, settings) in std::mem::take(&mut plan.withdraw) {
+        plan.waiting.push(format!("until then {} decides as before", settings.name));
+    }
+    if !left.is_empty() {
         let asked: Vec<&str> = left.iter().map(|(_, settings)| settings.name.as_str()).collect();
         plan.waiting.push(format!("until then {} asked", are(&asked)));
     }
@@ -434,6 +449,16 @@ mod tests {
         let (done, now) = reloaded(&plain(&["192.0.2.1", "192.0.2.2"]), &plain(&["ntp.example.org"]));
         assert_eq!((done.is_news(), names(&now)), (false, vec!["192.0.2.1", "192.0.2.2"]));
         assert_eq!(done.waiting[1..], ["until then 192.0.2.1, 192.0.2.2 are asked"]);
+        // Nor does one decide nothing any more.
+        let noselect = plain(&["192.0.2.1"]) + "noselect = true\n";
+        let old = plain(&["192.0.2.1"]);
+        let (done, now) = reloaded(&old, &(noselect.clone() + &plain(&["ntp.example.org"])));
+        assert_eq!((done.is_news(), now[0].noselect), (false, false));
+        assert_eq!(done.waiting[1..], ["until then 192.0.2.1 decides as before"]);
+        let (done, now) = reloaded(&old, &(noselect + &plain(&["192.0.2.2"])));
+        assert_eq!((done.changed, done.added), (vec!["192.0.2.1".to_owned()], vec!["192.0.2.2".to_owned()]));
+        assert!(now[0].noselect && !now[1].noselect, "{now:?}");
+        let old = nts("a.example", "/r/a.pem") + &nts("b.example", "/r/b.pem");
         // One that stays but would need such a file is asked as before.
         let (done, now) = reloaded(&old, &(nts("a.example", "/r/x.pem") + &nts("b.example", "/r/b.pem")));
         assert_eq!((done.waiting.len(), done.is_news(), now.len()), (1, false, 2));

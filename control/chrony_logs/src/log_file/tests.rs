@@ -74,20 +74,20 @@ fn no_file_has_more_octets_than_it_may_and_one_old_one_is_kept() {
         numbers.map(|number| line(number) + "\n").collect::<String>()
     };
     assert_eq!(bench.text("a.log"), lines(21..=25));
-    assert_eq!(bench.text("a.log.1"), lines(11..=20));
+    assert_eq!(bench.text("a.log.old"), lines(11..=20));
     assert_eq!(std::fs::read_dir(&bench.path).unwrap().count(), 2);
 }
 
 #[test]
 fn an_old_file_that_cannot_be_replaced_ends_the_growth_and_not_the_program() {
     let mut bench = Bench::new("stuck", Form { banner: 0, most: 10 });
-    std::fs::create_dir_all(bench.path.join("a.log.1/x")).unwrap();
+    std::fs::create_dir_all(bench.path.join("a.log.old/x")).unwrap();
     assert_eq!(bench.write("12345678"), None);
     assert!(bench.write("b").is_some_and(|said| said.contains("its lines are lost")));
     assert_eq!(bench.write("c"), None, "it was said");
-    std::fs::remove_dir_all(bench.path.join("a.log.1")).unwrap();
+    std::fs::remove_dir_all(bench.path.join("a.log.old")).unwrap();
     assert_eq!(bench.write("d").as_deref(), Some("a.log is written again; 2 lines are lost"));
-    assert_eq!((bench.text("a.log.1"), bench.text("a.log")), ("12345678\n".to_owned(), "d\n".to_owned()));
+    assert_eq!((bench.text("a.log.old"), bench.text("a.log")), ("12345678\n".to_owned(), "d\n".to_owned()));
 }
 
 #[test]

@@ -70,7 +70,6 @@ impl Engine {
             latest: basis.welcome.latest.nanos(),
             max_delay: settings.max_delay.nanos() as f64 * 1e-9,
             correction: settings.correction.nanos(),
-            min_stratum: settings.min_stratum,
             max_stratum: settings.max_stratum,
             own_ids: &self.own_ids,
             served: self.system.served,

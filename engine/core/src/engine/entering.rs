@@ -58,6 +58,10 @@ impl Engine {
             // What was measured has the correction of its time.
             let shift = settings.correction.minus(entry.settings.correction).nanos();
             entry.members.iter_mut().filter(|_| shift != 0).for_each(|source| source.track.shift(shift));
+            if shift != 0 {
+                // The mean moves by what the configuration says, and not by the clock.
+                self.system.survivor_set = 0;
+            }
             entry.settings = settings;
             if entry.group() != before {
                 self.change_group(id, now);

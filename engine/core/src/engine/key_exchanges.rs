@@ -112,7 +112,9 @@ impl Engine {
         {
             return Some(own.address());
         }
-        self.pick(id, need, true, now).or(offered.first().copied())
+        // One that decides nothing asks nobody whom others ask.
+        let any = offered.first().copied().filter(|_| group == Group::Deciding);
+        self.pick(id, need, true, now).or(any)
     }
 
     /// New keys for a source. If its address is the same, the source is kept.

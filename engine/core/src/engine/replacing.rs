@@ -333,6 +333,7 @@ impl Engine {
             let others =
                 || self.entries.members_before(entry.group()).filter(|(_, it)| it.address() == address);
             let is_taken = match is_nts {
+                true if entry.group() == Group::Observed => others().next().is_some(),
                 true => others().any(|(_, source)| source.authenticated),
                 false => {
                     others().next().is_some_and(|(owner, _)| owner.id == id || owner.rank() >= entry.rank())

@@ -189,6 +189,7 @@ impl Engine {
             prefer: entry.settings.prefer,
             trust: entry.settings.trust,
             require: entry.settings.require,
+            min_stratum: entry.settings.min_stratum,
             survived: source.is_some_and(|source| source.track.survives()),
             is_aside: source.is_some_and(|source| source.track.is_aside()),
             strays: source.map_or(0, |source| source.track.strays),

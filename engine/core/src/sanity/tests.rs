@@ -15,7 +15,6 @@ fn expected() -> Expectations<'static> {
         latest: FLOOR + 20 * 31_536_000_000_000_000,
         max_delay: 3.0,
         correction: 0,
-        min_stratum: 1,
         max_stratum: 15,
         own_ids: &[0xc000_0207, 0x39ab_9b37],
         served: Some((3, 0xc000_0201, 0x123, 0x55)),

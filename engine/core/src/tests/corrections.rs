@@ -68,3 +68,21 @@ fn a_lower_stratum_counts_as_the_least_that_is_configured() {
     assert_eq!(served(5, 1), (6, 6));
     assert_eq!(served(5, 9), (10, 10));
 }
+
+#[test]
+fn primaries_with_a_least_stratum_stay_independent_of_each_other() {
+    let mut setup = Setup::of(lan(3));
+    setup.settings.clock.minimum_sources = 3;
+    for (settings, server) in setup.settings.sources.iter_mut().zip(&mut setup.servers) {
+        settings.min_stratum = 2;
+        server.edit = Some(std::boxed::Box::new(|header| {
+            header.stratum = 1;
+            header.reference_id = u32::from_be_bytes(*b"GPS\0");
+        }));
+    }
+    let mut world = setup.start();
+    world.run(600.0);
+    let system = world.status().system;
+    assert!(system.synchronised, "{:?}", system.reason);
+    assert_eq!(system.stratum, 3);
+}

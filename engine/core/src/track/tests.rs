@@ -117,6 +117,7 @@ fn choose(tracks: &[Track]) -> (Finding, Vec<Standing>) {
             prefer: false,
             trust: false,
             require: false,
+            min_stratum: 1,
             survived: false,
             is_aside: false,
             strays: 0,
