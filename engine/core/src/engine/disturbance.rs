@@ -11,6 +11,7 @@
 //! of true time covers both.
 
 use super::Engine;
+use super::steering::{PAUSED, seconds};
 use crate::io::Now;
 use crate::notice::{ClockNotice, Notice};
 use crate::system::Line;
@@ -66,6 +67,11 @@ impl Foreign {
 }
 
 impl Engine {
+    /// Whether the operator allows a step forward by `offset` seconds.
+    pub(super) fn is_allowed_forward(&self, offset: f64) -> bool {
+        self.settings.forward_step.is_some_and(|most| offset > PAUSED && offset <= seconds(most))
+    }
+
     /// The clock stood still: nothing that was measured before says what time it is.
     pub(super) fn stood_still(&mut self, now: Now, reason: StepReason) {
         self.forget_what_was_heard(now.raw);

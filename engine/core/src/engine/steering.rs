@@ -23,7 +23,7 @@ use ipc::units::{Frequency, Offset, RawInstant, Span};
 const SLEWED_MEANWHILE: f64 = 0.5;
 
 /// A clock that is suddenly behind by more than this may have stood still; seconds.
-const PAUSED: f64 = 1.0;
+pub(super) const PAUSED: f64 = 1.0;
 
 /// An order that is refused until then is awaited.
 const SHORT_WAIT: Span = Span::from_secs(62);
@@ -320,11 +320,6 @@ impl Engine {
         self.send_status_with(&adjust, now);
     }
 
-    /// Whether the operator allows a step forward by `offset` seconds.
-    pub(super) fn is_allowed_forward(&self, offset: f64) -> bool {
-        self.settings.forward_step.is_some_and(|most| offset > PAUSED && offset <= seconds(most))
-    }
-
     /// Whether nothing else is ordered until a step may be ordered again. A slew accepts the clock as it is, after which
     /// there is nothing to restore, and it begins to close the start window.
     fn awaits_step(&self, reason: StepReason, size: f64, now: Now) -> bool {
@@ -496,6 +491,6 @@ impl Basis {
     }
 }
 
-fn seconds(span: Span) -> f64 {
+pub(super) fn seconds(span: Span) -> f64 {
     span.nanos() as f64 * 1e-9
 }
