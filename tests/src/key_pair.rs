@@ -170,7 +170,7 @@ impl KeyPair {
             listeners.iter().map(|listener| listener.local_addr().expect("it is bound")).collect();
         let listeners: Vec<OwnedFd> = listeners.into_iter().map(OwnedFd::from).collect();
         for listener in &listeners {
-            listen(listener, Backlog::new(512).expect("a lawful length")).expect("it is bound");
+            listen(listener, Backlog::MAXALLOWABLE).expect("it is bound");
         }
         let words = [
             format!("link={}", engine.as_raw_fd()),

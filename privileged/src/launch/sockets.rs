@@ -28,9 +28,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 /// default loses honest requests.
 const RECEIVE_BUFFER: usize = 2 << 20;
 
-/// Connections that wait to be accepted.
-const BACKLOG: i32 = 1024;
-
 /// The most threads, if the plan does not give their number.
 const MOST_BY_DEFAULT: usize = 4;
 
@@ -286,7 +283,8 @@ fn stream(address: SocketAddr, is_judged: bool) -> Result<(OwnedFd, bool), Errno
         (true, true) => setsockopt(&fd, sockopt::Ipv6RecvPacketInfo, &true)?,
     }
     let is_here = bind_sooner_or_later(&fd, address)?;
-    listen(&fd, Backlog::new(BACKLOG)?)?;
+    // As many connections wait to be accepted as net.core.somaxconn permits: the C libraries differ in the most that they name.
+    listen(&fd, Backlog::MAXALLOWABLE)?;
     Ok((fd, is_here))
 }
 
