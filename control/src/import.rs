@@ -17,12 +17,17 @@ struct OnDisk {
 }
 
 impl OnDisk {
+    /// Where a path is, of which no link was followed.
+    fn named(&self, path: &str) -> PathBuf {
+        let Some(root) = &self.root else { return PathBuf::from(path) };
+        let inner = Path::new(path).components().filter(|part| !matches!(part, Component::RootDir));
+        std::iter::once(root.as_os_str()).chain(inner.map(Component::as_os_str)).collect()
+    }
+
     /// Where a path is. Below another root no link leads out of it.
     fn place(&self, path: &str) -> Result<PathBuf, FileError> {
-        let Some(root) = &self.root else { return Ok(PathBuf::from(path)) };
-        let inner = Path::new(path).components().filter(|part| !matches!(part, Component::RootDir));
-        let place: PathBuf =
-            std::iter::once(root.as_os_str()).chain(inner.map(Component::as_os_str)).collect();
+        let place = self.named(path);
+        let Some(root) = &self.root else { return Ok(place) };
         let real = place.canonicalize().map_err(|error| of_error(&error))?;
         let real_root = root.canonicalize().map_err(|error| of_error(&error))?;
         match real.starts_with(real_root) {
@@ -34,6 +39,12 @@ impl OnDisk {
     }
 }
 
+/// Whether a file is a link to /dev/null, with which systemd masks a drop-in: it is empty for whoever opens it.
+fn is_masked(place: &Path) -> bool {
+    let null = Path::new("/dev/null");
+    std::fs::read_link(place).is_ok_and(|target| target == null)
+}
+
 fn of_error(error: &std::io::Error) -> FileError {
     match error.kind() {
         ErrorKind::NotFound => FileError::Absent,
@@ -43,6 +54,9 @@ fn of_error(error: &std::io::Error) -> FileError {
 
 impl Files for OnDisk {
     fn read(&mut self, path: &str) -> Result<Vec<u8>, FileError> {
+        if is_masked(&self.named(path)) {
+            return Ok(Vec::new());
+        }
         let opened = file::open(&self.place(path)?).map_err(|error| of_error(&error))?;
         let mut octets = Vec::new();
         let most = MAX_FILE as u64 + 1;

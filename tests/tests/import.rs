@@ -44,7 +44,13 @@ fn the_daemon_takes_the_file_that_is_written_and_nothing_is_written_over() {
     let (out, link) = (place.join("truechimer.toml"), place.join("link.toml"));
     let root = data().join("debian");
     let made = import(&["--root", path(&root), "--output", path(&out)]);
-    assert!(made.status.success() && made.stdout.is_empty() && made.stderr.is_empty(), "{made:?}");
+    // The stock file has servers of DHCP leases beside a pool.
+    let said = text(&made.stderr);
+    assert!(made.status.code() == Some(1) && made.stdout.is_empty(), "{made:?}");
+    assert!(
+        said.contains("servers of DHCP leases are not asked while") && said.contains("1 thing is"),
+        "{said}"
+    );
     let words = ["--check", "--first-uid", "61400", "--config", path(&out)];
     let checked = Command::new(program("truechimerd")).args(words).output();
     let checked = checked.expect("it runs");
@@ -62,11 +68,33 @@ fn the_daemon_takes_the_file_that_is_written_and_nothing_is_written_over() {
         (&["--force", "--output", path(&out)], true),
     ] {
         let again = import(&[&["--root", path(&root)], words].concat());
-        let code = if is_written { 0 } else { 3 };
+        let code = if is_written { 1 } else { 3 };
         assert_eq!(again.status.code(), Some(code), "{words:?}: {again:?}");
         assert_eq!(fs::read_to_string(&out).expect("ours") != "mine", is_written, "{words:?}");
     }
     assert!(fs::symlink_metadata(&link).expect("ours").is_symlink());
+}
+
+/// What is said of a start is so: without a source there is none, but for a server that had its own time alone from the beginning.
+#[test]
+fn the_daemon_refuses_a_server_that_has_lost_its_sources_and_takes_one_without_any() {
+    let place = Place::new("import-bereft");
+    for (name, lost, is_taken) in [
+        ("gps", "refclock SHM 0 refid GPS\n", false),
+        ("keyed", "server a.example iburst key 1\n", false),
+        ("isolated", "", true),
+    ] {
+        let conf = put(&place, &format!("{name}/chrony.conf"), &format!("{lost}allow\nlocal stratum 10\n"));
+        let out = place.join(&format!("{name}.toml"));
+        let made = import(&["--from", "chrony", "--output", path(&out), path(&conf)]);
+        let said = text(&made.stderr);
+        assert_eq!(made.status.code(), Some(i32::from(!is_taken)), "{name}: {made:?}");
+        assert_eq!(said.contains("the daemon refuses to start"), !is_taken, "{name}: {said}");
+        assert_eq!(said.contains("[server] is written as a comment"), !is_taken, "{name}: {said}");
+        let words = ["--check", "--first-uid", "61400", "--config", path(&out)];
+        let checked = Command::new(program("truechimerd")).args(words).output().expect("it runs");
+        assert_eq!(checked.status.success(), is_taken, "{name}: {checked:?}");
+    }
 }
 
 #[test]
@@ -124,6 +152,22 @@ fn what_is_no_regular_file_is_neither_waited_for_nor_read_and_no_link_leads_out_
     assert_eq!(made.status.code(), Some(1), "{made:?}");
     assert!(!text(&made.stdout).contains("secret.example"), "{made:?}");
     assert!(text(&made.stderr).contains("a link in it leads out of the root"), "{made:?}");
+}
+
+#[test]
+fn a_drop_in_that_is_masked_is_an_empty_file() {
+    let place = Place::new("import-masked");
+    put(&place, "etc/systemd/timesyncd.conf", "[Time]\nNTP=a.example\n");
+    put(&place, "usr/lib/systemd/timesyncd.conf.d/10-vendor.conf", "[Time]\nNTP=vendor.example\n");
+    fs::create_dir_all(place.join("etc/systemd/timesyncd.conf.d")).expect("ours");
+    symlink("/dev/null", place.join("etc/systemd/timesyncd.conf.d/10-vendor.conf")).expect("ours");
+    let own = place.join("etc/systemd/timesyncd.conf");
+    for words in [&["--root", path(place.path())][..], &["--from", "timesyncd", path(&own)]] {
+        let made = import(words);
+        assert!(made.status.success() && made.stderr.is_empty(), "{words:?}: {made:?}");
+        let made = text(&made.stdout);
+        assert!(made.contains("a.example") && !made.contains("vendor.example"), "{words:?}: {made}");
+    }
 }
 
 /// What a start makes of such a frequency is judged in virtual time (`behaviour.rs` of the engine).

@@ -245,6 +245,13 @@ fn a_first_installation_takes_over_what_another_daemon_was_configured_with_and_n
     );
     let (made, said) = taken_over(&["configure", ""], &[timesyncd]);
     assert!(made.is_none() && said.contains("timesyncd.conf names no server"), "{said}");
+    // A server that has lost its receiver would serve its own clock.
+    let gps = ("chrony/chrony.conf", "refclock SHM 0\nallow\nlocal stratum 10\n");
+    let (made, said) = taken_over(&["configure", ""], &[gps]);
+    assert!(
+        made.is_none() && said.contains("was not taken over, because with it the daemon would not start"),
+        "{said}"
+    );
     let (made, said) = taken_over(&["configure", ""], &[]);
     assert_eq!((made, said.as_str()), (None, ""));
 }

@@ -12,7 +12,7 @@ mod include;
 mod server;
 mod source;
 
-pub use source::{LINK_LOCAL, polls};
+pub use source::{LINK_LOCAL, NTS_POOL, polls};
 
 use crate::access::ChronyRules;
 use crate::files::{Reader, lines};
@@ -21,8 +21,21 @@ use crate::words::{Line, Words};
 use std::collections::BTreeMap;
 
 /// Directives without something like it here, the loss of which matters.
-const MATTER: [&str; 7] =
-    ["refclock", "ntpsigndsocket", "broadcast", "tempcomp", "manual", "rtcfile", "ptpport"];
+const MATTER: [&str; 9] = [
+    "refclock",
+    "ntpsigndsocket",
+    "broadcast",
+    "tempcomp",
+    "manual",
+    "rtcfile",
+    "ptpport",
+    // What a firewall may let out alone.
+    "bindacqaddress",
+    "bindacqdevice",
+];
+
+/// Directives of versions before 3, which later ones ignore.
+const OBSOLETE: [&str; 4] = ["commandkey", "generatecommandkey", "linux_hz", "linux_freq_scale"];
 
 /// Directives of which the page says that there is nothing like it, but that lose nothing where they stand alone.
 const NO_LOSS: [(&str, &str); 11] = [
@@ -88,12 +101,13 @@ fn file(
         if trimmed.is_empty() || trimmed.starts_with(['!', ';', '#', '%']) {
             continue;
         }
-        if line.is_damaged() {
+        if let Some(why) = line.damage() {
             let item = plan.item(Part::Rest, &line);
-            plan.unread(item, "", "not carried: there is something in it that is no text in UTF-8");
+            plan.unread(item, "", why);
             continue;
         }
-        let mut words = Words::of(trimmed);
+        let (said, behind) = uncommented(trimmed);
+        let mut words = Words::of(said);
         let directive = words.take().unwrap_or_default().to_ascii_lowercase();
         let is_source = matches!(directive.as_str(), "server" | "pool" | "peer");
         if is_list && !is_source {
@@ -104,7 +118,13 @@ fn file(
             );
             continue;
         }
+        let begin = plan.items.len();
         match directive.as_str() {
+            // What is behind it may have been the network: everybody is more than that.
+            "allow" if !behind.is_empty() && words.peek().is_none() => {
+                found.lost_rule = true;
+                plan.explain(&line, "not carried: there is no network before the #", true);
+            }
             "include" | "confdir" | "sourcedir" => {
                 include::read(plan, reader, found, &line, &directive, &mut words, depth);
             }
@@ -113,14 +133,33 @@ fn file(
             _ if server::read(plan, found, &line, &directive, &mut words) => {}
             _ => other(plan, &line, &directive),
         }
+        if !behind.is_empty() && begin < plan.items.len() {
+            plan.note(begin, behind, "left out: chronyd takes no comment here");
+        }
     }
+}
+
+/// A line up to a word that begins with #, and the rest. chronyd knows comments of whole lines alone and refuses such a line.
+fn uncommented(line: &str) -> (&str, &str) {
+    let is_begin = |(at, _): &(usize, &str)| {
+        line.get(..*at).is_some_and(|before| before.ends_with(|letter: char| letter.is_whitespace()))
+    };
+    let end = line.match_indices('#').find(is_begin).map_or(line.len(), |(at, _)| at);
+    let (said, behind) = line.split_at_checked(end).unwrap_or((line, ""));
+    (said, behind.trim_end())
 }
 
 /// A directive that is not carried.
 fn other(plan: &mut Plan, line: &Line, directive: &str) {
+    if OBSOLETE.contains(&directive) {
+        return plan.explain(line, "not needed: later versions of chronyd ignore it too", false);
+    }
     let own = NO_LOSS.iter().find(|(word, _)| *word == directive).map(|(_, why)| *why);
     match own.or_else(|| foreign::instead_of(directive)) {
-        Some(why) => plan.explain(line, why, MATTER.contains(&directive)),
+        Some(why) => {
+            plan.lost_source |= directive == "refclock";
+            plan.explain(line, why, MATTER.contains(&directive));
+        }
         None => plan.explain(line, "no directive that is known here, and not carried", true),
     }
 }

@@ -82,7 +82,9 @@ impl<'f> Reader<'f> {
         if self.total > MAX_TOTAL {
             return Err(too("all files together are longer than 4 MiB"));
         }
-        Ok(String::from_utf8_lossy(&octets).into_owned())
+        let text = String::from_utf8_lossy(&octets);
+        // The mark that editors of other systems put in front.
+        Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
     }
 
     /// The names in a folder that end so, in their order.

@@ -26,11 +26,55 @@ pub fn finish(plan: &mut Plan) {
     capacity(plan);
     commented(plan);
     minimum(plan);
+    leases(plan);
+    bereft(plan);
     serving(plan);
-    let has_dhcp = plan.value(Part::Dhcp, "use").is_some();
-    if !has_dhcp && !plan.sources.iter().any(decides) {
-        plan.lose("there is no source in it that decides: until one is written, the service does not start; see truechimer.toml(5)");
+    sourceless(plan);
+}
+
+/// chronyd asks the servers of DHCP leases beside its own ones.
+fn leases(plan: &mut Plan) {
+    let Some(item) = plan.value(Part::Dhcp, "use").map(|key| key.item) else { return };
+    if plan.sources.iter().any(decides) {
+        plan.loss(
+            item,
+            "",
+            "servers of DHCP leases are not asked while there is a [[source]] that decides: to have them, take out each \
+             [[source]], or write them as [[source]] too",
+        );
     }
+}
+
+/// A server that has lost whatever it had its time from would serve a clock that runs free, with nothing in its answers that
+/// tells it from the time before: nobody is answered. One that had nothing to begin with is so by design.
+fn bereft(plan: &mut Plan) {
+    let has_lost = plan.lost_source
+        || plan.sources.iter().any(|source| source.out.as_ref().is_some_and(|why| !why.is_empty()));
+    if has_lost && !plan.sources.iter().any(decides) && plan.serving.unwanted.is_none() {
+        plan.serving.block("what it had its time from is not carried, and its own clock must not be served in the place of it");
+    }
+}
+
+/// What happens without a source that decides.
+fn sourceless(plan: &mut Plan) {
+    if plan.value(Part::Dhcp, "use").is_some() || plan.sources.iter().any(decides) {
+        return;
+    }
+    let is_served = plan.serving.blocked.is_none() && plan.serving.unwanted.is_none();
+    if is_served && plan.value(Part::Server, "local-stratum").is_some() {
+        plan.remark(
+            Part::Server,
+            "There is no source in it that decides: this host serves its own time, as before.",
+        );
+        return;
+    }
+    let is_observed = plan.sources.iter().any(|source| source.out.is_none());
+    plan.lose(match is_observed && !is_served {
+        true => "there is no source in it that decides: the clock is set by none; see noselect in truechimer.toml(5)",
+        false => {
+            "there is no source in it that decides: until one is written, the daemon refuses to start with it; see truechimer.toml(5)"
+        }
+    });
 }
 
 /// What decides nothing is neither preferred nor required.
@@ -143,17 +187,20 @@ fn commented(plan: &mut Plan) {
 
 fn minimum(plan: &mut Plan) {
     let most: usize = plan.sources.iter().filter(|source| decides(source)).map(Source::count).sum();
+    // How many there are of DHCP leases is not known.
+    let is_unknown = most == 0 && plan.value(Part::Dhcp, "use").is_some();
     let Some(key) = plan.keys.iter_mut().find(|key| key.name == "minimum-sources") else { return };
     let wanted: usize = key.value.parse().unwrap_or(1);
-    let used = if most > 0 { wanted.min(most).min(32) } else { wanted.clamp(1, 32) };
+    let most = if is_unknown { MAX_SOURCES } else { most };
+    let used = wanted.clamp(1, most.clamp(1, MAX_SOURCES));
     let item = key.item;
     key.value = used.to_string();
     if used != wanted {
-        plan.loss(
-            item,
-            "",
-            &format!("{used} here, because that many sources are left: add sources, and write {wanted}"),
-        );
+        let why = match most {
+            0 => format!("{used} here, because no source is left: add sources, and write {wanted}"),
+            _ => format!("{used} here, because that many sources are left: add sources, and write {wanted}"),
+        };
+        plan.loss(item, "", &why);
     }
 }
 
@@ -185,8 +232,30 @@ fn serving(plan: &mut Plan) {
     plan.serving.rules.0.retain(|network, _| heard.get(usize::from(network.ipv6)) == Some(&true));
     if plan.serving.rules.allow_any() {
         key_exchange(plan);
+        open(plan);
     } else {
-        plan.serving.unwanted = Some("no client is answered".to_owned());
+        let family = |ipv6: bool| if ipv6 { "IPv6" } else { "IPv4" };
+        let why = match heard {
+            [true, true] => "no client is answered".to_owned(),
+            [_, ipv6] => format!(
+                "no client is answered, because listen has addresses of {} alone, and allow has none of them",
+                family(ipv6)
+            ),
+        };
+        plan.serving.unwanted = Some(why);
+    }
+}
+
+/// Nothing has said whom to answer: that it is everybody may not be known.
+fn open(plan: &mut Plan) {
+    let Some(name) = plan.serving.open else { return };
+    let is_loopback = |entry: &String| entry.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let listen = &plan.serving.listen;
+    let is_within = !listen.is_empty() && listen.iter().all(is_loopback);
+    if !is_within && plan.serving.rules.list(true).any(|network| network.bits == 0) {
+        plan.lose(&format!(
+            "[server] answers everybody, as {name} did: if this host is no public server, write its networks into allow, or remove it"
+        ));
     }
 }
 

@@ -35,6 +35,9 @@ const MATTER: [&str; 10] = [
     "reset",
 ];
 
+/// Those of them that the time came from.
+const SOURCES: [&str; 5] = ["broadcastclient", "multicastclient", "manycastclient", "refclock", "phone"];
+
 /// What is known of all files together.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -93,9 +96,9 @@ fn file(
         if words.is_empty() {
             continue;
         }
-        if line.is_damaged() {
+        if let Some(why) = line.damage() {
             let item = plan.item(Part::Rest, &line);
-            plan.unread(item, "", "not carried: there is something in it that is no text in UTF-8");
+            plan.unread(item, "", why);
             continue;
         }
         let mut words = Words::from_list(words);
@@ -133,8 +136,15 @@ fn file(
 
 /// A directive that is not carried.
 fn other(plan: &mut Plan, line: &Line, directive: &str) {
-    match foreign::instead_of(directive) {
-        Some(why) => plan.explain(line, why, MATTER.contains(&directive)),
+    let why = foreign::instead_of(directive).map(|why| match why.contains("from-chrony") {
+        true => "there is nothing like it here, see docs/from-ntpd.md",
+        false => why,
+    });
+    match why {
+        Some(why) => {
+            plan.lost_source |= SOURCES.contains(&directive);
+            plan.explain(line, why, MATTER.contains(&directive));
+        }
         None => plan.explain(line, "no directive that is known here, and not carried", true),
     }
 }
@@ -232,9 +242,7 @@ fn settle(plan: &mut Plan, reader: &mut Reader<'_>, found: &mut Found) {
     }
     found.interfaces.settle(plan);
     if plan.serving.rules.allow_any() && plan.serving.unwanted.is_none() {
-        if plan.serving.blocked.is_none() && plan.serving.rules.list(true).any(|network| network.bits == 0) {
-            plan.lose("[server] answers everybody, as ntpd did: if this host is no public server, write its networks into allow, or remove it");
-        }
+        plan.serving.open = Some("ntpd");
         plan.remark(
             Part::Server,
             "ntpd answers everybody whom no restrict line keeps out, and this section does the same. If this host is to serve \

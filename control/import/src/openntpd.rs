@@ -19,8 +19,9 @@ pub fn read(plan: &mut Plan, reader: &mut Reader<'_>, path: &str, text: &str) {
         if bare.trim().is_empty() {
             continue;
         }
-        if line.is_damaged() {
-            plan.explain(&line, "not carried: there is something in it that is no text in UTF-8", true);
+        if let Some(why) = line.damage() {
+            plan.lost_source = true;
+            plan.explain(&line, why, true);
             continue;
         }
         let mut words =
@@ -32,13 +33,15 @@ pub fn read(plan: &mut Plan, reader: &mut Reader<'_>, path: &str, text: &str) {
             "sensor" => {
                 // On Linux its portable version has no sensors.
                 let is_any = words.peek() == Some("*");
+                plan.lost_source |= !is_any;
                 plan.explain(&line, foreign::instead_of("sensor").unwrap_or_default(), !is_any);
             }
             "constraint" | "constraints" => {
                 plan.explain(&line, foreign::instead_of(&directive).unwrap_or_default(), true);
             }
             _ => match foreign::instead_of(&directive) {
-                Some(why) => plan.explain(&line, why, false),
+                // What a firewall may let out alone.
+                Some(why) => plan.explain(&line, why, directive == "query"),
                 None => plan.explain(&line, "no keyword that is known here, and not carried", true),
             },
         }
@@ -89,7 +92,7 @@ fn uncommented(text: &str) -> &str {
 
 fn source(plan: &mut Plan, line: &Line, is_pool: bool, mut words: Words) {
     let item = plan.item(Part::Source, line);
-    let Some(host) = words.take() else { return plan.loss(item, "", "not carried: there is no host") };
+    let Some(host) = words.take() else { return plan.lose_source(item, "", "not carried: there is no host") };
     let mut source = Source::of(item, &host);
     while let Some(word) = words.take() {
         match word.as_str() {
@@ -150,6 +153,7 @@ fn listen(plan: &mut Plan, line: &Line, mut words: Words) {
         "",
         "everybody is answered, as by ntpd; if only some are to be, write their networks into allow",
     );
+    plan.serving.open = Some("ntpd");
     for ipv6 in [false, true] {
         plan.serving.rules.0.insert(Network::all(ipv6), true);
     }

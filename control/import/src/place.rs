@@ -14,6 +14,9 @@ enum Place {
 /// What is wrong with a host, as the end of a sentence.
 pub fn fault(host: &str) -> Option<&'static str> {
     match parse(host) {
+        None if host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).is_some_and(is_address) => {
+            Some("is an address: write it without brackets")
+        }
         None => Some("is no host name and no address that the daemon takes"),
         Some(Place::Name(_)) => None,
         Some(Place::Ip(ip, scope)) => match ip {

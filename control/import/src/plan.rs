@@ -108,6 +108,9 @@ pub struct Plan {
     lost: Vec<String>,
     /// The AEADs of all NTS sources.
     pub aead: Option<&'static str>,
+    /// Whether there was something besides [`Plan::sources`] that the time came from: a reference clock, a line that could not be
+    /// read.
+    pub lost_source: bool,
 }
 
 impl Plan {
@@ -131,6 +134,12 @@ impl Plan {
         if let Some(item) = self.items.get_mut(item) {
             item.notes.push(Note { words: words.to_owned(), why: why.to_owned(), matters });
         }
+    }
+
+    /// The same of something that the time came from.
+    pub fn lose_source(&mut self, item: usize, words: &str, why: &str) {
+        self.loss(item, words, why);
+        self.lost_source = true;
     }
 
     /// A loss of no line.
@@ -195,7 +204,7 @@ impl Plan {
 
     /// A line, or a file behind it, that cannot be read: it may be the one that keeps clients out, so none is answered.
     pub fn unread(&mut self, item: usize, words: &str, why: &str) {
-        self.loss(item, words, why);
+        self.lose_source(item, words, why);
         self.serving.block("what cannot be read may keep clients out");
     }
 

@@ -19,6 +19,8 @@ pub struct Serving {
     pub blocked: Option<String>,
     /// Why nothing is served, as it was.
     pub unwanted: Option<String>,
+    /// The daemon that answers everybody where nothing says whom, as it did here.
+    pub open: Option<&'static str>,
     /// Whether keys are exchanged with clients.
     pub nts: Option<KeyExchange>,
 }

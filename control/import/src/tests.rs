@@ -183,6 +183,9 @@ fn what_cannot_be_carried_without_a_loss_is_a_comment_and_is_told() {
         ("/etc/ntp.conf", "server a\nincludefile /etc/no/such.conf", "allow"),
         ("/etc/ntp.conf", "server a\nrestrict 10.0.0.\u{fffd} ignore", "allow"),
         ("/etc/chrony.conf", "server a\nallow\nbindaddress fe80::1", "listen"),
+        ("/etc/chrony.conf", "server a\nallow\nbindaddress # 192.0.2.1", "listen"),
+        ("/etc/chrony.conf", "server a\nallow\nbinddevice # eth0", "listen"),
+        ("/etc/chrony.conf", "server a\nallow\nport # 0", "listen"),
         ("/etc/chrony.conf", "server a\nallow\nlocal activate 0.1", "local-stratum"),
         ("/etc/ntp.conf", "server a autokey", "address"),
         ("/etc/ntp.conf", "server a\nrestrict host.example ignore", "allow"),
@@ -269,6 +272,132 @@ fn who_is_answered_is_said_where_it_is_everybody_and_nobody_is_for_ntpqs_sake() 
     assert!(closed.text.contains("\n#[server]\n") && closed.losses.is_empty(), "{closed:?}");
     let some = of("/etc/ntp.conf", "server a\nrestrict default ignore\nrestrict 10.0.0.0 mask 255.0.0.0\n");
     assert!(some.text.contains("\nallow = [\"10.0.0.0/8\"]\n") && some.losses.is_empty(), "{some:?}");
+}
+
+/// Without what it had its time from, a server would hand out a clock that runs free.
+#[test]
+fn a_server_that_has_lost_its_sources_answers_nobody_and_one_without_any_is_as_it_was() {
+    const CHRONY: &str = "/etc/chrony.conf";
+    const NTP: &str = "/etc/ntp.conf";
+    const RS: &str = "/etc/ntpd-rs/ntp.toml";
+    let rs_server = "[[server]]\nlisten = \"0.0.0.0:123\"\n[synchronization]\nlocal-stratum = 9\n";
+    let served = "allow\nlocal stratum 10\n";
+    for (path, lines, is_served) in [
+        (CHRONY, format!("refclock SHM 0\n{served}"), false),
+        (CHRONY, format!("server a iburst key 1\nserver b iburst key 1\n{served}"), false),
+        (CHRONY, format!("refclock SHM 0\nserver a iburst noselect\n{served}"), false),
+        (CHRONY, format!("peer a\n{served}"), false),
+        (CHRONY, format!("server a\nauthselectmode require\n{served}"), false),
+        (CHRONY, format!("refclock SHM 0\nsourcedir /run/chrony-dhcp\n{served}"), false),
+        (CHRONY, format!("initstepslew 10 a\n{served}"), false),
+        (CHRONY, format!("server b\u{1}\n{served}"), false),
+        (CHRONY, served.to_owned(), true),
+        (CHRONY, format!("refclock SHM 0\nserver a iburst\n{served}"), true),
+        (NTP, "server a key 3\nserver 127.127.1.0\n".to_owned(), false),
+        (NTP, "server 127.127.20.0\nserver 127.127.1.0\nfudge 127.127.1.0 stratum 8\n".to_owned(), false),
+        (NTP, "broadcastclient\nserver 127.127.1.0\n".to_owned(), false),
+        (NTP, "refclock shm unit 0\nserver 127.127.1.0\n".to_owned(), false),
+        (NTP, "server 127.127.1.0\nfudge 127.127.1.0 stratum 8\n".to_owned(), true),
+        (NTP, "server a\nserver 127.127.20.0\nserver 127.127.1.0\n".to_owned(), true),
+        (RS, format!("[[source]]\nmode = \"pps\"\npath = \"/dev/pps0\"\n{rs_server}"), false),
+        (RS, rs_server.to_owned(), true),
+    ] {
+        let imported = of(path, &lines);
+        let section = if is_served { "\n[server]\n" } else { "\n#[server]\n" };
+        assert!(imported.text.contains(section), "{lines}: {}", imported.text);
+        assert_eq!(imported.text.contains("\nlocal-stratum"), is_served, "{lines}: {}", imported.text);
+        let is_told = imported.losses.iter().any(|loss| loss.starts_with("[server] is written as a comment"));
+        assert_eq!(is_told, !is_served, "{lines}: {:?}", imported.losses);
+        // A claim about the daemon: it takes a server of its own time, and nothing without a source.
+        let refuses = imported.losses.iter().any(|loss| loss.contains("the daemon refuses to start"));
+        let is_refused = !is_served && !lines.contains("noselect") && !lines.contains("dhcp");
+        assert_eq!(refuses, is_refused, "{lines}: {:?}", imported.losses);
+    }
+}
+
+/// What one line of a file becomes, and whether it counts as a loss.
+#[test]
+fn what_is_no_alarm_is_a_note_and_what_is_one_is_told_at_the_head() {
+    const CHRONY: &str = "/etc/chrony.conf";
+    const NTP: &str = "/etc/ntp.conf";
+    const RS: &str = "/etc/ntpd-rs/ntp.toml";
+    let leases = "servers of DHCP leases are not asked while there is a [[source]]";
+    let everybody = "[server] answers everybody, as ntpd did";
+    let everybody_rs = "[server] answers everybody, as ntpd-rs did";
+    let rs = |more: &str| {
+        format!("[[source]]\nmode = \"server\"\naddress = \"a\"\n[[server]]\nlisten = \"[::]:123\"\n{more}")
+    };
+    for (path, lines, said, losses) in [
+        (CHRONY, "server a iburst\nsourcedir /run/chrony-dhcp".to_owned(), leases, 1),
+        (CHRONY, "sourcedir /run/chrony-dhcp".to_owned(), "truechimer-networkd.path", 0),
+        (CHRONY, "sourcedir /run/chrony-dhcp /etc/no".to_owned(), "/etc/no: there is no such folder", 0),
+        (CHRONY, "sourcedir /etc/no /run/chrony-dhcp\nminsources 3".to_owned(), "minimum-sources = 3", 0),
+        (CHRONY, "server a iburst\nminsources 2".to_owned(), "1 here, because that many sources are left", 1),
+        (CHRONY, "minsources 2\nserver a key 1".to_owned(), "1 here, because no source is left", 4),
+        (CHRONY, "pool p iburst nts maxsources 4".to_owned(), "a pool with NTS is one source here", 1),
+        (CHRONY, "server a iburst # noselect key 1".to_owned(), "# noselect key 1: left out", 0),
+        (CHRONY, "server a iburst\nallow 10.0.0.0/8 #all".to_owned(), "allow = [\"10.0.0.0/8\"]", 0),
+        (CHRONY, "server a iburst\nallow # 10.0.0.0/8".to_owned(), "there is no network before the #", 1),
+        (
+            CHRONY,
+            "server a iburst\ncommandkey 1\nlinux_hz 100\nacquisitionport 123".to_owned(),
+            "later versions",
+            0,
+        ),
+        (
+            CHRONY,
+            "server a iburst\ngeneratecommandkey\nlinux_freq_scale 0.99".to_owned(),
+            "later versions",
+            0,
+        ),
+        (CHRONY, "server a iburst\ndriftfile /d interval 3600".to_owned(), "interval 3600: fixed", 0),
+        (CHRONY, "server a iburst\nmakestep".to_owned(), "makestep: not carried: no number", 1),
+        (
+            CHRONY,
+            "server a iburst\ninclude /etc/no.conf".to_owned(),
+            "/etc/no.conf: there is no such file",
+            1,
+        ),
+        (CHRONY, "server a iburst\nbindacqaddress 192.0.2.1".to_owned(), "there is nothing like it here", 1),
+        (CHRONY, "server a iburst ipv4".to_owned(), "to choose, write an address", 1),
+        (CHRONY, "server [2001:db8::1] iburst\nserver b iburst".to_owned(), "write it without brackets", 1),
+        (CHRONY, "\u{feff}server a iburst".to_owned(), "\naddress = \"a\"\n", 0),
+        (CHRONY, "server b iburst\nserver a\0 iburst".to_owned(), "there is a NUL in it", 1),
+        (NTP, "server -6 a iburst\nrestrict default ignore".to_owned(), "to choose, write an address", 1),
+        (
+            NTP,
+            "pool p iburst nts\nrestrict default ignore".to_owned(),
+            "a pool with NTS is one source here",
+            1,
+        ),
+        (NTP, "server a\nrestrict default ignore\nbroadcast 192.0.2.255".to_owned(), "docs/from-ntpd.md", 1),
+        (
+            NTP,
+            "server a\nfudge 127.127.20.0 flag1 1".to_owned(),
+            "reference clocks, of which there are none",
+            1,
+        ),
+        (NTP, "server a iburst\ntos maxclock 5".to_owned(), everybody, 1),
+        (NTP, "server a key 1\nserver 127.127.1.0".to_owned(), "[server] is written as a comment", 4),
+        ("/etc/openntpd/ntpd.conf", "server a\nlisten on *".to_owned(), everybody, 1),
+        ("/etc/openntpd/ntpd.conf", "server a\nlisten on 127.0.0.1".to_owned(), "everybody is answered", 0),
+        ("/etc/openntpd/ntpd.conf", "server a\nquery from 192.0.2.1".to_owned(), "the kernel chooses", 1),
+        (RS, rs(""), everybody_rs, 1),
+        (RS, rs("allowlist = { filter = [\"::/0\"], action = \"ignore\" }"), "\nallow = [\"::/0\"]", 0),
+        (
+            RS,
+            rs("allowlist = { filter = [\"10.0.0.0/8\"], action = \"ignore\" }"),
+            "because listen has addresses of IPv6 alone",
+            0,
+        ),
+    ] {
+        let imported = of(path, &lines);
+        let flat = imported.text.replace("\n#       ", " ").replace("\n#     ", " ");
+        assert!(flat.contains(said), "{lines}: {flat}");
+        assert_eq!(imported.losses.len(), losses, "{lines}: {:?}", imported.losses);
+        assert!(!flat.contains("noselect = true"), "{lines}: {flat}");
+        assert!(losses == 0 || !flat.contains("read here: /etc/no"), "{lines}: {flat}");
+    }
 }
 
 /// Whom the lists of the text let in, as the server decides: by the longest prefix.

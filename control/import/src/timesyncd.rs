@@ -57,8 +57,8 @@ fn file(plan: &mut Plan, found: &mut Found, path: &str, text: &str) {
         if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
             continue;
         }
-        if line.is_damaged() {
-            plan.explain(&line, "not carried: there is something in it that is no text in UTF-8", true);
+        if let Some(why) = line.damage() {
+            plan.explain(&line, why, true);
         } else if trimmed.starts_with('[') && trimmed.ends_with(']') {
             section = trimmed.to_owned();
             if section != "[Time]" {

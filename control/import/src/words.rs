@@ -17,11 +17,20 @@ impl Line {
         format!("{}:{}", self.file, self.number)
     }
 
-    /// Whether there is something in it that is no text.
-    pub fn is_damaged(&self) -> bool {
-        self.text.chars().any(|letter| {
-            letter == char::REPLACEMENT_CHARACTER || (letter.is_control() && !letter.is_whitespace())
-        })
+    /// What is said of a line with something in it that is no text.
+    pub fn damage(&self) -> Option<&'static str> {
+        let is_control = |letter: char| letter.is_control() && !letter.is_whitespace();
+        if self.text.contains('\0') {
+            Some(
+                "not carried: there is a NUL in it, as in UTF-16, or in a file that was not written to its end",
+            )
+        } else if self.text.contains(is_control) {
+            Some("not carried: there is a control character in it")
+        } else if self.text.contains(char::REPLACEMENT_CHARACTER) {
+            Some("not carried: there is something in it that is no text in UTF-8")
+        } else {
+            None
+        }
     }
 }
 

@@ -57,23 +57,32 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, wo
         "ntsaeads" => ntsaeads(plan, line, words),
         "driftfile" => {
             let item = at(plan, Part::Clock, line);
-            if let Some(file) = only(plan, item, words)
-                && let Some((_, old)) = found.drift.replace((file, item))
-            {
-                plan.superseded(old, item);
-            }
+            driftfile(plan, found, item, words);
         }
         _ => return false,
     }
     true
 }
 
+/// Its path, and how often chronyd writes it.
+fn driftfile(plan: &mut Plan, found: &mut Found, item: usize, words: &mut Words) {
+    let Some(file) = words.take() else { return plan.loss(item, "", "not carried: there is no value") };
+    if words.peek().is_some_and(|word| word.eq_ignore_ascii_case("interval")) {
+        let said = [words.take(), words.take()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        plan.note(item, &said, "fixed: the frequency is kept in the state directory");
+    }
+    plan.leftover(item, words);
+    if let Some((_, old)) = found.drift.replace((file, item)) {
+        plan.superseded(old, item);
+    }
+}
+
 fn makestep(plan: &mut Plan, found: &mut Found, line: &Line, words: &mut Words) {
     let item = at(plan, Part::Clock, line);
-    let threshold = number(plan, item, ("makestep", words), 0.0..=1e12f64);
+    let Some(threshold) = number(plan, item, ("makestep", words), 0.0..=1e12f64) else { return };
     let limit = number(plan, item, ("makestep", words), -1_000_000_000..=1_000_000_000i64);
     plan.leftover(item, words);
-    let (Some(threshold), Some(limit)) = (threshold, limit) else { return };
+    let Some(limit) = limit else { return };
     found.step = limit != 0;
     if limit == 0 {
         return plan.note(
@@ -107,6 +116,7 @@ fn initstepslew(plan: &mut Plan, found: &mut Found, line: &Line, words: &mut Wor
     }
     let hosts = words.rest();
     if !hosts.is_empty() {
+        plan.lost_source = true;
         plan.note(
             item,
             &hosts.join(" "),

@@ -17,19 +17,22 @@ pub fn read(
 ) {
     let is_list = directive == "sourcedir";
     let folders = if directive == "include" { words.take().into_iter().collect() } else { words.rest() };
-    let folders: Vec<String> = folders;
-    if is_list && !folders.is_empty() && folders.iter().all(|folder| is_of_dhcp(folder)) {
-        let item = plan.item(Part::Dhcp, line);
+    let (of_dhcp, folders): (Vec<String>, Vec<String>) =
+        folders.into_iter().partition(|folder| is_list && is_of_dhcp(folder));
+    let item = plan.item(if of_dhcp.is_empty() { Part::Rest } else { Part::Dhcp }, line);
+    if !of_dhcp.is_empty() {
         plan.set(Part::Dhcp, "use", "true".to_owned(), item);
         plan.note(
             item,
-            "",
-            "servers of DHCP leases; they are asked only where no [[source]] is configured, see SOURCES OF PROGRAMS in \
+            &of_dhcp.join(" "),
+            "servers of DHCP leases. The package's hooks for dhclient, dhcpcd and NetworkManager leave them in \
+             /run/truechimer/sources.d; for systemd-networkd enable truechimer-networkd.path. See SOURCES OF PROGRAMS in \
              truechimer.toml(5)",
         );
-        return;
+        if folders.is_empty() {
+            return;
+        }
     }
-    let item = plan.item(Part::Rest, line);
     plan.leftover(item, words);
     if depth >= MAX_DEPTH {
         return plan.unread(item, "", "not read: files include each other more deeply than chronyd allows");
@@ -38,22 +41,25 @@ pub fn read(
         "include" => included(plan, reader, item, &folders),
         _ => listed(plan, reader, item, &folders, if is_list { ".sources" } else { ".conf" }),
     };
-    if paths.is_empty() {
-        return;
-    }
-    plan.note(item, "", &format!("read here: {}", paths.join(", ")));
+    let mut read = Vec::new();
     for path in paths {
         match reader.text(&path) {
-            Ok(text) => file(plan, reader, found, (&path, &text), depth + 1, is_list),
+            Ok(text) => {
+                file(plan, reader, found, (&path, &text), depth + 1, is_list);
+                read.push(path);
+            }
             Err(error) => {
                 let why = match &error {
                     FileError::Absent => "there is no such file",
                     FileError::Other(why) => why,
                 };
                 // A list of sources lets nobody in and keeps nobody out.
-                if is_list { plan.loss(item, &path, why) } else { plan.unread(item, &path, why) }
+                if is_list { plan.lose_source(item, &path, why) } else { plan.unread(item, &path, why) }
             }
         }
+    }
+    if !read.is_empty() {
+        plan.note(item, "", &format!("read here: {}", read.join(", ")));
     }
 }
 
@@ -110,7 +116,7 @@ fn listed(
                 }
             }
             Err(FileError::Absent) => plan.note(item, folder, "there is no such folder"),
-            Err(FileError::Other(why)) if suffix == ".sources" => plan.loss(item, folder, &why),
+            Err(FileError::Other(why)) if suffix == ".sources" => plan.lose_source(item, folder, &why),
             Err(FileError::Other(why)) => plan.unread(item, folder, &why),
         }
     }

@@ -22,20 +22,18 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, wo
     found.is_limited |= directive == "ratelimit";
     match directive {
         "allow" | "deny" => rule(plan, found, item, directive == "allow", words),
-        "port" => {
-            if let Some(port) = number(plan, item, (directive, words), 0..=65_535u16) {
-                replace(plan, &mut found.port, port, item);
-            }
-        }
+        "port" => match number(plan, item, (directive, words), 0..=65_535u16) {
+            Some(port) => replace(plan, &mut found.port, port, item),
+            None => plan.serving.block("the number of port cannot be read, and may be 0"),
+        },
         "bindaddress" => bindaddress(plan, found, item, words),
         "binddevice" => {
-            if let Some(device) = only(plan, item, words) {
-                match is_interface(&device) {
-                    true => replace(plan, &mut found.device, device, item),
-                    false => {
-                        plan.serving.block("the interface of binddevice cannot be named here");
-                        plan.loss(item, "", "no name of an interface that can be used");
-                    }
+            let device = only(plan, item, words).unwrap_or_default();
+            match is_interface(&device) {
+                true => replace(plan, &mut found.device, device, item),
+                false => {
+                    plan.serving.block("the interface of binddevice cannot be named here");
+                    plan.loss(item, "", "no name of an interface that can be used");
                 }
             }
         }
@@ -140,7 +138,7 @@ fn rule(plan: &mut Plan, found: &mut Found, item: usize, allow: bool, words: &mu
 }
 
 fn bindaddress(plan: &mut Plan, found: &mut Found, item: usize, words: &mut Words) {
-    let Some(address) = only(plan, item, words) else { return };
+    let address = only(plan, item, words).unwrap_or_default();
     match address.parse::<IpAddr>() {
         Ok(ip) if !ip.is_multicast() && !is_of_link(ip) && ip.to_canonical() == ip => {
             if let Some(bound) = found.bound.get_mut(usize::from(ip.is_ipv6())) {

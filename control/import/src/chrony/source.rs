@@ -27,6 +27,10 @@ const BARE: [&str; 5] = ["auto_offline", "burst", "copy", "offline", "xleave"];
 /// Names whose addresses are link-local: those of time servers inside a cloud, by the word of its operator.
 pub const LINK_LOCAL: [&str; 1] = ["metadata.google.internal"];
 
+/// What is said of a pool whose servers are asked with NTS.
+pub const NTS_POOL: &str =
+    "a pool with NTS is one source here: to have more, name its servers, each in a [[source]]";
+
 /// What the options say.
 #[derive(Default)]
 struct Options {
@@ -43,7 +47,7 @@ struct Options {
 pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, mut words: Words) {
     let item = plan.item(Part::Source, line);
     let Some(host) = words.take() else {
-        return plan.loss(item, "", "not carried: there is no host");
+        return plan.lose_source(item, "", "not carried: there is no host");
     };
     let mut source = Source::of(item, &host);
     if directive == "peer" {
@@ -128,7 +132,7 @@ fn option(
             );
         }
         "ipv4" | "ipv6" => {
-            plan.note(
+            plan.loss(
                 item,
                 &word,
                 "not carried: addresses of both families are used; to choose, write an address",
@@ -153,7 +157,7 @@ fn settle_options(plan: &mut Plan, item: usize, directive: &str, source: &mut So
     }
     polls(plan, item, source, options.min_poll, options.max_poll);
     match directive {
-        "pool" if source.nts => plan.note(item, "pool", "with NTS a name is one server here"),
+        "pool" if source.nts => plan.loss(item, "pool", NTS_POOL),
         "pool" if place::is_address(&source.host) => {
             plan.note(item, "pool", "an address is one server here");
         }
@@ -167,7 +171,7 @@ fn settle_options(plan: &mut Plan, item: usize, directive: &str, source: &mut So
         _ => {}
     }
     if let (Some((_, words)), None) = (&options.members, source.members) {
-        plan.note(item, words, "not carried: only a pool has members");
+        plan.note(item, words, "not carried: only a pool without NTS has members");
     }
     source.port = if source.nts { options.nts_port } else { options.port };
     if let (true, Some(port)) = (source.nts, options.port) {

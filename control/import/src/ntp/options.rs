@@ -36,7 +36,7 @@ pub fn tos(plan: &mut Plan, found: &mut Found, line: &Line, mut words: Words) {
                 plan.note(
                     item,
                     said,
-                    "fixed: all that agree are used; of a pool members are asked, 4 unless written otherwise",
+                    "not carried: all that agree are used, and of each pool members are asked, 4 unless written otherwise",
                 );
             }
             ("orphan", _) => plan.loss(

@@ -1,7 +1,7 @@
 //! server, pool, peer and fudge of ntp.conf.
 
 use super::Found;
-use crate::chrony::{LINK_LOCAL, polls};
+use crate::chrony::{LINK_LOCAL, NTS_POOL, polls};
 use crate::place;
 use crate::plan::{Part, Plan, Source, quoted};
 use crate::words::{Line, Words};
@@ -41,14 +41,14 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, mu
     }
     let item = plan.item(Part::Source, line);
     if let Some(family) = family {
-        plan.note(
+        plan.loss(
             item,
             &family,
             "not carried: addresses of both families are used; to choose, write an address",
         );
     }
     if host.is_empty() {
-        return plan.loss(item, "", "not carried: there is no host");
+        return plan.lose_source(item, "", "not carried: there is no host");
     }
     let (host, port) = split_port(&host);
     let mut source = Source::of(item, host);
@@ -151,7 +151,7 @@ fn settle(
     }
     if directive == "pool" {
         match (source.nts, place::is_address(&source.host)) {
-            (true, _) => plan.note(item, "pool", "with NTS a name is one server here"),
+            (true, _) => plan.loss(item, "pool", NTS_POOL),
             (_, true) => plan.note(item, "pool", "an address is one server here"),
             _ => source.members = Some(4),
         }
@@ -211,6 +211,7 @@ fn clock(plan: &mut Plan, found: &mut Found, line: &Line, host: &str, words: &mu
             plan.note(item, &rest.join(" "), "not carried: it is no source here");
         }
     } else {
+        plan.lost_source = true;
         plan.explain(line, foreign::of_clock(false), true);
     }
 }
@@ -219,7 +220,10 @@ fn clock(plan: &mut Plan, found: &mut Found, line: &Line, host: &str, words: &mu
 pub fn fudge(plan: &mut Plan, found: &mut Found, line: &Line, mut words: Words) {
     let host = words.take().unwrap_or_default();
     if !host.starts_with("127.127.1.") {
-        return plan.explain(line, foreign::instead_of("fudge").unwrap_or_default(), true);
+        // Of the clock itself its own line tells.
+        let is_of_clock = host.starts_with("127.127.");
+        let why = if is_of_clock { foreign::of_clock(false) } else { "there is no such reference clock" };
+        return plan.explain(line, why, !is_of_clock);
     }
     let item = plan.item(Part::Server, line);
     while let Some(word) = words.take() {

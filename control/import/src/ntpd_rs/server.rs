@@ -19,6 +19,7 @@ struct Lists {
 /// All `[[server]]`: one here, with the rules of the first.
 pub fn read<'t>(plan: &mut Plan, reading: &Reading<'t>, list: &'t DeArray<'t>) {
     let mut first: Option<(Lists, u16)> = None;
+    let mut is_open = false;
     for one in list.iter() {
         let Some(table) = one.get_ref().as_table() else {
             explain(plan, reading, "server", one, None);
@@ -71,11 +72,13 @@ pub fn read<'t>(plan: &mut Plan, reading: &Reading<'t>, list: &'t DeArray<'t>) {
             plan.loss(item, "", "this address is not served on: there is one [server] here, with one port and one list of clients");
             continue;
         }
+        is_open |= !table.contains_key("allowlist");
         add(&mut plan.serving.listen, address.ip());
     }
     if let Some((lists, port)) = first {
         plan.serving.port = Some(port).filter(|port| *port != 123);
         plan.serving.rules = rules(&lists);
+        plan.serving.open = is_open.then_some("ntpd-rs");
     }
 }
 

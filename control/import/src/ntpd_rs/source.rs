@@ -71,12 +71,14 @@ pub fn read<'t>(
     defaults: &Defaults,
 ) {
     let Some(table) = value.get_ref().as_table() else {
+        plan.lost_source = true;
         return explain(plan, reading, "source", value, None);
     };
     let get = |name: &str| reading.entries(table).find(|(key, _)| *key == name).map(|(_, value)| value);
     let mode = get("mode").and_then(text).unwrap_or("server");
     let Some((key, address)) = reading.entries(table).find(|(key, _)| matches!(*key, "address" | "path"))
     else {
+        plan.lost_source = true;
         for (key, value) in reading.entries(table) {
             explain(plan, reading, key, value, None);
         }
@@ -89,7 +91,7 @@ pub fn read<'t>(
                 explain(plan, reading, key, value, Some("there are no reference clocks"));
             }
         }
-        return plan.loss(item, "", &format!("not carried: there are no sources of mode {mode}"));
+        return plan.lose_source(item, "", &format!("not carried: there are no sources of mode {mode}"));
     }
     let (host, port) = split(text(address).unwrap_or_default());
     let mut source = Source::of(item, host);
@@ -101,7 +103,7 @@ pub fn read<'t>(
         let words = line.text.as_str();
         match key {
             "address" => {}
-            "mode" if mode == "nts-pool" => plan.loss(item, words, "with NTS a name is one server here"),
+            "mode" if mode == "nts-pool" => plan.loss(item, words, crate::chrony::NTS_POOL),
             "mode" => plan.note(
                 item,
                 words,
