@@ -38,7 +38,7 @@ fn a_step_within_the_rows_of_the_start_needs_no_leave() {
     let forger = Forger::honest(IpAddr::from([127, 0, 0, 2]), 0);
     let text = format!("{}[clock]\nstart-step-threshold = 10\n", source(forger.address()));
     let daemon = Setup::new("step-rows", &text).with_virtual_clock(-5_000_000_000, 0.0).start();
-    daemon.wait_until("the first slew", TIMEOUT, |daemon| daemon.status()["last_update_s"].is_number());
+    daemon.wait_until("the first slew", TIMEOUT, |daemon| daemon.status()["first_update_s"].is_number());
     assert!(!is_right(&daemon));
     let output = daemon.chimerctl(&["step"]);
     assert_eq!(
