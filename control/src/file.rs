@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -11,14 +12,45 @@ const WITHOUT_WAITING: i32 = 0o4000 | 0o400;
 /// `ENXIO`: a socket, or a device without a driver.
 const NO_FILE: i32 = 6;
 
+/// `O_PATH` and `O_NOFOLLOW`: what is in a place is looked at before it is opened, since opening some devices does something.
+const LOOK: i32 = 0o10_000_000;
+#[cfg(target_arch = "x86_64")]
+const NO_LINK: i32 = 0o400_000;
+#[cfg(not(target_arch = "x86_64"))]
+const NO_LINK: i32 = 0o100_000;
+
+/// Opens a regular file for reading, that no link in its place leads to.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_itself(path: &Path) -> io::Result<File> {
+    open_with(path, NO_LINK)
+}
+
 /// Opens a regular file for reading.
 ///
 /// # Errors
 /// That of the failed system call; [`ErrorKind::InvalidInput`], with a sentence, for a fifo, a socket, a device or a
 /// directory.
 pub fn open(path: &Path) -> io::Result<File> {
+    open_with(path, 0)
+}
+
+fn open_with(path: &Path, more: i32) -> io::Result<File> {
     let irregular = || io::Error::new(ErrorKind::InvalidInput, "is no regular file and was not read");
-    let opened = File::options().read(true).custom_flags(WITHOUT_WAITING).open(path);
+    let there = File::options().read(true).custom_flags(LOOK | more).open(path)?;
+    if !there.metadata()?.is_file() {
+        return Err(irregular());
+    }
+    let itself = format!("/proc/self/fd/{}", there.as_raw_fd());
+    let flags = WITHOUT_WAITING;
+    let opened = match File::options().read(true).custom_flags(flags).open(&itself) {
+        // Without /proc, as in a root that is being assembled.
+        Err(error) if error.kind() == ErrorKind::NotFound && !Path::new("/proc/self/fd").exists() => {
+            File::options().read(true).custom_flags(flags | more).open(path)
+        }
+        opened => opened,
+    };
     let file =
         opened.map_err(|error| if error.raw_os_error() == Some(NO_FILE) { irregular() } else { error })?;
     match file.metadata()?.is_file() {
@@ -60,12 +92,17 @@ pub fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
 /// # Errors
 /// That of the failed system call: also where something is there, a link that leads nowhere among it.
 pub fn write_new(path: &Path, octets: &[u8]) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
+    let irregular = || io::Error::new(ErrorKind::InvalidInput, "is no name of a file");
+    let mut name = path.file_name().ok_or_else(irregular)?.to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(name);
+    // What it was made of may have been for its owner alone.
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
     let written = file.write_all(octets).and_then(|()| file.sync_all());
-    if written.is_err() {
-        let _ = std::fs::remove_file(path);
-    }
-    written
+    // The name is given when all is there, and only if it is free.
+    let named = written.and_then(|()| std::fs::hard_link(&new, path));
+    let _ = std::fs::remove_file(&new);
+    named
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use crate::screen::{Form, complain, print};
 use crate::{Failure, exit, file};
 use command_line::{Daemon, ImportArguments};
 use import::{FileError, Files, Imported, Kind, MAX_FILE, USUAL};
+use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// Names of a folder.
@@ -52,16 +54,46 @@ fn of_error(error: &std::io::Error) -> FileError {
     }
 }
 
+/// What the daemon would refuse of its own: whoever else may write to it would decide whom it asks and answers.
+fn judge(file: &File) -> Result<(), FileError> {
+    let about = file.metadata().map_err(|error| of_error(&error))?;
+    let (mode, own) = (about.mode() & 0o7777, nix::unistd::geteuid().as_raw());
+    let is_others = about.uid() != 0 && about.uid() != own;
+    let is_groups = mode & 0o020 != 0 && about.gid() != 0;
+    if is_others || is_groups || mode & 0o002 != 0 {
+        return Err(FileError::Other(format!(
+            "others than root may write to it (owner {}, group {}, mode {mode:04o}), and it was not read: chown root:root, chmod go-w",
+            about.uid(),
+            about.gid()
+        )));
+    }
+    Ok(())
+}
+
+/// At most as many octets as are looked at, and one more.
+fn bounded(file: File) -> Result<Vec<u8>, FileError> {
+    let mut octets = Vec::new();
+    file.take(MAX_FILE as u64 + 1).read_to_end(&mut octets).map_err(|error| of_error(&error))?;
+    Ok(octets)
+}
+
+/// Why the installation of the package opens no server.
+const NOT_OPENED: &str = "not without a look of the administrator: the file may be older than what ran here last; take the signs away, and \
+                          chimerctl reload or restart";
+
 impl Files for OnDisk {
     fn read(&mut self, path: &str) -> Result<Vec<u8>, FileError> {
         if is_masked(&self.named(path)) {
             return Ok(Vec::new());
         }
         let opened = file::open(&self.place(path)?).map_err(|error| of_error(&error))?;
-        let mut octets = Vec::new();
-        let most = MAX_FILE as u64 + 1;
-        opened.take(most).read_to_end(&mut octets).map_err(|error| of_error(&error))?;
-        Ok(octets)
+        judge(&opened)?;
+        bounded(opened)
+    }
+
+    fn read_learned(&mut self, path: &str) -> Result<Vec<u8>, FileError> {
+        let opened = file::open_itself(&self.place(path)?).map_err(|error| of_error(&error))?;
+        bounded(opened)
     }
 
     fn list(&mut self, folder: &str) -> Result<Vec<String>, FileError> {
@@ -86,9 +118,10 @@ pub fn show(asked: &ImportArguments, form: Form) -> Result<String, Failure> {
     }
     let mut files = OnDisk { root: asked.root.clone() };
     let kind = asked.from.map(of_daemon);
+    let no_server = asked.no_server.then_some(NOT_OPENED);
     let imported = match asked.files.is_empty() {
-        true => found(&mut files, kind),
-        false => named(asked, &mut files, kind),
+        true => found(&mut files, kind, no_server),
+        false => named(asked, &mut files, kind, no_server),
     }
     .map_err(unable)?;
     let Imported { text, losses, .. } = imported;
@@ -133,7 +166,12 @@ fn of_daemon(daemon: Daemon) -> Kind {
     }
 }
 
-fn named(asked: &ImportArguments, files: &mut OnDisk, kind: Option<Kind>) -> Result<Imported, String> {
+fn named(
+    asked: &ImportArguments,
+    files: &mut OnDisk,
+    kind: Option<Kind>,
+    no_server: Option<&str>,
+) -> Result<Imported, String> {
     let mut paths = Vec::new();
     for path in &asked.files {
         // Files that are included are named from the root, and so are drop-ins found.
@@ -144,12 +182,12 @@ fn named(asked: &ImportArguments, files: &mut OnDisk, kind: Option<Kind>) -> Res
         let text = whole.into_os_string().into_string();
         paths.push(text.map_err(|path| format!("{}: the name of the file is no text", path.display()))?);
     }
-    import::import(&paths, kind, files).map_err(|error| error.to_string())
+    import::import_for(&paths, kind, files, no_server).map_err(|error| error.to_string())
 }
 
 /// The one in a usual place. A timesyncd.conf that names no server is there on most hosts, whatever daemon runs: it counts only
 /// where there is no other.
-fn found(files: &mut OnDisk, kind: Option<Kind>) -> Result<Imported, String> {
+fn found(files: &mut OnDisk, kind: Option<Kind>, no_server: Option<&str>) -> Result<Imported, String> {
     let usual = USUAL.into_iter().filter(|(_, of)| kind.is_none_or(|kind| kind == *of));
     let mut there: Vec<(&str, Imported)> = Vec::new();
     for (path, of) in usual {
@@ -160,7 +198,8 @@ fn found(files: &mut OnDisk, kind: Option<Kind>) -> Result<Imported, String> {
         }
         there.push((
             path,
-            import::import(&[path.to_owned()], Some(of), files).map_err(|error| error.to_string())?,
+            import::import_for(&[path.to_owned()], Some(of), files, no_server)
+                .map_err(|error| error.to_string())?,
         ));
     }
     if there.len() > 1 {

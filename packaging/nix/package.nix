@@ -27,8 +27,8 @@ rustPlatform.buildRustPackage {
     runHook preInstall
     BINDIR=/bin SBINDIR=/sbin UNITDIR=/lib/systemd/system DOCDIR=/share/doc/truechimer COMPLETIONS=target/completions \
       sh packaging/install.sh $out target/release systemd
-    mv $out/usr/lib/* $out/lib/
-    mv $out/usr/share/* $out/share/
+    cp -a $out/usr/lib/. $out/lib/
+    cp -a $out/usr/share/. $out/share/
     rm -r $out/usr $out/etc/dhcp
     ln -sf ../lib/truechimer/truechimerd $out/sbin/truechimerd
     for unit in $out/lib/systemd/system/*; do

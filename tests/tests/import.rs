@@ -155,6 +155,44 @@ fn what_is_no_regular_file_is_neither_waited_for_nor_read_and_no_link_leads_out_
 }
 
 #[test]
+fn a_file_that_others_may_write_says_nothing_and_an_installation_opens_no_server() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let place = Place::new("import-others");
+    let file = put(&place, "chrony.conf", "server 192.0.2.1\nallow\n");
+    let output = import(&["--from", "chrony", path(&file)]);
+    assert!(text(&output.stdout).contains("\n[server]\n"), "{output:?}");
+    let output = import(&["--from", "chrony", "--no-server", path(&file)]);
+    let made = text(&output.stdout);
+    assert!(!made.contains("\n[server]\n") && made.contains("#[server]"), "{made}");
+    assert_eq!(output.status.code(), Some(1));
+    let target = place.join("made.toml");
+    assert!(import(&["--from", "chrony", "--output", path(&target), path(&file)]).status.code() < Some(2));
+    assert_eq!(fs::metadata(&target).expect("made").permissions().mode() & 0o777, 0o600);
+    for mode in [0o666, 0o602] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("ours");
+        let output = import(&["--from", "chrony", path(&file)]);
+        assert_eq!(output.status.code(), Some(2), "{mode:o}: {output:?}");
+        assert!(text(&output.stderr).contains("others than root may write to it"), "{output:?}");
+    }
+    if bench::is_root() {
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).expect("ours");
+        assert!(import(&["--from", "chrony", path(&file)]).status.code() < Some(2), "root's group");
+        chown(&file, None, Some(61_399)).expect("root may");
+        assert_eq!(import(&["--from", "chrony", path(&file)]).status.code(), Some(2));
+        // What the daemon writes itself is a number, and no link.
+        let drift = put(&place, "drift", "12.5 0.1\n");
+        chown(&drift, Some(61_399), Some(61_399)).expect("root may");
+        let link = place.join("link");
+        std::os::unix::fs::symlink(&drift, &link).expect("ours");
+        for (of, is_taken) in [(&drift, true), (&link, false)] {
+            let file = put(&place, "own.conf", &format!("server 192.0.2.1\ndriftfile {}\n", path(of)));
+            let made = text(&import(&["--from", "chrony", path(&file)]).stdout).to_owned();
+            assert_eq!(made.contains("initial-frequency-ppm = -12.5"), is_taken, "{made}");
+        }
+    }
+}
+
+#[test]
 fn a_drop_in_that_is_masked_is_an_empty_file() {
     let place = Place::new("import-masked");
     put(&place, "etc/systemd/timesyncd.conf", "[Time]\nNTP=a.example\n");

@@ -35,7 +35,8 @@ fn a_purge_of_another_root_deletes_what_is_there() {
     ];
     for file in files {
         fs::create_dir_all(root.join(file).parent().expect("a folder")).expect("ours");
-        fs::write(root.join(file), "x").expect("ours");
+        let text = if file.ends_with("imported.toml") { "# Made by chimerctl import\n" } else { "x" };
+        fs::write(root.join(file), text).expect("ours");
     }
     let purged = run("postrm", root.path(), &["purge"]);
     assert!(purged.status.success(), "{purged:?}");

@@ -210,6 +210,9 @@ pub struct ImportArguments {
     /// Replace the file of --output
     #[arg(long, requires = "output")]
     pub force: bool,
+    /// Write [server] as a comment, whatever the other daemon serves: as an installation does
+    #[arg(long)]
+    pub no_server: bool,
     /// Read all files below this folder, as if it were /
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub root: Option<PathBuf>,

@@ -12,13 +12,13 @@ pub enum Sign {
     Correction,
 }
 
-/// The largest frequency that is carried, ppm: the governor's widest band.
-const MAX_PPM: f64 = 1000.0;
+/// The largest frequency that is carried, ppm: what a daemon gives to a kernel. Who writes the file is no administrator.
+const MAX_PPM: f64 = 500.0;
 
 /// Reads the file, and sets `initial-frequency-ppm`, which is the correction.
 pub fn take(plan: &mut Plan, reader: &mut Reader<'_>, path: &str, item: usize, sign: Sign) {
-    let text = match reader.text(path) {
-        Ok(text) => text,
+    let first = match reader.learned(path) {
+        Ok(first) => first,
         Err(FileError::Absent) => {
             return plan.note(
                 item,
@@ -33,7 +33,6 @@ pub fn take(plan: &mut Plan, reader: &mut Reader<'_>, path: &str, item: usize, s
             return plan.note(item, "", &why);
         }
     };
-    let first = text.split_whitespace().next().and_then(|word| word.parse::<f64>().ok());
     let Some(ppm) = first.filter(|ppm| ppm.abs() <= MAX_PPM) else {
         return plan.note(item, "", "there is no frequency in it that can be used: it is learned anew");
     };

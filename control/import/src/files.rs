@@ -31,6 +31,14 @@ pub trait Files {
     /// [`FileError`].
     fn read(&mut self, path: &str) -> Result<Vec<u8>, FileError>;
 
+    /// The octets of a file that the other daemon writes itself, whoever owns it: nothing but a number is taken from it.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    fn read_learned(&mut self, path: &str) -> Result<Vec<u8>, FileError> {
+        self.read(path)
+    }
+
     /// The names in a folder, in any order.
     ///
     /// # Errors
@@ -73,11 +81,12 @@ impl<'f> Reader<'f> {
         if self.count >= MAX_FILES {
             return Err(too(&format!("more than {MAX_FILES} files")));
         }
+        // Also one that cannot be read: a file may name the same ten thousand times.
+        self.count += 1;
         let octets = self.files.read(path)?;
         if octets.len() > MAX_FILE {
             return Err(too("longer than 1 MiB"));
         }
-        self.count += 1;
         self.total += octets.len();
         if self.total > MAX_TOTAL {
             return Err(too("all files together are longer than 4 MiB"));
@@ -85,6 +94,16 @@ impl<'f> Reader<'f> {
         let text = String::from_utf8_lossy(&octets);
         // The mark that editors of other systems put in front.
         Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
+    }
+
+    /// The frequency at the beginning of a file that the other daemon writes; none: there is no number.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn learned(&mut self, path: &str) -> Result<Option<f64>, FileError> {
+        let octets = self.files.read_learned(path)?;
+        let text = String::from_utf8_lossy(octets.get(..64).unwrap_or(&octets)).into_owned();
+        Ok(text.split_whitespace().next().and_then(|word| word.parse().ok()))
     }
 
     /// The names in a folder that end so, in their order.

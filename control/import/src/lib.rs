@@ -83,11 +83,27 @@ impl std::fmt::Display for ImportError {
 
 impl std::error::Error for ImportError {}
 
+/// The most sources that are looked at; the daemon takes far fewer.
+const MOST_SOURCES: usize = 1_000;
+
 /// Makes a configuration of these files, in this order, of one daemon; none: found from the first one.
 ///
 /// # Errors
 /// [`ImportError`].
 pub fn import(paths: &[String], kind: Option<Kind>, files: &mut dyn Files) -> Result<Imported, ImportError> {
+    import_for(paths, kind, files, None)
+}
+
+/// The same; `no_server`: why time is served to nobody, whatever the other daemon did: `[server]` is a comment then.
+///
+/// # Errors
+/// [`ImportError`].
+pub fn import_for(
+    paths: &[String],
+    kind: Option<Kind>,
+    files: &mut dyn Files,
+    no_server: Option<&str>,
+) -> Result<Imported, ImportError> {
     let mut reader = Reader::new(files);
     let mut plan = Plan::default();
     let mut found = kind;
@@ -108,6 +124,12 @@ pub fn import(paths: &[String], kind: Option<Kind>, files: &mut dyn Files) -> Re
     }
     let Some(kind) = found else { return Err(ImportError::Unknown(String::new())) };
     reader.complaints.iter().for_each(|complaint| plan.lose(complaint));
+    if plan.sources.len() > MOST_SOURCES {
+        return Err(ImportError::TooLong);
+    }
+    if let Some(why) = no_server {
+        plan.serving.block(why);
+    }
     finish::finish(&mut plan);
     let text = render::render(&plan, kind, paths);
     if text.len() > render::MAX_TEXT {

@@ -109,6 +109,17 @@ pub fn read(plan: &mut Plan, path: &str, text: &str) {
         }
     }
     server::settle(plan);
+    if plan.value(Part::Clock, "minimum-sources").is_none() {
+        let seats: usize = plan.sources.iter().map(|source| usize::from(source.members.unwrap_or(1))).sum();
+        plan.remark(
+            Part::Clock,
+            "ntpd-rs asks for 3 sources that agree unless minimum-agreeing-sources says otherwise; here that is minimum-sources.",
+        );
+        // With fewer, which never synchronise there, more than half have to agree here.
+        if seats >= 3 && !plan.items.is_empty() {
+            plan.set(Part::Clock, "minimum-sources", "3".to_owned(), 0);
+        }
+    }
 }
 
 /// What is in a section without anything like it here.
@@ -169,12 +180,5 @@ fn synchronization<'t>(plan: &mut Plan, reading: &Reading<'t>, table: &'t DeTabl
                 foreign::instead_of(key).filter(|why| why.starts_with("nothing")),
             ),
         }
-    }
-    if !table.contains_key("minimum-agreeing-sources") {
-        plan.remark(
-            Part::Clock,
-            "ntpd-rs asks for 3 sources that agree unless minimum-agreeing-sources says otherwise; here more than half have to \
-             agree, and minimum-sources is 1 unless it is written here.",
-        );
     }
 }

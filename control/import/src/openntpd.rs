@@ -50,12 +50,9 @@ pub fn read(plan: &mut Plan, reader: &mut Reader<'_>, path: &str, text: &str) {
         plan.serving.unwanted = Some("as before, because nothing says where".to_owned());
     }
     for path in DRIFTS {
-        if let Ok(text) | Err(FileError::Other(text)) = reader.text(path) {
-            let line = Line {
-                file: path.to_owned(),
-                number: 1,
-                text: text.lines().next().unwrap_or_default().to_owned(),
-            };
+        if !matches!(reader.learned(path), Err(FileError::Absent)) {
+            // Nothing of it is copied: whoever writes it may have put another file in its place.
+            let line = Line { file: path.to_owned(), number: 1, text: "(the frequency)".to_owned() };
             let item = plan.item(Part::Clock, &line);
             return drift::take(plan, reader, path, item, Sign::Correction);
         }

@@ -89,11 +89,15 @@ fn option(
         "port" => options.port = number(plan, item, (&word, words), 1..=65_535),
         "ntsport" => options.nts_port = number(plan, item, (&word, words), 1..=65_535),
         "certset" => options.set = number(plan, item, (&word, words), 0..=u32::MAX),
-        "minstratum" => {
-            if let Some(stratum) = number(plan, item, (&word, words), 1..=15u8) {
-                source.keys.push(("min-stratum", stratum.to_string()));
-            }
-        }
+        "minstratum" => match number(plan, item, (&word, words), 1..=15u8) {
+            Some(15) => plan.note(
+                item,
+                "minstratum 15",
+                "not carried: nothing would be served with it; the most is 14",
+            ),
+            Some(stratum) => source.keys.push(("min-stratum", stratum.to_string())),
+            None => {}
+        },
         "maxsources" => {
             if let Some(members) = number(plan, item, (&word, words), 1..=255u8) {
                 options.members = Some((members, format!("{word} {members}")));
