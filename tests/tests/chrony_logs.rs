@@ -255,10 +255,12 @@ fn what_the_daemon_no_longer_keeps_is_said_to_be_lost() {
     assert_eq!(logs.log().lines().count(), 1, "{}", logs.log());
     let missing: usize =
         logs.log().split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a number");
-    let all = quiet(&daemon);
+    quiet(&daemon);
     let both = || logs.lines("measurements.log").len() + logs.lines("tracking.log").len();
-    wait_until("all lines", &logs, || both() + missing >= all);
-    assert_eq!(both() + missing, all);
+    // On a busy machine the last reply is counted later.
+    let all = || usize::try_from(counted(&daemon).expect("it answers")).expect("few");
+    wait_until("all lines", &logs, || both() + missing == all());
+    let all = all();
     assert!(missing >= 4, "{missing} of {all}");
 }
 
@@ -273,14 +275,15 @@ fn a_file_that_is_renamed_is_begun_anew_and_none_grows_beyond_its_limit() {
     // As logrotate does.
     std::fs::rename(place.join("measurements.log"), place.join("old")).expect("it is there");
     wait_until("begun anew", &logs, || !logs.lines("measurements.log").is_empty());
-    wait_until("full", &logs, || place.join("measurements.log.1").exists());
+    wait_until("full", &logs, || place.join("measurements.log.old").exists());
     quiet(&daemon);
     let valid = daemon.sources().iter().filter_map(|source| source["valid"].as_u64()).sum();
-    let written = || ["old", "measurements.log.1", "measurements.log"].map(|name| logs.lines(name)).concat();
+    let written =
+        || ["old", "measurements.log.old", "measurements.log"].map(|name| logs.lines(name)).concat();
     wait_until("all lines", &logs, || written().len() as u64 >= valid);
     assert_eq!(written().len() as u64, valid);
     assert_once_and_in_order(&written());
-    for name in ["measurements.log.1", "measurements.log", "statistics.log", "tracking.log"] {
+    for name in ["measurements.log.old", "measurements.log", "statistics.log", "tracking.log"] {
         let facts = std::fs::metadata(place.join(name)).expect("a file");
         assert!(facts.size() <= 4096, "{name}: {}", facts.size());
     }
