@@ -396,8 +396,11 @@ fn reference(nearest: &Heard<'_>, survivors: &[&Heard<'_>]) -> Reference {
     Reference {
         source: nearest.verdict.source,
         reference_id: of_address(nearest.voter.identity.ip),
-        // Of which server its reference id speaks, its own stratum says.
-        stratum: facts.stratum.max(nearest.voter.min_stratum),
+        // Of which server its reference id speaks, its own stratum says. A reference clock has 0: 1 is no wish.
+        stratum: match nearest.voter.min_stratum {
+            ..=1 => facts.stratum,
+            least => facts.stratum.max(least),
+        },
         root_delay: facts.root_delay + minimum_delay,
         root_dispersion: facts.root_dispersion,
         interval: survivors
