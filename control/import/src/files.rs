@@ -176,6 +176,29 @@ pub fn lines<'t>(path: &'t str, text: &'t str) -> impl Iterator<Item = Line> + '
     })
 }
 
+/// The lines of a text, those that end with a backslash with the next one. A comment is never continued, and does not end what
+/// is.
+pub fn joined(path: &str, text: &str, is_comment: impl Fn(&str) -> bool) -> Vec<Line> {
+    let mut all: Vec<Line> = Vec::new();
+    let mut is_open = false;
+    for mut line in lines(path, text) {
+        let is_comment = is_comment(&line.text);
+        if is_open && is_comment {
+            continue;
+        }
+        let goes_on = line.text.ends_with('\\') && !is_comment;
+        if goes_on {
+            line.text.pop();
+        }
+        match all.last_mut().filter(|_| is_open) {
+            Some(last) => last.text = format!("{} {}", last.text, line.text),
+            None => all.push(line),
+        }
+        is_open = goes_on;
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use crate::access::Network;
 use crate::drift::{self, Sign};
-use crate::files::{FileError, Reader, lines};
+use crate::files::{FileError, Reader, joined};
 use crate::place;
 use crate::plan::{Part, Plan, Source};
 use crate::words::{Line, Words};
@@ -14,7 +14,7 @@ const DRIFTS: [&str; 3] =
 
 /// Reads a file.
 pub fn read(plan: &mut Plan, reader: &mut Reader<'_>, path: &str, text: &str) {
-    for line in joined(path, text) {
+    for line in joined(path, text, |_| false) {
         let bare = uncommented(&line.text);
         if bare.trim().is_empty() {
             continue;
@@ -57,24 +57,6 @@ pub fn read(plan: &mut Plan, reader: &mut Reader<'_>, path: &str, text: &str) {
             return drift::take(plan, reader, path, item, Sign::Correction);
         }
     }
-}
-
-/// Lines, those that end with a backslash with the next one.
-fn joined(path: &str, text: &str) -> Vec<Line> {
-    let mut all: Vec<Line> = Vec::new();
-    let mut is_open = false;
-    for mut line in lines(path, text) {
-        let goes_on = line.text.ends_with('\\');
-        if goes_on {
-            line.text.pop();
-        }
-        match all.last_mut().filter(|_| is_open) {
-            Some(last) => last.text = format!("{} {}", last.text, line.text),
-            None => all.push(line),
-        }
-        is_open = goes_on;
-    }
-    all
 }
 
 /// Without the comment, which begins with # outside of quotation marks.

@@ -1,6 +1,6 @@
 //! timesyncd.conf, with its drop-ins.
 
-use crate::files::{FileError, Reader, lines};
+use crate::files::{FileError, Reader, joined};
 use crate::place;
 use crate::plan::{Part, Plan, Source, number};
 use crate::words::Line;
@@ -52,7 +52,7 @@ pub fn read(plan: &mut Plan, reader: &mut Reader<'_>, path: &str, text: &str) {
 
 fn file(plan: &mut Plan, found: &mut Found, path: &str, text: &str) {
     let mut section = String::new();
-    for line in joined(path, text) {
+    for line in joined(path, text, |line| line.trim_start().starts_with(['#', ';'])) {
         let trimmed = line.text.trim();
         if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
             continue;
@@ -70,28 +70,6 @@ fn file(plan: &mut Plan, found: &mut Found, path: &str, text: &str) {
             key(plan, found, &line);
         }
     }
-}
-
-/// Lines, those that end with a backslash with the next one.
-fn joined(path: &str, text: &str) -> Vec<Line> {
-    let mut all: Vec<Line> = Vec::new();
-    let mut is_open = false;
-    for mut line in lines(path, text) {
-        let is_comment = line.text.trim_start().starts_with(['#', ';']);
-        if is_open && is_comment {
-            continue;
-        }
-        let goes_on = line.text.ends_with('\\') && !is_comment;
-        if goes_on {
-            line.text.pop();
-        }
-        match all.last_mut().filter(|_| is_open) {
-            Some(last) => last.text = format!("{} {}", last.text, line.text),
-            None => all.push(line),
-        }
-        is_open = goes_on;
-    }
-    all
 }
 
 fn key(plan: &mut Plan, found: &mut Found, line: &Line) {

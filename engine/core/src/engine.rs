@@ -43,7 +43,7 @@ use crate::leap::Warning;
 use crate::local_clock::LocalClock;
 use crate::measured::Correction;
 use crate::measurement::LinkLatency;
-use crate::nonce::Nonces;
+use crate::nonce::NoncesByGroup;
 use crate::notice::{EntryNotice, Notice, SystemNotice, Weight};
 use crate::nts::Deferred;
 use crate::orders::Orders;
@@ -82,9 +82,7 @@ pub struct Engine {
     settings: Settings,
     saved: Option<Saved>,
     precision: i8,
-    nonces: Nonces,
-    /// For sources that are only measured: they shift none of the others' random numbers.
-    nonces_aside: Nonces,
+    nonces: NoncesByGroup,
     outputs: VecDeque<Output>,
     /// From the welcome on.
     basis: Option<Basis>,
@@ -227,8 +225,7 @@ impl Engine {
             settings,
             saved: start.saved.filter(|saved| saved.frequency_error_ppm.is_finite()),
             precision: start.precision,
-            nonces: Nonces::from_seed(start.seed),
-            nonces_aside: Nonces::aside(start.seed),
+            nonces: NoncesByGroup::from_seed(start.seed),
             outputs: VecDeque::new(),
             basis: None,
             entries,
@@ -306,8 +303,7 @@ impl Engine {
 
     /// Replaces the seed of the random numbers, as a recording does before each call.
     pub(crate) fn reseed(&mut self, seed: [u8; 32]) {
-        self.nonces = Nonces::from_seed(seed);
-        self.nonces_aside = Nonces::aside(seed);
+        self.nonces = NoncesByGroup::from_seed(seed);
     }
 
     /// Takes a fact. `now` was read immediately after the fact arrived.

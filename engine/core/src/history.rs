@@ -2,7 +2,7 @@
 
 use crate::filter::Outcome;
 use crate::io::Now;
-use crate::last_reply::origin;
+use crate::measured::origin;
 use crate::measured::{Known, Learned, Said};
 use crate::measurement::{Measurement, Stamps};
 use crate::sanity::Facts;

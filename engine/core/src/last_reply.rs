@@ -1,5 +1,6 @@
 //! What the last valid reply of a source was like, and how it came. Only reports have it.
 
+use crate::measured::origin;
 use crate::sanity::unix_nanos;
 use core::net::IpAddr;
 use ipc::address::Address;
@@ -32,15 +33,6 @@ pub struct LastReply {
     pub came: StampOrigin,
     /// The address of this host from which the query was sent; none: not known.
     pub local: Option<IpAddr>,
-}
-
-/// Who took a time of departure or arrival.
-pub(crate) const fn origin(stamp: Stamp) -> StampOrigin {
-    match stamp {
-        Stamp::Hardware => StampOrigin::Hardware,
-        Stamp::Kernel => StampOrigin::Kernel,
-        Stamp::User => StampOrigin::User,
-    }
 }
 
 /// How a query left, and its reply came.

@@ -9,10 +9,19 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use ipc::message::client::{ReplyHeader, Stamp};
 use ipc::units::{Leap, WallTime};
-use report::{MeasurementOutcome, RejectReason};
+use report::{MeasurementOutcome, RejectReason, StampOrigin};
 
 /// How many corrections are kept, 16 KiB: those of the first seconds with 32 sources.
 pub(crate) const CORRECTIONS: usize = 128;
+
+/// Who took a time of departure or arrival.
+pub const fn origin(stamp: Stamp) -> StampOrigin {
+    match stamp {
+        Stamp::Hardware => StampOrigin::Hardware,
+        Stamp::Kernel => StampOrigin::Kernel,
+        Stamp::User => StampOrigin::User,
+    }
+}
 
 /// What came since a measurement or correction.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,9 +4,8 @@ use super::write;
 use crate::documents::{leap_name, reference_id, unix};
 use engine_core::Engine;
 use engine_core::io::Now;
-use engine_core::measured::{Correction, Measured, MeasuredSince};
-use ipc::message::client::Stamp;
-use report::{CorrectionReport, FORMAT, MeasuredReply, MeasuredReport, StampOrigin};
+use engine_core::measured::{Correction, Measured, MeasuredSince, origin};
+use report::{CorrectionReport, FORMAT, MeasuredReply, MeasuredReport};
 
 /// The most in one reply: each is less than 1 KiB long.
 const MOST: usize = 128;
@@ -83,18 +82,11 @@ fn short_of(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }
 
-const fn origin(stamp: Stamp) -> StampOrigin {
-    match stamp {
-        Stamp::Hardware => StampOrigin::Hardware,
-        Stamp::Kernel => StampOrigin::Kernel,
-        Stamp::User => StampOrigin::User,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use engine_core::measured::{Known, Learned, Said};
+    use ipc::message::client::Stamp;
     use ipc::units::{Leap, RawInstant, WallTime};
     use report::{MeasurementOutcome, RejectReason};
 

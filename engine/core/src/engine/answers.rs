@@ -162,14 +162,9 @@ impl Engine {
         let need = self.need_of(exchange.group);
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&unanswered.rejected);
-        match exchange.group {
-            Group::Deciding => {
-                source.unanswered(unanswered.reason, need, now.raw, &mut self.nonces);
-                self.blocked.note(source.address(), unanswered.reason, now.raw);
-            }
-            Group::Observed => {
-                source.unanswered(unanswered.reason, need, now.raw, &mut self.nonces_aside);
-            }
+        source.unanswered(unanswered.reason, need, now.raw, self.nonces.of(exchange.group));
+        if exchange.group == Group::Deciding {
+            self.blocked.note(source.address(), unanswered.reason, now.raw);
         }
         let survives = source.track.standing == Some(crate::select::Standing::Survivor);
         self.system.dirty |= source.poll_process.reach == 0 && survives;

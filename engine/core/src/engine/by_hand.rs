@@ -18,7 +18,7 @@ const WANTED: Span = Span::from_secs(2);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Wish {
     /// Not ordered, or refused for a row that others do not have; until then it is wanted.
-    Wanted { until: RawInstant, refused: Option<(StepReason, Refusal)> },
+    Wanted { until: RawInstant, refused: Option<StepReason> },
     /// Ordered for this reason, by this offset: the order that is unanswered is this one.
     Ordered { until: RawInstant, reason: StepReason, offset: f64 },
     /// It is decided.
@@ -85,7 +85,7 @@ impl Engine {
         };
         let Some(basis) = &self.basis else { return false };
         let epoch = basis.epoch;
-        let reason = self.reason_by_hand(refused.map(|(reason, _)| reason));
+        let reason = self.reason_by_hand(refused);
         self.system.asked_step = reason;
         self.system.wish = Some(Wish::Ordered { until, reason, offset });
         let delta = Offset::saturating(libm::round(offset * 1e9) as i64);
@@ -127,7 +127,7 @@ impl Engine {
         self.system.wish = Some(if passes {
             Wish::Wanted { until, refused: None }
         } else if is_of_row && reason != StepReason::Run {
-            Wish::Wanted { until, refused: Some((reason, code)) }
+            Wish::Wanted { until, refused: Some(reason) }
         } else {
             Wish::Decided(HandStep::Refused { code, offset_s: offset })
         });

@@ -98,10 +98,7 @@ impl Engine {
                 entry.end_recall();
             }
             // The network may be there again: before another address takes its place, each is asked once more.
-            let nonces = match group {
-                Group::Deciding => &mut self.nonces,
-                Group::Observed => &mut self.nonces_aside,
-            };
+            let nonces = self.nonces.of(group);
             for source in entry.members.iter_mut().filter(|source| !source.wants_fewer()) {
                 source.poll_process.retry(now.raw, nonces);
             }

@@ -28,10 +28,7 @@ impl Engine {
             return None;
         }
         let need = self.need_of(group);
-        let nonces = match group {
-            Group::Deciding => &mut self.nonces,
-            Group::Observed => &mut self.nonces_aside,
-        };
+        let nonces = self.nonces.of(group);
         let mut next: Option<RawInstant> = None;
         for Entry { settings, authentication, members, asked, .. } in
             self.entries.of_mut(group).filter(|it| !it.offline)

@@ -54,10 +54,7 @@ impl Engine {
     /// Has each source asked, with random numbers of its group, unless its last kiss wants fewer queries.
     pub(super) fn ask_each(&mut self, ask: impl Fn(&mut Source, &mut Nonces)) {
         for entry in self.entries.all_mut() {
-            let nonces = match entry.group() {
-                Group::Deciding => &mut self.nonces,
-                Group::Observed => &mut self.nonces_aside,
-            };
+            let nonces = self.nonces.of(entry.group());
             entry.members.iter_mut().filter(|it| !it.wants_fewer()).for_each(|source| ask(source, nonces));
         }
     }
