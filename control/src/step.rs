@@ -3,6 +3,7 @@
 use crate::screen::{Form, complain, print};
 use crate::{Failure, exit, text};
 use control_socket::AskError;
+use ipc::leave::HOLDS;
 use ipc::text::escape;
 use leave::Keeper;
 use report::read::StepReply;
@@ -49,7 +50,10 @@ fn with_leave(socket: &Path, keeper: &Keeper, most: u32, form: Form) -> Result<S
     keeper.permit(most).map_err(|error| Failure { text: error.to_string(), code: exit::NO })?;
     let outcome = ask(socket);
     if let Err(error) = keeper.take_back() {
-        complain(&format!("a leave that was not used ends by itself within {} s: {error}", leave::HOLDS));
+        complain(&format!(
+            "a leave that was not used ends by itself within {} s: {error}",
+            HOLDS.nanos() / 1_000_000_000
+        ));
     }
     let (answer, reply) = outcome?;
     told(&answer, &reply, form)

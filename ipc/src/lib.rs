@@ -10,6 +10,7 @@
 //!   list       up to so many values of a kind
 //!   file_path  the name of a file that the configuration gives to the launch
 //!   paths      where a daemon's files are, as its launch tells chimerctl
+//!   leave      the operator's leave for a step, as a signal has it
 //!   permissions  who may change or read a file
 //!   secret     keys on their way from one process to another
 //!   message    one enum for each direction of each link, one doc line for each variant
@@ -40,6 +41,7 @@ pub mod checksum;
 pub mod clock_page;
 pub mod file_path;
 pub mod governor_record;
+pub mod leave;
 pub mod list;
 pub mod message;
 pub mod packet;

@@ -8,6 +8,7 @@ mod states;
 
 use bench::programs::workspace;
 use bench::tree::{code, files, functions, names, packages, read};
+use ipc::leave::HOLDS;
 use ipc::message::privileged::{RUN_STEP_SPACING, Refusal};
 use ipc::process::Process;
 use std::collections::BTreeSet;
@@ -36,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("control", &["command-line", "control-socket", "drop-ins", "import", "ipc", "leave", "report"]),
     ("control/command_line", &[]),
     ("control/import", &["foreign", "ipc"]),
-    ("control/leave", &["ipc-clock"]),
+    ("control/leave", &["ipc", "ipc-clock"]),
     ("control/metrics", &["control-socket", "ipc", "report"]),
     ("control/chronyc_bridge", &["control-socket", "ipc", "report"]),
     ("control/chrony_logs", &["control-socket", "ipc", "report"]),
@@ -295,8 +296,9 @@ fn written(expression: &str, unit: &str) -> String {
     let number =
         |text: &str| -> f64 { text.replace('_', "").parse().unwrap_or_else(|_| panic!("{expression}")) };
     let value = match expression.trim_end_matches(')').split_once('(') {
-        // The engine has to know it as well.
+        // Others have to know them as well.
         None if expression.contains("RUN_STEP_SPACING") => RUN_STEP_SPACING.nanos() as f64 / 1e9,
+        None if expression.contains("HOLDS") => HOLDS.nanos() as f64 / 1e9,
         None => number(expression),
         Some((unit, value)) => {
             number(value)

@@ -8,6 +8,7 @@
 //!
 //! This file contains the unsafe code.
 
+use ipc::leave::{HOLDS, Permission};
 use ipc_clock::boot;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket, sockopt};
@@ -52,9 +53,6 @@ impl fmt::Display for LeaveError {
 
 impl std::error::Error for LeaveError {}
 
-/// How long a leave holds, in seconds.
-pub const HOLDS: u32 = 60;
-
 /// The keeper of a daemon.
 #[derive(Debug)]
 pub struct Keeper(OwnedFd);
@@ -86,8 +84,8 @@ impl Keeper {
     /// # Errors
     /// [`LeaveError`]; nothing was permitted then.
     pub fn permit(&self, seconds: u32) -> Result<(), LeaveError> {
-        let until = u32::try_from(boot().nanos() / 1_000_000_000).unwrap_or(0).saturating_add(HOLDS);
-        self.say(u64::from(seconds) | u64::from(until) << 32)
+        let until = boot().nanos().saturating_add(HOLDS.nanos()) / 1_000_000_000;
+        self.say(Permission { seconds, until: u32::try_from(until).unwrap_or(0) })
     }
 
     /// Takes back what was permitted and not used.
@@ -95,11 +93,11 @@ impl Keeper {
     /// # Errors
     /// [`LeaveError`]; it ends by itself then.
     pub fn take_back(&self) -> Result<(), LeaveError> {
-        self.say(0)
+        self.say(Permission::NONE)
     }
 
-    fn say(&self, value: u64) -> Result<(), LeaveError> {
-        send(&self.0, value).map_err(|errno| match errno {
+    fn say(&self, permission: Permission) -> Result<(), LeaveError> {
+        send(&self.0, permission.value()).map_err(|errno| match errno {
             Errno::EPERM => LeaveError::Forbidden,
             errno => LeaveError::Kernel("pidfd_send_signal", errno),
         })

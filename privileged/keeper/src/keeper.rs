@@ -12,9 +12,10 @@ use crate::ending::{Ending, say};
 use crate::governor::{Break, Governor, Moment, limits};
 use crate::kernel::{self, Errno};
 use crate::notify::Notify;
-use crate::signals::{self, Caught, Permission, caught};
+use crate::signals::{self, Caught, caught};
 use crate::vmclock;
 use ipc::calendar::Rfc3339;
+use ipc::leave::Permission;
 use ipc::message::privileged::{
     ClockEvent, ClockEventKind, ClockKind, ClockReading, Condition, FromPrivileged, Refusal, Status,
     ToPrivileged,

@@ -7,6 +7,7 @@
 use crate::ending::say;
 use crate::kernel::{self, Child};
 use filters::trap;
+use ipc::leave::Permission;
 use ipc::process::{PerProcess, Process};
 use ipc::units::Span;
 use ipc_clock::raw;
@@ -32,15 +33,6 @@ pub enum Caught {
     Nothing,
     /// SIGCHLD: a process has ended, stopped or continued.
     Child,
-}
-
-/// The operator permits a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Permission {
-    /// Of at most so many seconds; 0: none any more.
-    pub seconds: u32,
-    /// Until then: seconds of CLOCK_BOOTTIME. A signal may be read late.
-    pub until: u32,
 }
 
 /// How a process ended.
@@ -74,8 +66,7 @@ pub fn caught(mut signals: &File) -> Option<Caught> {
 fn permitted(information: &[u8; 128]) -> Option<Permission> {
     let code = i32::from_ne_bytes(*information.get(8..)?.first_chunk()?);
     let value = u64::from_ne_bytes(*information.get(48..)?.first_chunk()?);
-    let (seconds, until) = (value as u32, (value >> 32) as u32);
-    (code == libc::SI_QUEUE).then_some(Permission { seconds, until })
+    (code == libc::SI_QUEUE).then_some(Permission::from_value(value))
 }
 
 impl Death {

@@ -151,7 +151,7 @@ pub const RESTORE_FREE: Span = millis(1);
 /// Between two restoring steps.
 pub const RESTORE_SPACING: Span = seconds(60);
 /// How long the operator's leave for a step holds that is given while the daemon runs.
-pub const LEAVE: Span = seconds(60);
+pub const LEAVE: Span = ipc::leave::HOLDS;
 /// Growth of BOOTTIME − MONOTONIC that counts as a suspend.
 pub const SUSPEND: Span = seconds(1);
 /// A step after a pause is larger than the RTC shows the pause to have been by at most this.
