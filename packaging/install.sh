@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts a build of truechimer into the root of a package: what all recipes but the deb's have in common. It asks no package
+# Puts a build of truechimer into the root of a package: what all recipes have in common. It asks no package
 # manager, makes no user and starts nothing.
 #
 #   packaging/install.sh DESTDIR PROGRAMS [SERVICE-MANAGER...]
@@ -12,8 +12,10 @@
 #   UNITDIR      /usr/lib/systemd/system
 #   DOCDIR       /usr/share/doc/truechimer
 #   COMPLETIONS  the folder that `cargo xtask completions` has filled (target/completions); without it there are none
+#   ZSHDIR       /usr/share/zsh/site-functions
 # The programs of the daemon are always in /usr/lib/truechimer: units and profiles name it.
 set -eu
+umask 022
 
 [ $# -ge 2 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 dest=$1 programs=$2

@@ -1,21 +1,33 @@
 # The programs and units, below the folder of the package instead of /usr.
+# In the released tarball (cargo xtask source) the crates are in `vendor` and .cargo/config.toml names them; a tree of git has
+# them fetched by their checksums in Cargo.lock.
 {
   lib,
+  stdenv,
+  cargo,
+  rustc,
   rustPlatform,
 }:
 
-rustPlatform.buildRustPackage {
+let
+  isReleased = builtins.pathExists ../../vendor;
+in
+stdenv.mkDerivation {
   pname = "truechimer";
   version = "0.1.0";
   src = lib.cleanSource ../..;
-  cargoLock.lockFile = ../../Cargo.lock;
+
+  nativeBuildInputs = [ cargo rustc ] ++ lib.optional (!isReleased) rustPlatform.cargoSetupHook;
+  cargoDeps =
+    if isReleased then null else rustPlatform.importCargoLock { lockFile = ../../Cargo.lock; };
 
   # The governor's earliest time: that of the sources.
   SOURCE_DATE_EPOCH = "1795910400";
 
   buildPhase = ''
     runHook preBuild
-    sh packaging/build.sh --offline
+    export CARGO_HOME=$TMPDIR/cargo CARGO_NET_OFFLINE=true
+    sh packaging/build.sh
     cargo xtask completions
     runHook postBuild
   '';

@@ -5,12 +5,9 @@ use clap_complete::Shell;
 use std::fs;
 use std::path::Path;
 
-/// The shells, and where Debian's look for completions.
-pub const SHELLS: [(Shell, &str); 3] = [
-    (Shell::Bash, "usr/share/bash-completion/completions/chimerctl"),
-    (Shell::Zsh, "usr/share/zsh/vendor-completions/_chimerctl"),
-    (Shell::Fish, "usr/share/fish/vendor_completions.d/chimerctl.fish"),
-];
+/// The shells, and how the file of each is called; packaging/install.sh has the places.
+pub const SHELLS: [(Shell, &str); 3] =
+    [(Shell::Bash, "chimerctl"), (Shell::Zsh, "_chimerctl"), (Shell::Fish, "chimerctl.fish")];
 
 /// The completions for a shell.
 pub fn of(shell: Shell) -> String {
@@ -19,19 +16,29 @@ pub fn of(shell: Shell) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Writes them below target/completions, for systems without the package.
+/// Writes them below target/completions, for systems without the package, and says where they are.
+///
+/// # Errors
+/// As [`fill`].
+pub fn write() -> Result<(), String> {
+    let folder = target().join("completions");
+    fill(&folder)?;
+    for (shell, name) in SHELLS {
+        println!("{}", folder.join(shell.to_string()).join(name).display());
+    }
+    Ok(())
+}
+
+/// Writes them into a folder, as packaging/install.sh takes them.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write() -> Result<(), String> {
-    let folder = target().join("completions");
-    for (shell, place) in SHELLS {
-        let name = Path::new(place).file_name().unwrap_or_default();
-        let file = folder.join(shell.to_string()).join(name);
-        let parent = file.parent().unwrap_or(&folder);
-        let written = fs::create_dir_all(parent).and_then(|()| fs::write(&file, of(shell)));
+pub fn fill(folder: &Path) -> Result<(), String> {
+    for (shell, name) in SHELLS {
+        let place = folder.join(shell.to_string());
+        let file = place.join(name);
+        let written = fs::create_dir_all(&place).and_then(|()| fs::write(&file, of(shell)));
         written.map_err(|error| format!("{}: {error}", file.display()))?;
-        println!("{}", file.display());
     }
     Ok(())
 }
@@ -46,7 +53,7 @@ mod tests {
         let place = bench::programs::Place::new(&format!("completions-{shell}"));
         let (_, name) =
             SHELLS.into_iter().find(|(known, _)| known.to_string() == shell).expect("it is one of them");
-        let file = place.path().join(Path::new(name).file_name().expect("a file"));
+        let file = place.path().join(name);
         let kind = SHELLS.into_iter().find(|(known, _)| known.to_string() == shell).expect("it is there").0;
         fs::write(&file, of(kind)).expect("a new folder can be written");
         let mut command = Command::new(shell);

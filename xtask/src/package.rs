@@ -15,47 +15,12 @@ use crate::cargo::{self, build_release_of, read, run, target, workspace};
 use crate::completions;
 use rig::recipe::image::Packages;
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// From the source tree (under packaging/) to the installed system.
-const FILES: &[(&str, &str)] = &[
-    ("systemd/truechimer.service", "usr/lib/systemd/system/truechimer.service"),
-    ("systemd/truechimer-wait.service", "usr/lib/systemd/system/truechimer-wait.service"),
-    ("systemd/truechimer-metrics.service", "usr/lib/systemd/system/truechimer-metrics.service"),
-    ("systemd/truechimer-metrics.socket", "usr/lib/systemd/system/truechimer-metrics.socket"),
-    ("monitoring/truechimer.rules.yml", "usr/share/doc/truechimer/monitoring/truechimer.rules.yml"),
-    ("monitoring/truechimer.dashboard.json", "usr/share/doc/truechimer/monitoring/truechimer.dashboard.json"),
-    ("systemd/truechimer-chronyc-bridge.service", "usr/lib/systemd/system/truechimer-chronyc-bridge.service"),
-    ("systemd/truechimer-chrony-logs.service", "usr/lib/systemd/system/truechimer-chrony-logs.service"),
-    ("logrotate.d/truechimer-chrony-logs", "etc/logrotate.d/truechimer-chrony-logs"),
-    ("schema/chimerctl.schema.json", "usr/share/truechimer/chimerctl.schema.json"),
-    ("systemd/truechimer-networkd.path", "usr/lib/systemd/system/truechimer-networkd.path"),
-    ("systemd/truechimer-networkd.service", "usr/lib/systemd/system/truechimer-networkd.service"),
-    ("dhcp/dhclient-exit-hook", "etc/dhcp/dhclient-exit-hooks.d/truechimer"),
-    ("dhcp/dhcpcd-hook", "usr/lib/dhcpcd/dhcpcd-hooks/51-truechimer"),
-    ("ntp-units.d/50-truechimer.list", "usr/lib/systemd/ntp-units.d/50-truechimer.list"),
-    ("tmpfiles.d/truechimer.conf", "usr/lib/tmpfiles.d/truechimer.conf"),
-    ("truechimer.toml", "etc/truechimer/truechimer.toml"),
-    ("man/truechimerd.8", "usr/share/man/man8/truechimerd.8"),
-    ("man/truechimer-metrics.8", "usr/share/man/man8/truechimer-metrics.8"),
-    ("man/truechimer-chronyc-bridge.8", "usr/share/man/man8/truechimer-chronyc-bridge.8"),
-    ("man/truechimer-chrony-logs.8", "usr/share/man/man8/truechimer-chrony-logs.8"),
-    ("man/chimerctl.1", "usr/share/man/man1/chimerctl.1"),
-    ("man/truechimer.toml.5", "usr/share/man/man5/truechimer.toml.5"),
-    ("truechimer.toml", "usr/share/doc/truechimer/truechimer.toml"),
-    ("../README.md", "usr/share/doc/truechimer/README.md"),
-    ("../CHANGELOG.md", "usr/share/doc/truechimer/changelog"),
-    ("deb/copyright", "usr/share/doc/truechimer/copyright"),
-    ("deb/lintian-overrides", "usr/share/lintian/overrides/truechimer"),
-];
-/// The same, of what is executed.
-const EXECUTED: &[(&str, &str)] = &[
-    ("dhcp/dhcp-sources", "usr/lib/truechimer/dhcp-sources"),
-    ("dhcp/networkd-sources", "usr/lib/truechimer/networkd-sources"),
-    ("dhcp/networkmanager-dispatcher", "usr/lib/NetworkManager/dispatcher.d/20-truechimer"),
-];
+/// What the deb has beside what packaging/install.sh installs: its source under packaging/, and its place.
+const OF_THE_DEB: (&str, &str) = ("deb/lintian-overrides", "usr/share/lintian/overrides/truechimer");
 /// Shipped compressed, as policy requires.
 const COMPRESSED: &[&str] = &[
     "usr/share/man/man8/truechimerd.8",
@@ -89,8 +54,8 @@ fn version() -> String {
 pub fn build_as(version: &str) -> Result<PathBuf, String> {
     if Command::new("dpkg-deb").arg("--version").stdout(Stdio::null()).status().is_err() {
         return Err(
-            "dpkg-deb is missing: apt-get install dpkg (any Debian has it), or package by hand what \
-                    xtask/src/package.rs lists"
+            "dpkg-deb is missing: apt-get install dpkg (any Debian has it), or install without a package: \
+                    packaging/install.sh"
                 .into(),
         );
     }
@@ -172,43 +137,20 @@ pub fn epoch() -> Result<u64, String> {
     Ok(since.as_secs())
 }
 
+/// Puts everything into the root of the package but what the package manager reads.
 fn fill(root: &Path, programs: &Path) -> Result<(), String> {
-    for (from, to) in FILES {
-        put(&workspace().join("packaging").join(from), &root.join(to), 0o644)?;
+    let completions = target().join("package/completions");
+    completions::fill(&completions)?;
+    let packaging = workspace().join("packaging");
+    let mut install = Command::new("/bin/sh");
+    install.arg(packaging.join("install.sh")).arg(root).arg(programs).arg("systemd");
+    for variable in ["BINDIR", "SBINDIR", "UNITDIR", "DOCDIR"] {
+        install.env_remove(variable);
     }
-    for (shell, place) in completions::SHELLS {
-        let file = root.join(place);
-        folder(file.parent().expect("a file is in a folder"))?;
-        write(&file, &completions::of(shell))?;
-    }
-    for (from, to) in EXECUTED {
-        put(&workspace().join("packaging").join(from), &root.join(to), 0o755)?;
-    }
-    // The administrator's drop-ins.
-    folder(&root.join("etc/truechimer/truechimer.d"))?;
-    let users = root.join("usr/lib/sysusers.d/truechimer.conf");
-    folder(&root.join("usr/lib/sysusers.d"))?;
-    write(&users, &bench::users::sysusers())?;
-    let docs = workspace().join("docs");
-    for entry in fs::read_dir(&docs).map_err(|error| format!("{}: {error}", docs.display()))?.flatten() {
-        let page = entry.path();
-        if page.extension().is_some_and(|end| end == "md") {
-            put(&page, &root.join("usr/share/doc/truechimer/docs").join(entry.file_name()), 0o644)?;
-        }
-    }
-    for (_, program) in cargo::programs() {
-        let folder = match program {
-            "chimerctl" => "usr/bin",
-            "truechimer-metrics" => "usr/sbin",
-            _ => "usr/lib/truechimer",
-        };
-        // Without permission to read a program, a user cannot trace a process from its start; after an exec others can.
-        let mode = if program.starts_with("truechimer-keeper") { 0o711 } else { 0o755 };
-        put(&programs.join(program), &root.join(folder).join(program), mode)?;
-    }
-    let link = root.join("usr/sbin/truechimerd");
-    folder(&root.join("usr/sbin"))?;
-    symlink("../lib/truechimer/truechimerd", &link).map_err(|error| format!("{}: {error}", link.display()))
+    install.env("COMPLETIONS", &completions).env("ZSHDIR", "/usr/share/zsh/vendor-completions");
+    run(&mut install)?;
+    put(&packaging.join(OF_THE_DEB.0), &root.join(OF_THE_DEB.1), 0o644)?;
+    write(&root.join("usr/share/doc/truechimer/copyright"), &template("copyright")?)
 }
 
 fn template(name: &str) -> Result<String, String> {

@@ -16,7 +16,7 @@ use std::process::Command;
 const VENDORED: &str = "[source.crates-io]\nreplace-with = \"vendored-sources\"\n\n[source.vendored-sources]\ndirectory = \"vendor\"\n";
 
 /// Its name without the end, and the folder in it.
-fn name() -> String {
+pub fn name() -> String {
     format!("truechimer-{}", env!("CARGO_PKG_VERSION"))
 }
 

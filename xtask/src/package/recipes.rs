@@ -1,7 +1,6 @@
-//! The recipes of other package formats against what the deb has: `packaging/build.sh`, `packaging/install.sh` and
-//! `packaging/sysusers.d` are what all of them use, and only the rpm lists files once more.
+//! The recipes of package formats: `packaging/build.sh`, `packaging/install.sh` and `packaging/sysusers.d` are what all of them
+//! use, and only the rpm lists files once more.
 
-use super::{EXECUTED, FILES};
 use crate::cargo::{programs, workspace};
 use crate::completions;
 use bench::programs::Place;
@@ -9,19 +8,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-
-/// What the deb has and the others have elsewhere or not at all.
-const OF_THE_DEB: [&str; 3] = [
-    "usr/share/lintian/overrides/truechimer",
-    // Distributions show licences in their own ways.
-    "usr/share/doc/truechimer/copyright",
-    // Zsh of Debian has two places.
-    "usr/share/zsh/vendor-completions/_chimerctl",
-];
-
-/// What only the others have: an example that the deb's users find in the page.
-const OF_OTHERS: [&str; 2] =
-    ["usr/share/doc/truechimer/truechimer-follow.conf", "usr/share/zsh/site-functions/_chimerctl"];
 
 fn recipe(path: &str) -> String {
     fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -56,11 +42,7 @@ fn installed(place: &Place, managers: &[&str]) -> std::path::PathBuf {
     for (_, program) in programs() {
         fs::write(folder.join(program), program).expect("ours");
     }
-    for (shell, target) in completions::SHELLS {
-        let file = filled.join(shell.to_string()).join(Path::new(target).file_name().expect("a file"));
-        fs::create_dir_all(file.parent().expect("a folder")).expect("ours");
-        fs::write(file, "").expect("ours");
-    }
+    completions::fill(&filled).expect("ours");
     let mut command = Command::new("/bin/sh");
     command.arg(workspace().join("packaging/install.sh")).arg(&root).arg(&folder).args(managers);
     run(command.env("COMPLETIONS", &filled));
@@ -68,26 +50,22 @@ fn installed(place: &Place, managers: &[&str]) -> std::path::PathBuf {
 }
 
 #[test]
-fn what_the_recipes_install_is_what_the_deb_has() {
+fn everything_is_installed_with_the_mode_that_it_needs() {
     let place = Place::new("recipes");
     let root = installed(&place, &["systemd"]);
-    let listed = FILES.iter().chain(EXECUTED).map(|(_, to)| (*to).to_owned());
-    let of_shells = completions::SHELLS.iter().map(|(_, to)| (*to).to_owned());
-    let own = ["usr/lib/sysusers.d/truechimer.conf", "usr/sbin/truechimerd"].map(str::to_owned);
-    let names = programs().into_iter().map(|(_, program)| place_of(program));
-    let deb: BTreeSet<String> = listed.chain(of_shells).chain(own).chain(names).collect();
-    let others = below(&root);
-    let apart = |set: &BTreeSet<String>, from: &[&str]| -> BTreeSet<String> {
-        set.iter().filter(|name| !from.contains(&name.as_str())).cloned().collect()
-    };
-    let (deb, others) = (apart(&deb, &OF_THE_DEB), apart(&others, &OF_OTHERS));
-    let missing: Vec<_> = deb.difference(&others).collect();
-    assert!(missing.is_empty(), "packaging/install.sh does not install {missing:?}: a line each");
-    let surplus: Vec<_> = others.difference(&deb).collect();
-    assert!(surplus.is_empty(), "packaging/install.sh installs what the deb does not: {surplus:?}");
+    let found = below(&root);
+    for (_, program) in programs() {
+        let name = place_of(program);
+        assert_eq!(fs::read_to_string(root.join(&name)).ok().as_deref(), Some(program), "{name}");
+    }
+    for (shell, name) in completions::SHELLS {
+        let end = format!("/{name}");
+        let of_shell = |path: &&String| path.contains(&format!("/{shell}")) && path.ends_with(&end);
+        assert_eq!(found.iter().filter(of_shell).count(), 1, "{shell}: {found:?}");
+    }
     // Who may read what.
     use std::os::unix::fs::PermissionsExt;
-    for name in &others {
+    for name in &found {
         let data = fs::symlink_metadata(root.join(name)).expect("it is there");
         let is_run = name.starts_with("usr/bin/")
             || name.starts_with("usr/sbin/")
@@ -229,6 +207,32 @@ fn the_profiles_name_each_program_that_the_launch_starts() {
         .collect();
     assert_eq!(inside(&apparmor, "/truechimer-{", "}", ','), started);
     assert_eq!(inside(&selinux, "/truechimer-(", ")", '|'), started);
+}
+
+#[test]
+fn the_recipes_build_from_the_one_tarball_without_a_network() {
+    let tarball = format!("{}.tar.xz", crate::source::name());
+    for (path, line) in [
+        ("packaging/rpm/truechimer.spec", "\nSource0:        %{name}-%{version}.tar.xz\n"),
+        ("packaging/alpine/APKBUILD", "\nsource=\"$pkgname-$pkgver.tar.xz\"\n"),
+        ("packaging/alpine/APKBUILD", &format!("  {tarball}\n")),
+        ("packaging/arch/PKGBUILD", "\nsource=(\"$pkgname-$pkgver.tar.xz\")\n"),
+        ("packaging/nix/package.nix", "builtins.pathExists ../../vendor;\n"),
+        ("docs/packaging.md", &format!("`target/package/{tarball}`")),
+    ] {
+        assert!(recipe(path).contains(line), "{path}: not {line:?}");
+    }
+    for path in [
+        "packaging/rpm/truechimer.spec",
+        "packaging/alpine/APKBUILD",
+        "packaging/arch/PKGBUILD",
+        "packaging/nix/package.nix",
+    ] {
+        let text = recipe(path);
+        let (asked, built) = (text.find("CARGO_NET_OFFLINE=true"), text.find("sh packaging/build.sh"));
+        assert!(asked.is_some() && asked < built, "{path}: cargo may ask the network");
+        assert!(!text.contains("cargo fetch") && !text.contains("Source1"), "{path}: crates from elsewhere");
+    }
 }
 
 #[test]
