@@ -64,7 +64,7 @@ ln -sf ../lib/truechimer/truechimerd "$dest$sbin/truechimerd"
 
 put 644 /etc/truechimer "$here/truechimer.toml"
 install -d -m 755 "$dest/etc/truechimer/truechimer.d"
-put 644 "$doc" "$here/truechimer.toml" "$here/../README.md"
+put 644 "$doc" "$here/truechimer.toml" "$here/../README.md" "$here/THIRD-PARTY"
 put_as 644 "$here/../CHANGELOG.md" "$doc/changelog"
 put 644 "$doc/docs" "$here"/../docs/*.md
 put 644 "$doc/monitoring" "$here/monitoring/truechimer.rules.yml" "$here/monitoring/truechimer.dashboard.json"

@@ -55,7 +55,8 @@ stdenv.mkDerivation {
 
   meta = {
     description = "NTP client and server in which the network cannot reach the clock";
-    license = with lib.licenses; [ asl20 mit ];
+    # Its own are the first two; the others are those of crates that are linked.
+    license = with lib.licenses; [ asl20 mit bsd3 isc ];
     platforms = [ "x86_64-linux" "aarch64-linux" ];
     mainProgram = "chimerctl";
   };

@@ -8,6 +8,7 @@
 //!   fuzz       hostile requests, for a long time
 //!   package    a Debian package; --try runs it in fresh Debian systems
 //!   source     the released tarball, with all crates; reproduce builds the package twice and compares
+//!   sbom       what is linked into the programs: a bill of materials; licences: whether it may be, and under which terms
 //!   completions  of chimerctl's command line for bash, zsh and fish (the package has them)
 //!   book       the pages in docs as a book, their links checked, with a reference made from the manual pages (mdbook)
 //!   pictures   those of the book, of a daemon that runs
@@ -31,11 +32,14 @@ mod completions;
 mod demo;
 mod fuzz;
 mod governor_search;
+mod licences;
+mod linked;
 mod package;
 mod peers;
 mod pictures;
 mod recovery_search;
 mod rig;
+mod sbom;
 mod simulate;
 mod source;
 mod tcb;
@@ -59,6 +63,8 @@ usage: cargo xtask WORD
   package --try             and install, start, upgrade and purge it in fresh Debians (root)
   source                    the commit with all its crates, target/package/*.tar.xz, to build without a network
   reproduce                 build the package twice, in two folders, once from the tarball and offline: one hash
+  sbom                      what is linked into the programs (CycloneDX), target/package/*.cdx.json
+  licences                  whether each linked crate's licence is allowed, and their texts: packaging/THIRD-PARTY
   completions               write chimerctl's completions for bash, zsh and fish to target/completions
   rig [CASE..]              boots, kills, pauses and upgrades on real machines (--list, --short, --jobs N)
   book                      check the pages in docs and their links, and make a book of them (mdbook)
@@ -95,6 +101,8 @@ fn main() -> ExitCode {
         ["package", "--try"] => package::build_and_try(),
         ["source"] => source::tarball().map(drop),
         ["reproduce"] => source::reproduce(),
+        ["sbom"] => sbom::write().map(drop),
+        ["licences"] => licences::write(),
         ["completions"] => completions::write(),
         ["book"] => book::run(),
         ["pictures"] => pictures::run(pictures::SECONDS),

@@ -12,7 +12,7 @@ mod recipes;
 mod trial;
 
 use crate::cargo::{self, build_release_of, read, run, target, workspace};
-use crate::completions;
+use crate::{completions, licences};
 use rig::recipe::image::Packages;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -29,6 +29,7 @@ const COMPRESSED: &[&str] = &[
     "usr/share/man/man8/truechimer-chrony-logs.8",
     "usr/share/man/man1/chimerctl.1",
     "usr/share/man/man5/truechimer.toml.5",
+    "usr/share/doc/truechimer/THIRD-PARTY",
     "usr/share/doc/truechimer/changelog",
     "usr/share/doc/truechimer/changelog.Debian",
 ];
@@ -150,7 +151,8 @@ fn fill(root: &Path, programs: &Path) -> Result<(), String> {
     install.env("COMPLETIONS", &completions).env("ZSHDIR", "/usr/share/zsh/vendor-completions");
     run(&mut install)?;
     put(&packaging.join(OF_THE_DEB.0), &root.join(OF_THE_DEB.1), 0o644)?;
-    write(&root.join("usr/share/doc/truechimer/copyright"), &template("copyright")?)
+    let copyright = template("copyright")? + &licences::stanzas()?;
+    write(&root.join("usr/share/doc/truechimer/copyright"), &copyright)
 }
 
 fn template(name: &str) -> Result<String, String> {

@@ -1,40 +1,24 @@
 //! What each process consists of: the crates linked into it and the lines of Rust of each of them. An
 //! auditor's first question.
 
-use crate::cargo::{cargo, programs, read};
-use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use crate::cargo::programs;
+use crate::linked;
+use std::path::Path;
 
 /// Counts and prints.
 ///
 /// # Errors
 /// If cargo cannot tell the dependencies or a source cannot be read.
 pub fn run() -> Result<(), String> {
-    let folders = folders()?;
     for (package, program) in programs() {
-        let tree = read(cargo().args([
-            "tree",
-            "--locked",
-            "-e",
-            "normal,no-proc-macro",
-            "--prefix",
-            "none",
-            "-p",
-            package,
-        ]))?;
-        let crates: BTreeSet<(String, String)> = tree.lines().filter_map(name_and_version).collect();
         let (mut own, mut foreign) = (Vec::new(), Vec::new());
-        for (name, version) in crates {
-            let (folder, ours, macros) = folders
-                .get(&(name.clone(), version.clone()))
-                .ok_or_else(|| format!("cargo metadata does not know {name} {version}"))?;
-            // A macro runs in the compiler; its output is counted with the crate that calls it.
-            if *macros {
-                continue;
+        for ((name, version), found) in linked::into(&[package])?.crates {
+            let lines = lines_of(&found.folder.join("src"))?;
+            if found.is_ours {
+                own.push((lines, name));
+            } else {
+                foreign.push((lines, format!("{name} {version}")));
             }
-            let lines = lines_of(&folder.join("src"))?;
-            if *ours { own.push((lines, name)) } else { foreign.push((lines, format!("{name} {version}"))) }
         }
         let sum = |list: &[(usize, String)]| list.iter().map(|(lines, _)| lines).sum::<usize>();
         let declarations =
@@ -57,30 +41,6 @@ pub fn run() -> Result<(), String> {
         "Lines of Rust that are not blank or comment only, test modules left out; the standard library is not counted."
     );
     Ok(())
-}
-
-fn name_and_version(line: &str) -> Option<(String, String)> {
-    let mut words = line.split_whitespace();
-    Some((words.next()?.into(), words.next()?.strip_prefix('v')?.into()))
-}
-
-type Folders = BTreeMap<(String, String), (PathBuf, bool, bool)>;
-
-/// For each package: its folder, whether it is ours, whether it is a procedural macro.
-fn folders() -> Result<Folders, String> {
-    let text = read(cargo().args(["metadata", "--format-version", "1", "--locked"]))?;
-    let metadata: Value = serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}"))?;
-    let packages = metadata["packages"].as_array().ok_or("cargo metadata has no packages")?;
-    let entry = |package: &Value| {
-        let manifest = Path::new(package["manifest_path"].as_str()?);
-        let macros = package["targets"].as_array()?.iter().any(|target| target["kind"][0] == "proc-macro");
-        let key = (package["name"].as_str()?.to_owned(), package["version"].as_str()?.to_owned());
-        Some((key, (manifest.parent()?.to_owned(), package["source"].is_null(), macros)))
-    };
-    packages
-        .iter()
-        .map(|package| entry(package).ok_or_else(|| "cargo metadata is incomplete".into()))
-        .collect()
 }
 
 fn lines_of(folder: &Path) -> Result<usize, String> {

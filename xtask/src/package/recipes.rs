@@ -2,7 +2,7 @@
 //! use, and only the rpm lists files once more.
 
 use crate::cargo::{programs, workspace};
-use crate::completions;
+use crate::{completions, licences};
 use bench::programs::Place;
 use std::collections::BTreeSet;
 use std::fs;
@@ -207,6 +207,37 @@ fn the_profiles_name_each_program_that_the_launch_starts() {
         .collect();
     assert_eq!(inside(&apparmor, "/truechimer-{", "}", ','), started);
     assert_eq!(inside(&selinux, "/truechimer-(", ")", '|'), started);
+}
+
+#[test]
+fn the_recipes_name_and_bring_the_licences_of_what_is_linked() {
+    let taken = licences::taken().expect("each crate may be linked");
+    let names: BTreeSet<String> = taken.values().flat_map(|(_, ways)| ways.names().cloned()).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    let all = format!("({}) AND {}", env!("CARGO_PKG_LICENSE"), names.join(" AND "));
+    for (path, line) in [
+        ("packaging/rpm/truechimer.spec", format!("\nLicense:        {all}\n")),
+        ("packaging/alpine/APKBUILD", format!("\nlicense=\"{all}\"\n")),
+        ("packaging/arch/PKGBUILD", format!("\nlicense=('{all}')\n")),
+        // Where install.sh puts them is not where they are looked for, or is left out.
+        (
+            "packaging/rpm/truechimer.spec",
+            "\n%license LICENSE-APACHE LICENSE-MIT packaging/THIRD-PARTY\n".into(),
+        ),
+        (
+            "packaging/arch/PKGBUILD",
+            "/licenses/$pkgname\" LICENSE-APACHE LICENSE-MIT packaging/THIRD-PARTY\n".into(),
+        ),
+        (
+            "packaging/container/Containerfile",
+            "/licenses/truechimer LICENSE-APACHE LICENSE-MIT packaging/THIRD-PARTY ".into(),
+        ),
+    ] {
+        assert!(recipe(path).contains(&line), "{path}: not {line:?}");
+    }
+    let place = Place::new("licences");
+    let file = installed(&place, &["s6"]).join("usr/share/doc/truechimer/THIRD-PARTY");
+    assert_eq!(fs::read_to_string(file).ok(), Some(recipe("packaging/THIRD-PARTY")));
 }
 
 #[test]
