@@ -2,10 +2,20 @@
 # Builds the programs that are installed, as all recipes but the deb's do: offline, if their crates were vendored or fetched
 # before. SOURCE_DATE_EPOCH, which recipes set, is the build time that the governor takes for its earliest time: that of the
 # release, and never one in the future. Further words go to cargo: --offline, --target.
+#
+# AUDITABLE=1: each program has the list of its crates in it (section .dep-v0), by cargo-auditable, which has to be installed.
 set -eu
 cd "$(dirname "$0")/.."
+case ${AUDITABLE:-0} in
+    0) set -- build "$@" ;;
+    1) set -- auditable build "$@" ;;
+    *)
+        echo "build.sh: AUDITABLE is 0 or 1" >&2
+        exit 2
+        ;;
+esac
 # A package for each program.
-exec cargo build --release --locked "$@" \
+exec cargo "$@" --release --locked \
     -p truechimer-privileged \
     -p truechimer-keeper \
     -p truechimer-keeper-virtual \

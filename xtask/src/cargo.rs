@@ -117,6 +117,12 @@ pub fn build_release_of(epoch: u64) -> Result<PathBuf, String> {
 }
 
 fn build(programs: &[(&str, &str)], cargo: &mut Command) -> Result<PathBuf, String> {
+    // As packaging/build.sh: each program has the list of its crates in it.
+    match std::env::var("AUDITABLE").as_deref() {
+        Err(_) | Ok("" | "0") => {}
+        Ok("1") => drop(cargo.arg("auditable")),
+        Ok(other) => return Err(format!("AUDITABLE is 0 or 1, not {other:?}")),
+    }
     cargo.args(["build", "--release", "--locked"]);
     with_release_flags(cargo);
     for (package, _) in programs {

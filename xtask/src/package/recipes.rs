@@ -136,6 +136,28 @@ fn the_recipes_build_the_programs_that_are_installed() {
 }
 
 #[test]
+fn the_lists_of_crates_are_in_the_programs_if_the_packager_asks() {
+    let place = Place::new("auditable");
+    bench::programs::put_script(&place.join("cargo"), "echo \"$@\"");
+    let path = format!("{}:{}", place.path().display(), std::env::var("PATH").unwrap_or_default());
+    let asked = |wish: &str| {
+        let mut command = Command::new("/bin/sh");
+        command.arg(workspace().join("packaging/build.sh")).arg("--offline").env("PATH", &path);
+        let output = command.env("AUDITABLE", wish).output().expect("there is a shell");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for (wish, words) in [
+        ("", "build --offline --release --locked -p "),
+        ("0", "build --offline --release --locked -p "),
+        ("1", "auditable build --offline --release --locked -p "),
+    ] {
+        let (code, said) = asked(wish);
+        assert!(code == Some(0) && said.starts_with(words), "{wish:?}: {code:?} {said}");
+    }
+    assert_eq!(asked("yes").0, Some(2));
+}
+
+#[test]
 fn the_users_of_the_recipes_are_those_of_the_processes() {
     assert_eq!(recipe("packaging/sysusers.d/truechimer.conf"), bench::users::sysusers());
     let short: Vec<String> = ipc::process::Process::ALL
