@@ -65,7 +65,11 @@ pub struct Found {
     wanted: Vec<(usize, u32)>,
     no_system: bool,
     mode: Option<(String, usize)>,
-    step: bool,
+    /// The offset, in seconds, above which chronyd steps at its start, and the line that says so.
+    step: Option<(f64, usize)>,
+    is_step_ruled: bool,
+    /// ppm, as it is written.
+    slew_rate: Option<f64>,
     port: Option<(u16, usize)>,
     bound: [Option<(String, usize)>; 2],
     device: Option<(String, usize)>,

@@ -32,16 +32,17 @@ pub fn finish(plan: &mut Plan) {
     sourceless(plan);
 }
 
-/// chronyd asks the servers of DHCP leases beside its own ones.
+/// chronyd asks the servers of DHCP leases beside its own ones. Debian's file has their folder on each host, also where no lease
+/// brings any.
 fn leases(plan: &mut Plan) {
     let Some(item) = plan.value(Part::Dhcp, "use").map(|key| key.item) else { return };
     if plan.sources.iter().any(decides) {
-        plan.loss(
-            item,
-            "",
-            "servers of DHCP leases are not asked while there is a [[source]] that decides: to have them, take out each \
-             [[source]], or write them as [[source]] too",
-        );
+        let why = "servers of DHCP leases are not asked while there is a [[source]] that decides: to have them, take out each \
+                   [[source]], or write them as [[source]] too";
+        match plan.has_leases {
+            true => plan.loss(item, "", why),
+            false => plan.note(item, "", why),
+        }
     }
 }
 

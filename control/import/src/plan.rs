@@ -111,6 +111,8 @@ pub struct Plan {
     /// Whether there was something besides [`Plan::sources`] that the time came from: a reference clock, a line that could not be
     /// read.
     pub lost_source: bool,
+    /// Whether a DHCP lease has brought servers.
+    pub has_leases: bool,
 }
 
 impl Plan {

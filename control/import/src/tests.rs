@@ -328,7 +328,7 @@ fn what_is_no_alarm_is_a_note_and_what_is_one_is_told_at_the_head() {
         format!("[[source]]\nmode = \"server\"\naddress = \"a\"\n[[server]]\nlisten = \"[::]:123\"\n{more}")
     };
     for (path, lines, said, losses) in [
-        (CHRONY, "server a iburst\nsourcedir /run/chrony-dhcp".to_owned(), leases, 1),
+        (CHRONY, "server a iburst\nsourcedir /run/chrony-dhcp".to_owned(), leases, 0),
         (CHRONY, "sourcedir /run/chrony-dhcp".to_owned(), "truechimer-networkd.path", 0),
         (CHRONY, "sourcedir /run/chrony-dhcp /etc/no".to_owned(), "/etc/no: there is no such folder", 0),
         (CHRONY, "sourcedir /etc/no /run/chrony-dhcp\nminsources 3".to_owned(), "minimum-sources = 3", 0),
@@ -451,5 +451,39 @@ proptest! {
             prop_assert!(!ours || (model(false) && model(true)), "{low}: wider\n{text}\n{imported}");
             prop_assert!(has_port || ours == model(false), "{low}: narrower\n{text}\n{imported}");
         }
+    }
+}
+
+#[test]
+fn what_chronyd_would_slew_within_seconds_is_not_slewed_here_for_half_an_hour() {
+    for (text, carried) in [
+        ("makestep 1 3\n", None),
+        ("initstepslew 30 a\n", None),
+        ("makestep 1 3\nmaxslewrate 1000\n", None),
+        ("makestep 0.005 3\n", Some("0.005")),
+        ("maxslewrate 500\nmakestep 1 3\n", Some("1.0")),
+        ("makestep 1 3\nmaxslewrate 100\nmakestep 0.5 3\n", Some("0.5")),
+        ("makestep 1 0\n", None),
+    ] {
+        let imported = of("/etc/chrony.conf", &format!("server a iburst\n{text}"));
+        let found = imported.text.lines().find_map(|line| line.strip_prefix("start-step-threshold = "));
+        assert_eq!(found, carried, "{text}: {}", imported.text);
+        assert!(imported.losses.is_empty(), "{text}: {:?}", imported.losses);
+    }
+}
+
+#[test]
+fn servers_of_leases_are_lost_where_a_lease_has_brought_some() {
+    for (lease, losses) in [(None, 0), (Some("/run/chrony-dhcp/eth0.sources"), 1)] {
+        let mut files = Memory::default();
+        files.0.insert("/c.conf".to_owned(), b"server a iburst\nsourcedir /run/chrony-dhcp\n".to_vec());
+        files.0.extend(lease.map(|path| (path.to_owned(), b"server 192.0.2.1 iburst\n".to_vec())));
+        let imported = import(&["/c.conf".to_owned()], Some(crate::Kind::Chrony), &mut files).unwrap();
+        assert_eq!(imported.losses.len(), losses, "{:?}", imported.losses);
+        assert!(
+            !imported.text.contains("192.0.2.1"),
+            "it is read by the hook of the next lease: {}",
+            imported.text
+        );
     }
 }

@@ -15,6 +15,7 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, wo
         "maxslewrate" => {
             let item = at(plan, Part::Clock, line);
             if let Some(rate) = number(plan, item, (directive, words), 0.0..=1e9f64) {
+                found.slew_rate = Some(rate);
                 let used = rate.clamp(1.0, 500.0);
                 if used != rate {
                     plan.note(
@@ -83,7 +84,10 @@ fn makestep(plan: &mut Plan, found: &mut Found, line: &Line, words: &mut Words) 
     let limit = number(plan, item, ("makestep", words), -1_000_000_000..=1_000_000_000i64);
     plan.leftover(item, words);
     let Some(limit) = limit else { return };
-    found.step = limit != 0;
+    found.is_step_ruled = limit != 0;
+    if let Some((_, old)) = found.step.take() {
+        plan.superseded(old, item);
+    }
     if limit == 0 {
         return plan.note(
             item,
@@ -91,9 +95,7 @@ fn makestep(plan: &mut Plan, found: &mut Found, line: &Line, words: &mut Words) 
             "chronyd never steps then; here the first setting of a boot is a step above start-step-threshold",
         );
     }
-    let used = threshold.min(86_400.0);
-    plan.set(Part::Clock, "start-step-threshold", toml(used), item);
-    plan.note(item, "", "for the first setting of a boot; see Start steps in truechimerd(8)");
+    found.step = Some((threshold, item));
     if limit < 0 && (0.000_001..=1.0).contains(&threshold) {
         plan.set(Part::Clock, "run-step-threshold", toml(threshold), item);
         plan.note(item, "", "later ones: at most 1 s, and one in 15 minutes; see also allow-forward-steps");
@@ -109,10 +111,9 @@ fn makestep(plan: &mut Plan, found: &mut Found, line: &Line, words: &mut Words) 
 fn initstepslew(plan: &mut Plan, found: &mut Found, line: &Line, words: &mut Words) {
     let item = at(plan, Part::Clock, line);
     if let Some(threshold) = number(plan, item, ("initstepslew", words), 0.0..=1e12f64)
-        && !found.step
+        && !found.is_step_ruled
     {
-        found.step = true;
-        plan.set(Part::Clock, "start-step-threshold", toml(threshold.min(86_400.0)), item);
+        (found.is_step_ruled, found.step) = (true, Some((threshold, item)));
     }
     let hosts = words.rest();
     if !hosts.is_empty() {
@@ -200,12 +201,37 @@ fn ntsaeads(plan: &mut Plan, line: &Line, words: &mut Words) {
     plan.note(item, "", "as aead at each source with NTS, where it is not what is offered anyway");
 }
 
+/// What chronyd slews at most unless told otherwise, and what the daemon does, in ppm.
+const CHRONY_SLEW: f64 = 83_333.333;
+const OWN_SLEW: f64 = 500.0;
+
+/// Above how many seconds the daemon steps at the first setting of a boot unless told otherwise.
+const OWN_STEP: f64 = 0.010;
+
+/// What chronyd does not step it slews within seconds. Slewed here the same would take half an hour, in which the clock is wrong.
+fn start_step(plan: &mut Plan, threshold: f64, item: usize, rate: f64) {
+    if threshold <= OWN_STEP || rate <= OWN_SLEW {
+        plan.set(Part::Clock, "start-step-threshold", toml(threshold.min(86_400.0)), item);
+        return plan.note(item, "", "for the first setting of a boot; see Start steps in truechimerd(8)");
+    }
+    let why = format!(
+        "the first setting of a boot is a step above {OWN_STEP:.3} s here, which is the default: chronyd slews what is less than \
+         {threshold} s at up to {rate:.0} ppm, the most is {OWN_SLEW} ppm here, and 1 s would be wrong for over half an hour. \
+         To have it slewed all the same: start-step-threshold = {}",
+        toml(threshold.min(86_400.0))
+    );
+    plan.note(item, "", &why);
+}
+
 /// What no line says.
 pub fn settle(plan: &mut Plan, reader: &mut Reader<'_>, found: &mut Found) {
     if let Some((file, item)) = found.drift.take() {
         drift::take(plan, reader, &file, item, Sign::Gain);
     }
-    if !found.step {
+    if let Some((threshold, item)) = found.step {
+        start_step(plan, threshold, item, found.slew_rate.unwrap_or(CHRONY_SLEW));
+    }
+    if !found.is_step_ruled {
         plan.remark(
             Part::Clock,
             "Without makestep chronyd slews whatever it finds. Here the first setting of a boot is a step above \

@@ -22,6 +22,9 @@ pub fn read(
     let item = plan.item(if of_dhcp.is_empty() { Part::Rest } else { Part::Dhcp }, line);
     if !of_dhcp.is_empty() {
         plan.set(Part::Dhcp, "use", "true".to_owned(), item);
+        plan.has_leases |= of_dhcp
+            .iter()
+            .any(|folder| reader.names(folder, ".sources").is_ok_and(|names| !names.is_empty()));
         plan.note(
             item,
             &of_dhcp.join(" "),
