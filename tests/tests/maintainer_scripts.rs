@@ -182,6 +182,11 @@ fn what_a_removal_has_stopped_beside_the_daemon_is_started_again_where_it_is_ena
 
 /// What postinst makes in `/etc/truechimer`, and says, where `/etc` has these files and the package's own.
 fn taken_over(words: &[&str], files: &[(&str, &str)]) -> (Option<String>, String) {
+    taken_over_from(words, files, &[])
+}
+
+/// The same where these packages were removed, in this order.
+fn taken_over_from(words: &[&str], files: &[(&str, &str)], removed: &[&str]) -> (Option<String>, String) {
     let place = Place::new("taken-over");
     for (name, script) in STAND_INS {
         put_script(&place.join(name), script);
@@ -201,9 +206,16 @@ fn taken_over(words: &[&str], files: &[(&str, &str)]) -> (Option<String>, String
         fs::create_dir_all(etc.join(file).parent().expect("a folder")).expect("ours");
         fs::write(etc.join(file), text).expect("ours");
     }
-    let own = "mount --make-rprivate / && mount --bind \"$1\" /etc && mount -t tmpfs tmpfs /run && shift && exec /bin/sh \"$@\"";
+    let info = place.join("dpkg/info");
+    fs::create_dir_all(&info).expect("ours");
+    for (second, package) in (1_000_000_000..).zip(removed) {
+        let list = fs::File::create(info.join(format!("{package}.list"))).expect("ours");
+        list.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(second)).expect("ours");
+    }
+    let own = "mount --make-rprivate / && mount --bind \"$1\" /etc && mount --bind \"$2\" /var/lib/dpkg && \
+               mount -t tmpfs tmpfs /run && shift 2 && exec /bin/sh \"$@\"";
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--", "sh", "-c", own, "sh"]).arg(&etc);
+    command.args(["--mount", "--", "sh", "-c", own, "sh"]).arg(&etc).arg(place.join("dpkg"));
     command.arg(workspace().join("packaging/deb/postinst")).args(words);
     let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", place.path().display());
     command.env_clear().env("PATH", path).env("ASKED", place.join("asked"));
@@ -255,6 +267,60 @@ fn a_first_installation_takes_over_what_another_daemon_was_configured_with_and_n
     );
     let (made, said) = taken_over(&["configure", ""], &[]);
     assert_eq!((made, said.as_str()), (None, ""));
+}
+
+#[test]
+fn of_several_configurations_that_of_the_package_which_was_removed_last_is_taken_over() {
+    if is_installed_here() || !bench::is_root() {
+        return bench::skip("it needs root, and truechimer not installed");
+    }
+    let chrony = ("chrony/chrony.conf", "server chrony.example iburst\n");
+    let ntpsec = ("ntpsec/ntp.conf", "server ntpsec.example iburst\n");
+    let stray = ("ntp.conf", "server stray.example iburst\n");
+    let named = ("systemd/timesyncd.conf", "[Time]\nNTP=timesyncd.example\n");
+    let empty = ("systemd/timesyncd.conf", "[Time]\n#NTP=\n");
+    for (files, removed, taken, passed_over) in [
+        (
+            &[chrony, stray, named][..],
+            &["systemd-timesyncd", "chrony"][..],
+            "chrony.example",
+            &["/etc/ntp.conf"][..],
+        ),
+        (
+            &[chrony, named],
+            &["chrony", "systemd-timesyncd"],
+            "timesyncd.example",
+            &["/etc/chrony/chrony.conf"],
+        ),
+        (&[chrony, empty], &["chrony", "systemd-timesyncd"], "chrony.example", &[]),
+        (
+            &[chrony, ntpsec, stray],
+            &["chrony", "ntpsec"],
+            "ntpsec.example",
+            &["/etc/chrony/chrony.conf", "/etc/ntp.conf"],
+        ),
+        // Its configuration has been deleted by hand.
+        (&[ntpsec], &["ntpsec", "chrony"], "ntpsec.example", &[]),
+    ] {
+        let (made, said) = taken_over_from(&["configure", ""], files, removed);
+        let made = made.unwrap_or_else(|| panic!("{removed:?}: {said}"));
+        let sources: Vec<&str> = made.lines().filter(|line| line.starts_with("address = ")).collect();
+        assert_eq!(sources, [format!("address = \"{taken}\"")], "{removed:?}: {said}");
+        assert!(said.contains("the configuration of ") && said.contains(" (/etc/"), "{said}");
+        let lines = said.lines().filter(|line| line.contains("was the last to be removed: "));
+        let found: Vec<&str> = lines.filter_map(|line| line.rsplit(": ").next()).collect();
+        assert_eq!(found, passed_over, "{removed:?}: {said}");
+    }
+    // What cannot be read is not replaced by what nobody means, and timesyncd's own servers are not those of a stray file.
+    let (made, said) = taken_over_from(
+        &["configure", ""],
+        &[("chrony/chrony.conf", "server a.example\0\n"), stray, ntpsec],
+        &["ntpsec", "chrony"],
+    );
+    assert!(made.is_none() && said.contains("was not taken over"), "{said}");
+    let (made, said) = taken_over_from(&["configure", ""], &[empty, stray], &["systemd-timesyncd"]);
+    assert!(made.is_none() && said.contains("timesyncd.conf names no server"), "{said}");
+    assert!(said.contains("was the last to be removed: /etc/ntp.conf"), "{said}");
 }
 
 #[test]
