@@ -5,13 +5,16 @@ use crate::command;
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The servers of the world; guests are 10.77.0.2 and 10.77.0.3.
 pub const SERVERS: [&str; 3] = ["10.77.0.11", "10.77.0.12", "10.77.0.13"];
+
+/// A server that only other configurations name: who asks it has read one that does not count.
+pub const STRANGER: &str = "10.77.0.14";
 
 /// Seconds between the epochs of NTP and of Unix.
 const EPOCHS: i64 = 2_208_988_800;
@@ -29,6 +32,10 @@ struct Shared {
     end: AtomicBool,
     answers: AtomicBool,
     shift: AtomicI64,
+    /// Since when the truth runs beside the host's clock, in ns, and how much faster, in ppm.
+    rate: Mutex<(i64, f64)>,
+    /// Queries of each server, the stranger behind them.
+    asked: [AtomicU64; 4],
 }
 
 impl World {
@@ -42,6 +49,8 @@ impl World {
             end: AtomicBool::new(false),
             answers: AtomicBool::new(true),
             shift: AtomicI64::new(0),
+            rate: Mutex::new((host_now(), 0.0)),
+            asked: [const { AtomicU64::new(0) }; 4],
         });
         command::words(&["ip", "netns", "add", &name])?;
         let mut world = Self { name, shared, threads: Vec::new() };
@@ -52,10 +61,11 @@ impl World {
         }
         world.ip(&["link", "set", "bridge", "up"])?;
         world.ip(&["link", "set", "lo", "up"])?;
-        for address in SERVERS {
+        let all = SERVERS.into_iter().chain([STRANGER]);
+        for address in all.clone() {
             world.ip(&["address", "add", &format!("{address}/24"), "dev", "bridge"])?;
         }
-        for (number, address) in (0_u8..).zip(SERVERS) {
+        for (number, address) in (0_u8..).zip(all) {
             let socket =
                 world.socket((address.parse::<std::net::IpAddr>().expect("an address"), 123).into())?;
             socket.set_read_timeout(Some(Duration::from_millis(200))).map_err(|error| error.to_string())?;
@@ -78,6 +88,17 @@ impl World {
     /// Lets this many nanoseconds pass for all but the guest.
     pub fn pass(&self, nanos: i64) {
         self.shared.shift.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// Lets the truth run faster than the host's clock by so many ppm from now on: to a guest, whose clock runs with the host's,
+    /// its own oscillator is as much too slow.
+    pub fn run_faster(&self, ppm: f64) {
+        self.shared.run_faster(ppm);
+    }
+
+    /// How many queries each of [`SERVERS`] has had, and [`STRANGER`].
+    pub fn asked(&self) -> [u64; 4] {
+        [0, 1, 2, 3].map(|number: usize| self.shared.asked[number].load(Ordering::Relaxed))
     }
 
     /// Whether the servers answer.
@@ -142,9 +163,29 @@ impl Drop for World {
 
 impl Shared {
     fn truth(&self) -> i64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(now.as_nanos()).unwrap_or(i64::MAX) + self.shift.load(Ordering::Relaxed)
+        let (since, ppm) = *self.rate.lock().expect("no panic while locked");
+        let now = host_now();
+        now + gained(now - since, ppm) + self.shift.load(Ordering::Relaxed)
     }
+
+    /// What has been gained before stays.
+    fn run_faster(&self, ppm: f64) {
+        let mut rate = self.rate.lock().expect("no panic while locked");
+        let now = host_now();
+        self.shift.fetch_add(gained(now - rate.0, rate.1), Ordering::Relaxed);
+        *rate = (now, ppm);
+    }
+}
+
+/// What a clock that is so many ppm faster gains in so many nanoseconds.
+fn gained(nanos: i64, ppm: f64) -> i64 {
+    (nanos as f64 * ppm * 1e-6) as i64
+}
+
+/// The host's clock, in nanoseconds since 1970.
+fn host_now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// Answers as a good server of stratum 1 until the end.
@@ -156,6 +197,7 @@ fn serve(socket: &UdpSocket, shared: &Shared, number: u8) {
         if length < 48 || query[0] & 7 != 3 {
             continue;
         }
+        shared.asked[usize::from(number)].fetch_add(1, Ordering::Relaxed);
         if !shared.answers.load(Ordering::Relaxed) {
             continue;
         }
@@ -189,6 +231,24 @@ fn timestamp(nanos: i64) -> [u8; 8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_rate_begins_where_the_truth_is() {
+        let of = |since: i64, ppm: f64| Shared {
+            end: AtomicBool::new(false),
+            answers: AtomicBool::new(true),
+            shift: AtomicI64::new(0),
+            rate: Mutex::new((since, ppm)),
+            asked: [const { AtomicU64::new(0) }; 4],
+        };
+        // An hour at 100 ppm is 0.36 s.
+        let shared = of(host_now() - 3_600_000_000_000, 100.0);
+        for ppm in [100.0, -100.0, 0.0] {
+            shared.run_faster(ppm);
+            let beside = shared.truth() - host_now();
+            assert!((beside - 360_000_000).abs() < 50_000_000, "{beside} ns at {ppm} ppm");
+        }
+    }
 
     #[test]
     fn a_reply_belongs_to_its_query_and_tells_the_truth() {

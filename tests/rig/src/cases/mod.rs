@@ -11,6 +11,7 @@ mod package;
 mod pause;
 mod power;
 mod process;
+mod replace;
 mod storage;
 mod unit;
 
@@ -165,6 +166,7 @@ pub fn all() -> Vec<Case> {
         files::CASES,
         nts::CASES,
         package::CASES,
+        replace::CASES,
     ]
     .concat()
 }

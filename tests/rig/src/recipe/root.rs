@@ -45,6 +45,14 @@ const BESIDE: &str = "chrony systemd-timesyncd";
 /// Where a guest has packages to install.
 pub const DEBS: &str = "/srv/rig";
 
+/// Other time daemons, each downloaded with what it needs into a folder of its name in [`DEBS`].
+pub fn peers(release: Release) -> &'static [&'static str] {
+    match release {
+        Release::Bookworm => &["chrony", "systemd-timesyncd", "ntpsec", "openntpd"],
+        Release::Trixie => &["chrony", "systemd-timesyncd", "ntpsec", "openntpd", "ntpd-rs"],
+    }
+}
+
 const AGENT: &str = include_str!("../../guest/agent.sh");
 const START: &str = include_str!("../../guest/start.sh");
 
@@ -90,7 +98,8 @@ const OFF: &[&str] = &[
 /// # Errors
 /// Those of mmdebstrap.
 pub fn folder(store: &Store, release: Release) -> Result<PathBuf, String> {
-    let recipe = format!("{}{PACKAGES:?}{:?}{BESIDE}", release.suite(), more_packages(release));
+    let recipe =
+        format!("{}{PACKAGES:?}{:?}{BESIDE}{:?}", release.suite(), more_packages(release), peers(release));
     store.have(&format!("root-{}", release.number()), recipe.as_bytes(), |place| {
         tools::install()?;
         make(release, place)
@@ -105,7 +114,11 @@ pub fn dress_recipe() -> String {
 fn make(release: Release, place: &Path) -> Result<(), String> {
     let include: Vec<&str> = PACKAGES.iter().chain(more_packages(release)).copied().collect();
     let hook = format!(
-        "mkdir -p \"$1{DEBS}\" && cd \"$1{DEBS}\" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get download {BESIDE}"
+        "mkdir -p \"$1{DEBS}\" && cd \"$1{DEBS}\" && export APT_CONFIG=$MMDEBSTRAP_APT_CONFIG && \
+         apt-get download {BESIDE} && for peer in {}; do mkdir -p $peer/partial && \
+         apt-get --yes --download-only --no-install-recommends -o Dir::Cache::archives=\"$1{DEBS}/$peer/\" install $peer \
+         && rm -rf $peer/partial $peer/lock || exit 1; done",
+        peers(release).join(" ")
     );
     let mut command = Command::new("mmdebstrap");
     command.args(["--variant=minbase", "--mode=root", "--format=directory"]);
