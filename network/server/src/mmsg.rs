@@ -251,12 +251,15 @@ impl Batch {
                 (*header).msg_controllen = message.control as _;
             }
         }
+        // The kernel's call, not musl's function of that name, which makes another one for each message, past the filter. It
+        // does so because the kernel's lengths are longer than its own; what is between those is 0 from the start.
         // SAFETY: the headers from `from` on were just made ready; they point to names, iovecs and control data
         // in `memory` of the lengths that they say.
         let count = unsafe {
             let headers = (&raw mut (*self.memory.as_ptr()).outgoing).cast::<mmsghdr>().add(from);
             let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-            libc::sendmmsg(socket.as_fd().as_raw_fd(), headers, messages.len() as _, flags as _)
+            let [socket, flags] = [socket.as_fd().as_raw_fd(), flags].map(libc::c_long::from);
+            libc::syscall(libc::SYS_sendmmsg, socket, headers, messages.len(), flags)
         };
         match Errno::result(count) {
             Ok(count) => (usize::try_from(count).unwrap_or(0).min(messages.len()), None),
