@@ -1,5 +1,7 @@
 //! Files that the command line names. Whatever else lies in the place of one is neither waited for nor read.
 
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
@@ -12,19 +14,16 @@ const WITHOUT_WAITING: i32 = 0o4000 | 0o400;
 /// `ENXIO`: a socket, or a device without a driver.
 const NO_FILE: i32 = 6;
 
-/// `O_PATH` and `O_NOFOLLOW`: what is in a place is looked at before it is opened, since opening some devices does something.
-const LOOK: i32 = 0o10_000_000;
-#[cfg(target_arch = "x86_64")]
-const NO_LINK: i32 = 0o400_000;
-#[cfg(not(target_arch = "x86_64"))]
-const NO_LINK: i32 = 0o100_000;
+/// What is in a place is looked at before it is opened, since opening some devices does something. By the kernel's call and not
+/// through the standard library: with musl that one takes `O_PATH` for a part of the access mode, and leaves it out.
+const LOOK: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
 
 /// Opens a regular file for reading, that no link in its place leads to.
 ///
 /// # Errors
 /// As [`open`].
 pub fn open_itself(path: &Path) -> io::Result<File> {
-    open_with(path, NO_LINK)
+    open_with(path, OFlag::O_NOFOLLOW)
 }
 
 /// Opens a regular file for reading.
@@ -33,12 +32,12 @@ pub fn open_itself(path: &Path) -> io::Result<File> {
 /// That of the failed system call; [`ErrorKind::InvalidInput`], with a sentence, for a fifo, a socket, a device or a
 /// directory.
 pub fn open(path: &Path) -> io::Result<File> {
-    open_with(path, 0)
+    open_with(path, OFlag::empty())
 }
 
-fn open_with(path: &Path, more: i32) -> io::Result<File> {
+fn open_with(path: &Path, more: OFlag) -> io::Result<File> {
     let irregular = || io::Error::new(ErrorKind::InvalidInput, "is no regular file and was not read");
-    let there = File::options().read(true).custom_flags(LOOK | more).open(path)?;
+    let there = File::from(nix::fcntl::open(path, LOOK | more, Mode::empty())?);
     if !there.metadata()?.is_file() {
         return Err(irregular());
     }
@@ -47,7 +46,7 @@ fn open_with(path: &Path, more: i32) -> io::Result<File> {
     let opened = match File::options().read(true).custom_flags(flags).open(&itself) {
         // Without /proc, as in a root that is being assembled.
         Err(error) if error.kind() == ErrorKind::NotFound && !Path::new("/proc/self/fd").exists() => {
-            File::options().read(true).custom_flags(flags | more).open(path)
+            File::options().read(true).custom_flags(flags | more.bits()).open(path)
         }
         opened => opened,
     };

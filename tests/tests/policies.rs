@@ -237,7 +237,10 @@ fn an_abort_under_a_filter_is_told_by_a_call_of_which_the_log_says_so() {
     for role in Role::ALL {
         let (end, calls) = told(role, || std::process::abort());
         assert_eq!(end, End::Killed, "{role:?}");
-        assert!(calls.len() == 1 && trap::is_of_an_abort(calls[0]), "{role:?}: {calls:?}");
+        let is_told = calls.len() == 1 && trap::is_of_an_abort(calls[0]);
+        // musl blocks all signals first, where the role's filter lets it: then only the kernel's log names the call.
+        let is_told_by_the_kernel = cfg!(target_env = "musl") && calls.is_empty();
+        assert!(is_told || is_told_by_the_kernel, "{role:?}: {calls:?}");
     }
 }
 
