@@ -14,7 +14,20 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// With which the log tells of a process that died, or said what it may not say.
-const DIED: [&str; 2] = ["the process that looked it up failed", "the process that exchanged keys failed"];
+const DIED: [&str; 4] = [
+    "the process that looked it up failed",
+    "the process that looked it up was killed",
+    "the process that exchanged keys failed",
+    "the process that exchanged keys was killed",
+];
+
+/// A link-local name server. musl asks for the number of an interface with a socket that the filter denies, so there the number
+/// itself has to be in the file.
+const LINK_LOCAL: &str = if cfg!(target_env = "musl") {
+    "nameserver fe80::1%1\noptions timeout:1\n"
+} else {
+    "nameserver fe80::1%lo\noptions timeout:1\n"
+};
 
 /// The names, and how the addresses of each begin, as no other's do; none: it has no address. A source that
 /// does not answer is asked at its name's other addresses in turn.
@@ -55,11 +68,7 @@ const CONFIGURATIONS: [Files; 10] = [
         resolv: Some("nameserver ::1\noptions edns0 trust-ad inet6 timeout:1\n"),
         others: &[],
     },
-    Files {
-        what: "a link-local name server",
-        resolv: Some("nameserver fe80::1%lo\noptions timeout:1\n"),
-        others: &[],
-    },
+    Files { what: "a link-local name server", resolv: Some(LINK_LOCAL), others: &[] },
     Files {
         what: "link-local name servers on interfaces that are not there",
         resolv: Some(
