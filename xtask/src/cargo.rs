@@ -3,6 +3,7 @@
 use ipc::process::{KEEPERS, Process};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// The packages whose programs are installed, each with its program: a process's package has the name of its program.
 pub fn programs() -> Vec<(&'static str, &'static str)> {
@@ -26,11 +27,41 @@ pub fn workspace() -> &'static Path {
     bench::programs::workspace()
 }
 
+/// The variable by which cargo is told to build for another machine or another C library.
+const BUILD_TARGET: &str = "CARGO_BUILD_TARGET";
+
+static TRIPLE: OnceLock<String> = OnceLock::new();
+
+/// From now on [`cargo`] builds for this target. The first call counts.
+pub fn build_for(triple: &str) {
+    let _ = TRIPLE.set(triple.to_owned());
+}
+
+/// The target that is built for, if one was named with `--target` or in the environment; else cargo builds for this machine.
+pub fn triple() -> Option<String> {
+    TRIPLE.get().cloned().or_else(|| std::env::var(BUILD_TARGET).ok()).filter(|triple| !triple.is_empty())
+}
+
 /// The cargo that runs us, in the workspace.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace());
+    if let Some(triple) = triple() {
+        command.envs(linker(&triple).filter(|(variable, _)| std::env::var_os(variable).is_none()));
+        command.env(BUILD_TARGET, triple);
+    }
     command
+}
+
+/// The variable that names the linker of programs for another architecture, and the C compiler that is taken for it: rustc
+/// would take this machine's.
+fn linker(triple: &str) -> Option<(String, String)> {
+    let (architecture, rest) = triple.split_once("-unknown-")?;
+    if architecture == std::env::consts::ARCH {
+        return None;
+    }
+    let variable = format!("CARGO_TARGET_{}_LINKER", triple.replace('-', "_").to_uppercase());
+    Some((variable, format!("{architecture}-{rest}-gcc")))
 }
 
 /// Where cargo puts its output.
@@ -129,5 +160,19 @@ fn build(programs: &[(&str, &str)], cargo: &mut Command) -> Result<PathBuf, Stri
         cargo.args(["-p", package]);
     }
     run(cargo)?;
-    Ok(target().join("release"))
+    let built = triple().map_or_else(target, |triple| target().join(triple));
+    Ok(built.join("release"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_for_another_architecture_are_linked_by_its_compiler() {
+        assert_eq!(linker(&format!("{}-unknown-linux-musl", std::env::consts::ARCH)), None);
+        let (variable, compiler) = linker("s390x-unknown-linux-gnu").unwrap();
+        assert_eq!(variable, "CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_LINKER");
+        assert_eq!(compiler, "s390x-linux-gnu-gcc");
+    }
 }

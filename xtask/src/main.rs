@@ -48,8 +48,9 @@ mod test;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: cargo xtask WORD
+usage: cargo xtask [--target TRIPLE] WORD
 
+  --target TRIPLE           test, package and rig build for it, x86_64-unknown-linux-musl for one
   demo                      start a server and a client with a wrong virtual clock, watch it converge
   test [FILTER]             run everything that a contribution must pass
   bench footprint [--json]  start, memory and wake-ups, beside chronyd where it is there
@@ -82,7 +83,11 @@ usage: cargo xtask WORD
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let ["--target", triple, ..] = *words.as_slice() {
+        cargo::build_for(triple);
+        words.drain(..2);
+    }
     let outcome = match words.as_slice() {
         ["demo"] => demo::run(),
         ["test"] => test::run(None),

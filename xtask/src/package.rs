@@ -74,12 +74,12 @@ pub fn build_as(version: &str) -> Result<PathBuf, String> {
     }
 
     let files = walk(&root)?;
-    let architecture = read(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned();
+    let architecture = architecture()?;
     let control = template("control")?
         .replace("@VERSION@", version)
         .replace("@ARCHITECTURE@", &architecture)
         .replace("@SIZE@", &installed_size(&files).to_string())
-        .replace("@LIBC@", &needed_libc(&programs)?);
+        .replace("@LIBRARIES@", &libraries(needed_libc(&programs)?));
     for script in SCRIPTS {
         put(&workspace().join("packaging/deb").join(script), &root.join("DEBIAN").join(script), 0o755)?;
     }
@@ -219,18 +219,61 @@ fn checksums(root: &Path, files: &[PathBuf]) -> Result<String, String> {
     read(Command::new("md5sum").args(summed).current_dir(root))
 }
 
-/// The newest glibc whose symbols the programs name.
-fn needed_libc(programs: &Path) -> Result<String, String> {
-    let mut newest = (2, 0);
+/// Debian's name of the architecture that is built for.
+fn architecture() -> Result<String, String> {
+    let named = cargo::triple().map(|triple| debian_architecture(&triple).map(str::to_owned));
+    named.unwrap_or_else(|| Ok(read(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned()))
+}
+
+fn debian_architecture(triple: &str) -> Result<&'static str, String> {
+    match triple.split('-').next() {
+        Some("x86_64") => Ok("amd64"),
+        Some("aarch64") => Ok("arm64"),
+        _ => Err(format!("{triple}: a package is made for x86_64 and aarch64")),
+    }
+}
+
+/// What the programs depend on, in front of the other dependencies: nothing, where they are linked to no library.
+fn libraries(libc: Option<(u32, u32)>) -> String {
+    libc.map(|(major, minor)| format!("libc6 (>= {major}.{minor}), libgcc-s1 (>= 4.2), ")).unwrap_or_default()
+}
+
+/// The newest glibc whose symbols the programs name; none if they name no library that has to be loaded, as those that are
+/// built for musl.
+fn needed_libc(programs: &Path) -> Result<Option<(u32, u32)>, String> {
+    let mut newest = None;
     for (_, program) in cargo::programs() {
         let octets = fs::read(programs.join(program)).map_err(|error| format!("{program}: {error}"))?;
         for found in octets.split(|octet| *octet == 0).filter_map(|word| word.strip_prefix(b"GLIBC_2.")) {
             if let Some(minor) =
                 std::str::from_utf8(found).ok().and_then(|text| text.split('.').next()?.parse().ok())
             {
-                newest = newest.max((2, minor));
+                newest = newest.max(Some((2, minor)));
             }
         }
     }
-    Ok(format!("{}.{}", newest.0, newest.1))
+    Ok(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_depends_on_the_c_library_that_its_programs_are_linked_to_or_on_none() {
+        let place = bench::programs::Place::new("libraries");
+        for (_, program) in cargo::programs() {
+            fs::write(place.join(program), b"a\0musl\0").unwrap();
+        }
+        assert_eq!(libraries(needed_libc(place.path()).unwrap()), "");
+        fs::write(place.join("truechimerd"), b"a\0GLIBC_2.9\0GLIBC_2.34\0GLIBC_2.2.5\0").unwrap();
+        assert_eq!(libraries(needed_libc(place.path()).unwrap()), "libc6 (>= 2.34), libgcc-s1 (>= 4.2), ");
+    }
+
+    #[test]
+    fn a_package_names_the_architecture_of_its_programs_in_debians_way() {
+        assert_eq!(debian_architecture("x86_64-unknown-linux-musl"), Ok("amd64"));
+        assert_eq!(debian_architecture("aarch64-unknown-linux-gnu"), Ok("arm64"));
+        assert!(debian_architecture("s390x-unknown-linux-gnu").is_err());
+    }
 }
