@@ -117,6 +117,7 @@ for manager; do
             ;;
         openrc)
             put_as 755 "$here/openrc/truechimer.initd" /etc/init.d/truechimer
+            put 755 $own "$here/openrc/openrc-supervised"
             put_as 644 "$here/openrc/truechimer.confd" /etc/conf.d/truechimer
             ;;
         runit)

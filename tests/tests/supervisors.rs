@@ -24,22 +24,29 @@ impl Trial {
             bench::skip(&format!("it needs root and {needed:?}"));
             return None;
         }
-        let forger = Forger::honest(HERE, 0);
-        let setup = Setup::new(word, &source(forger.address())).with_virtual_clock(40_000_000, 20.0);
-        let place = setup.place();
+        let trial = Self::new(word);
+        let place = trial.setup.place();
         let service = place.join("truechimer");
         let from = workspace().join("packaging").join(word).join("truechimer");
         copy_program_folder(&from, &service);
         let file = service.join(conf);
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("ours");
-        let options = format!(
-            "PATH={}:$PATH\nOPTIONS=\"--config {} --clock virtual:{} --first-uid 62900\"\n",
-            folder().display(),
-            place.join("truechimer.toml").display(),
-            place.join("clock").display()
-        );
+        let options = format!("PATH={}:$PATH\nOPTIONS=\"{}\"\n", folder().display(), trial.options());
         std::fs::write(&file, options).expect("ours");
-        Some(Self { setup, _forger: forger })
+        Some(trial)
+    }
+
+    fn new(word: &str) -> Self {
+        let forger = Forger::honest(HERE, 0);
+        let setup = Setup::new(word, &source(forger.address())).with_virtual_clock(40_000_000, 20.0);
+        Self { setup, _forger: forger }
+    }
+
+    /// Of the daemon.
+    fn options(&self) -> String {
+        let place = self.setup.place();
+        let (file, clock) = (place.join("truechimer.toml"), place.join("clock"));
+        format!("--config {} --clock virtual:{} --first-uid 62900", file.display(), clock.display())
     }
 
     /// Runs these commands of sh beside the supervisor; the shell ends at the first one that fails. `$chimerctl` asks the daemon.
@@ -52,8 +59,11 @@ impl Trial {
         );
         let tools = find_folders();
         let path = std::env::var("PATH").unwrap_or_default();
-        let mut command = Command::new("unshare");
+        // The shell is the first process there, which takes leave of those whose parent has died.
+        let mut command = Command::new("timeout");
         command.args([
+            "120",
+            "unshare",
             "--mount",
             "--pid",
             "--fork",
@@ -62,9 +72,7 @@ impl Trial {
             "--propagation",
             "private",
         ]);
-        command
-            .args(["timeout", "120", "sh", "-c", &script])
-            .env("PATH", format!("{tools}{path}:/usr/sbin:/sbin"));
+        command.args(["sh", "-c", &script]).env("PATH", format!("{tools}{path}:/usr/sbin:/sbin"));
         command.output().expect("unshare is on every Linux")
     }
 }
@@ -102,6 +110,7 @@ fn runit_starts_stops_and_logs_it_and_leaves_a_refused_configuration_down() {
          $chimerctl wait-sync --timeout 50
          stat -c '%a %U' /run/truechimer /var/lib/truechimer
          sv status ./truechimer | grep -q '^run: .*; run: log:'
+         stat -c 'the log is read by %U' /proc/$(pgrep -x svlogd) /var/log/truechimer
          sv -w 10 down ./truechimer
          [ ! -S /run/truechimer/control.sock ] || ! $chimerctl status
          grep -q . /var/log/truechimer/current
@@ -112,9 +121,87 @@ fn runit_starts_stops_and_logs_it_and_leaves_a_refused_configuration_down() {
          sv -w 10 exit ./truechimer; wait $runsv",
     ));
     assert_eq!(said.lines().filter(|line| *line == "755 root").count(), 2, "{said}");
+    let readers: Vec<&str> =
+        said.lines().filter_map(|line| line.strip_prefix("the log is read by ")).collect();
+    assert!(readers.len() == 2 && readers[0] == readers[1] && readers[0] != "root", "{said}");
     // Not `want up`: 78 is not tried again.
     let down = said.lines().rfind(|line| line.starts_with("down: ")).unwrap_or_else(|| panic!("{said}"));
     assert!(!down.contains("want up"), "{said}");
+}
+
+/// OpenRC looks for itself in fixed places: what `cargo xtask peers` has unpacked is laid over /usr and /etc. `$PEERS` is where.
+/// Its own folders are made as its first runlevel makes them, and no script of this machine is one of its services.
+const OPENRC: &str = "
+     mkdir -p /run/over/usr /run/over/etc /run/over/of-usr /run/over/of-etc
+     mount -t overlay -o lowerdir=/usr,upperdir=/run/over/usr,workdir=/run/over/of-usr overlay /usr
+     mount -t overlay -o lowerdir=/etc,upperdir=/run/over/etc,workdir=/run/over/of-etc overlay /etc
+     for package in openrc libeinfo1 librc1; do for folder in lib sbin usr/lib usr/sbin; do
+         [ ! -d $PEERS/$package/$folder ] || cp -a $PEERS/$package/$folder/. /usr/${folder#usr/}/
+     done; done
+     rm -rf /etc/init.d /etc/runlevels; mkdir -p /etc/init.d /etc/conf.d /etc/runlevels/default
+     : >/etc/rc.conf; : >/etc/insserv.conf
+     for folder in starting started stopping stopped inactive wasinactive failed hotplugged daemons options exclusive scheduled tmp; do
+         mkdir -p /run/openrc/$folder
+     done
+     echo default >/run/openrc/softlevel
+     install -D -m 755 $PACKAGING/openrc/openrc-supervised /usr/lib/truechimer/openrc-supervised
+     install -m 755 $PACKAGING/openrc/truechimer.initd /etc/init.d/truechimer
+     ln -s $PROGRAMS/truechimerd /usr/sbin/truechimerd; ln -s $PROGRAMS/chimerctl /usr/bin/chimerctl
+     options() { echo \"TRUECHIMERD_OPTS='$OPTIONS $*'\" >/etc/conf.d/truechimer; }
+     options
+     until_it() { for wait in $(seq 300); do ! eval \"$1\" >/dev/null 2>&1 || return 0; sleep 0.1; done; echo \"not within 30 s: $1\"; exit 1; }
+     is() { [ \"$(rc-service truechimer status 2>&1 | sed -n 's/.*status: //p')\" = $1 ]; }
+";
+
+#[test]
+fn openrc_starts_it_again_and_a_refused_configuration_stays_down_until_it_is_started_by_hand() {
+    let needed = ["supervise-daemon", "openrc-run", "rc-service"];
+    if !bench::is_root() || needed.iter().any(|name| find_peer(name).is_none()) {
+        bench::skip(&format!("it needs root and {needed:?}: cargo xtask peers"));
+        return;
+    }
+    let trial = Trial::new("openrc");
+    let said = succeeded(&trial.run(&format!(
+        "PEERS={} PACKAGING={} PROGRAMS={} OPTIONS='{}' FILE={}
+         {OPENRC}
+         rc-service truechimer start
+         $chimerctl wait-sync --timeout 50
+         is started
+         # Passing trouble.
+         child=$(cat /run/truechimer.child); kill -KILL $child
+         until_it '[ -s /run/truechimer.child ] && [ $(cat /run/truechimer.child) != '$child' ] && chimerctl status'
+         # What stands between dies: the daemon that it leaves behind is ended, and another one comes.
+         child=$(cat /run/truechimer.child); kill -KILL $(sed -n 's/^PPid:[[:space:]]*//p' /proc/$child/status)
+         until_it '[ $(cat /run/truechimer.child) != '$child' ] && chimerctl status'
+         [ ! -d /proc/$child ]
+         # A configuration that is refused changes nothing, until the daemon dies.
+         cp $FILE /run/good; echo nonsense >>$FILE
+         ! rc-service truechimer restart
+         is started; chimerctl status >/dev/null
+         kill -KILL $(cat /run/truechimer.child)
+         until_it 'is stopped'
+         until_it '! pgrep -x \"supervise-daemo|truechimer.*\"'
+         grep 'ended with 78 and stays down' /var/log/truechimer.log
+         ! rc-service truechimer start
+         cp /run/good $FILE
+         rc-service truechimer start
+         $chimerctl wait-sync --timeout 50
+         rc-service truechimer stop
+         is stopped
+         ! pgrep -x 'supervise-daemo|truechimer.*'
+         # One that the check before the start does not find, while OpenRC is still starting the service.
+         options --state-dir /nowhere/at/all
+         : >/var/log/truechimer.log
+         rc-service truechimer start
+         until_it 'is stopped'
+         grep -q 'ended with 78 and stays down' /var/log/truechimer.log",
+        workspace().join("target/peers").display(),
+        workspace().join("packaging").display(),
+        folder().display(),
+        trial.options(),
+        trial.setup.place().join("truechimer.toml").display(),
+    )));
+    assert!(said.contains("truechimer ended with 78"), "{said}");
 }
 
 #[test]

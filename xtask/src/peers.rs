@@ -11,8 +11,9 @@ use rig::debian;
 use std::path::Path;
 use std::process::Command;
 
-/// Of prometheus: promtool, which judges pages and rules, and itself for the picture of the dashboard; of busybox its DHCP server.
-const PACKAGES: [&str; 8] = [
+/// Of prometheus: promtool, which judges pages and rules, and itself for the picture of the dashboard; of busybox its DHCP server;
+/// OpenRC with its libraries.
+const PACKAGES: [&str; 11] = [
     "chrony",
     "ntpsec",
     "ntpsec-ntpdig",
@@ -21,6 +22,9 @@ const PACKAGES: [&str; 8] = [
     "prometheus",
     "busybox",
     "isc-dhcp-client",
+    "openrc",
+    "libeinfo1",
+    "librc1",
 ];
 /// The libraries that the programs need, beyond those of every Debian system.
 const LIBRARIES: [&str; 8] =
@@ -77,7 +81,7 @@ fn settle(package: &str, unpacked: &Path) -> std::io::Result<()> {
         // Its other name, which distinguishes it from NTPsec's.
         "openntpd" => std::fs::rename(unpacked.join("usr/sbin/ntpd"), unpacked.join("usr/sbin/openntpd")),
         // Before Debian 13 they are not below usr.
-        "busybox" | "isc-dhcp-client" => {
+        "busybox" | "isc-dhcp-client" | "openrc" => {
             for folder in ["bin", "sbin"] {
                 for program in std::fs::read_dir(unpacked.join(folder)).into_iter().flatten().flatten() {
                     std::fs::create_dir_all(unpacked.join("usr").join(folder))?;

@@ -108,6 +108,7 @@ fn each_service_manager_has_its_files_and_an_unknown_one_is_refused() {
     for file in [
         "etc/init.d/truechimer",
         "etc/conf.d/truechimer",
+        "usr/lib/truechimer/openrc-supervised",
         "etc/sv/truechimer/run",
         "etc/sv/truechimer/finish",
         "etc/sv/truechimer/log/run",
