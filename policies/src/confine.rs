@@ -171,9 +171,20 @@ pub fn confine_child(
     Ok(Shortfall { insecure, ..Shortfall::default() })
 }
 
+/// Which files the keeper sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeeperView {
+    /// Those that its program needs, in a mount namespace of its own.
+    Own,
+    /// Those of the container, of which Landlock leaves it the ones that its program needs. A container runtime enters
+    /// the mount namespace of the container's first process, which the keeper is, to execute something beside it.
+    Container,
+}
+
 /// Confines `truechimerd` itself, after it has started everything, as far as it is before it becomes `program`, its
 /// keeper, by an exec: that program only gives up the inheritance of its last capability and installs its
-/// filter. As [`Role::Privileged`] it hands CAP_SYS_TIME on. It never enters a user namespace.
+/// filter. As [`Role::Privileged`] it hands CAP_SYS_TIME on. It never enters a user namespace. The file view of the container
+/// is a shortfall where Landlock does not bound it.
 ///
 /// # Errors
 /// As [`confine`], and [`ConfineError::NoSysTime`].
@@ -181,10 +192,14 @@ pub fn confine_keeper(
     role: Role,
     program: &Path,
     identity: Option<(u32, u32)>,
+    view: KeeperView,
     insecure: bool,
 ) -> Result<Shortfall, ConfineError> {
     let needs = Needs::of(program);
-    let shortfall = isolate(role, (identity, None), &Seen::default(), Some(&needs), insecure)?;
+    let mut shortfall = isolate(role, (identity, None), &Seen::default(), Some((&needs, view)), insecure)?;
+    if view == KeeperView::Container {
+        shortfall.file_view = shortfall.landlock;
+    }
     limits::bound_files(role, false);
     limits::lower(role);
     Ok(shortfall)
@@ -195,9 +210,10 @@ fn isolate(
     role: Role,
     (identity, keeper): (Option<(u32, u32)>, Option<u32>),
     seen: &Seen,
-    program: Option<&Needs>,
+    keeper_program: Option<(&Needs, KeeperView)>,
     insecure: bool,
 ) -> Result<Shortfall, ConfineError> {
+    let (program, view) = keeper_program.map_or((None, KeeperView::Own), |(needs, view)| (Some(needs), view));
     let mut shortfall = Shortfall { insecure, ..Shortfall::default() };
     let keep_sys_time = role == Role::Privileged;
     if keep_sys_time {
@@ -205,8 +221,8 @@ fn isolate(
     }
 
     // As root first, for the namespaces then belong to root and not to the user that this process becomes.
-    let mut is_apart = privileges::is_root() && namespaces::enter(role).is_ok();
-    let mut is_view_built = is_apart && view::build(seen, program).is_ok();
+    let mut is_apart = privileges::is_root() && namespaces::enter(role, view).is_ok();
+    let mut is_view_built = is_apart && view == KeeperView::Own && view::build(seen, program).is_ok();
     if privileges::is_root() {
         privileges::lock();
     }

@@ -32,7 +32,7 @@ mod privileges;
 mod program;
 mod view;
 
-pub use confine::{ConfineError, confine, confine_child, confine_keeper, confine_then};
+pub use confine::{ConfineError, KeeperView, confine, confine_child, confine_keeper, confine_then};
 pub use filters::{Role, name as call_name};
 /// What a process leaves of a system call that its filter denied.
 pub mod denied {

@@ -1,5 +1,6 @@
 //! Namespaces of this process.
 
+use crate::confine::KeeperView;
 use crate::kernel;
 use filters::{Network, Role};
 use nix::errno::Errno;
@@ -22,8 +23,12 @@ fn flags(role: Role) -> CloneFlags {
 }
 
 /// Enters new namespaces as root.
-pub(crate) fn enter(role: Role) -> Result<(), Errno> {
-    unshare(flags(role)).or_else(|errno| {
+pub(crate) fn enter(role: Role, view: KeeperView) -> Result<(), Errno> {
+    let flags = match view {
+        KeeperView::Own => flags(role),
+        KeeperView::Container => flags(role) - CloneFlags::CLONE_NEWNS,
+    };
+    unshare(flags).or_else(|errno| {
         // A unit that has created these two for the daemon forbids further ones. Between our own processes they
         // separate nothing: the filters allow no call that uses them.
         let is_apart =
@@ -31,7 +36,7 @@ pub(crate) fn enter(role: Role) -> Result<(), Errno> {
         if errno != Errno::EPERM || !SHARED.iter().all(is_apart) {
             return Err(errno);
         }
-        unshare(SHARED.iter().fold(flags(role), |flags, (shared, ..)| flags - *shared))
+        unshare(SHARED.iter().fold(flags, |flags, (shared, ..)| flags - *shared))
     })
 }
 

@@ -24,6 +24,8 @@ Usage: truechimerd [options]
   --record FILE         record all that the engine is told, for chimerctl replay; the one before becomes FILE.1
   --new-record          forget the governor's record (budgets, last good time); audited
   --ready-fd N          write a line feed to descriptor N when everything runs, and close it (s6, dinit)
+  --container           as the first process of a container: leave what is executed beside it, as podman exec and the
+                        probes of Kubernetes do, the container's files
   --syslog              the engine logs to syslog; this program's few lines stay on standard error
   --insecure            start even if confinement is not available; never use it on a host that matters
   --version, --help";
@@ -66,6 +68,8 @@ pub struct Options {
     pub new_record: bool,
     /// `--ready-fd`, 3 or more.
     pub ready_fd: Option<u32>,
+    /// `--container`.
+    pub container: bool,
     /// `--syslog`.
     pub syslog: bool,
     /// `--insecure`.
@@ -101,6 +105,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
         record: None,
         new_record: false,
         ready_fd: None,
+        container: false,
         syslog: false,
         insecure: false,
     };
@@ -149,6 +154,7 @@ pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, String> {
             }
             "--check" => options.check = true,
             "--new-record" => options.new_record = true,
+            "--container" => options.container = true,
             "--syslog" => options.syslog = true,
             "--insecure" => options.insecure = true,
             "--help" | "-h" => return Ok(Asked::Help),
@@ -185,6 +191,7 @@ mod tests {
         assert_eq!(options("--record /r").record, Some("/r".into()));
         assert_eq!(options("--first-uid 64000").first_uid, Some(64_000));
         assert_eq!(options("--ready-fd 3").ready_fd, Some(3));
+        assert!(options("--container").container && !options("").container);
         assert_eq!(asked("--help"), Ok(Asked::Help));
     }
 

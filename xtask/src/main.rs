@@ -7,6 +7,7 @@
 //!              accuracy: both follow one server over paths of known delays
 //!   fuzz       hostile requests, for a long time
 //!   package    a Debian package; --try runs it in fresh Debian systems
+//!   container  the images of packaging/container, without a registry, run under podman with the manifests for Kubernetes
 //!   source     the released tarball, with all crates; reproduce builds the package twice and compares
 //!   sbom       what is linked into the programs: a bill of materials; licences: whether it may be, and under which terms
 //!   completions  of chimerctl's command line for bash, zsh and fish (the package has them)
@@ -29,6 +30,7 @@ mod bench_server;
 mod book;
 mod cargo;
 mod completions;
+mod container;
 mod demo;
 mod fuzz;
 mod governor_search;
@@ -62,6 +64,7 @@ usage: cargo xtask [--target TRIPLE] WORD
   fuzz server [--seconds N] hostile requests against the server's parser (60 s)
   package [--version V]     build target/package/*.deb, under another version
   package --try             and install, start, upgrade and purge it in fresh Debians (root)
+  container                 build the images without a registry, and run them and the manifests under podman (root)
   source                    the commit with all its crates, target/package/*.tar.xz, to build without a network
   reproduce                 build the package twice, in two folders, once from the tarball and offline: one hash
   sbom                      what is linked into the programs (CycloneDX), target/package/*.cdx.json
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
         ["package"] => package::build().map(drop),
         ["package", "--version", version] => package::build_as(version).map(drop),
         ["package", "--try"] => package::build_and_try(),
+        ["container"] => container::run(),
         ["source"] => source::tarball().map(drop),
         ["reproduce"] => source::reproduce(),
         ["sbom"] => sbom::write().map(drop),

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::timerfd::TimerFd;
 use nix::unistd::{dup2_stdin, pipe2};
-use policies::Role;
+use policies::{KeeperView, Role};
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::Write;
@@ -118,6 +118,7 @@ pub fn become_keeper(
         program.role,
         &program.path,
         users.identity(Process::Privileged),
+        if options.container { KeeperView::Container } else { KeeperView::Own },
         options.insecure,
     )
     .map_err(|error| Ending::Launch(format!("this process cannot be confined: {error}")))?;

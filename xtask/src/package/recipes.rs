@@ -183,7 +183,7 @@ fn the_users_of_the_recipes_are_those_of_the_processes() {
     // The one number that a manifest names.
     let key = passwd.lines().find_map(|line| line.strip_prefix("truechimer-key:x:")?.split(':').next());
     let fleet = recipe("packaging/kubernetes/nts-fleet.yaml");
-    assert!(fleet.contains(&format!("install -o {0} -g {0} ", key.expect("it is there"))), "{key:?}");
+    assert!(fleet.contains(&format!("chown {0}:{0} /key/key.pem", key.expect("it is there"))), "{key:?}");
 }
 
 #[test]

@@ -28,8 +28,13 @@ pub fn as_keeper(role: Role, inherited: &Inherited) -> Result<Shortfall, Box<dyn
     }
     let own = std::env::current_exe()?;
     let confined = if sets_the_clock { Role::Privileged } else { Role::PrivilegedVirtual };
-    let shortfall =
-        policies::confine_keeper(confined, &own, inherited.identity()?, inherited.flag("insecure"))?;
+    let shortfall = policies::confine_keeper(
+        confined,
+        &own,
+        inherited.identity()?,
+        policies::KeeperView::Own,
+        inherited.flag("insecure"),
+    )?;
     let missing: Vec<_> = shortfall.missing().map(|(name, _)| name).collect();
     let words = std::env::args_os().skip(1);
     let error =
