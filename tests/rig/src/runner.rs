@@ -127,7 +127,8 @@ fn on_disk(case: &Case, daemon: Daemon) -> Daemon {
 /// Everything that takes long, made beforehand.
 struct Plan {
     store: Store,
-    quick: Form,
+    /// Where no case wants one, no kernel is built.
+    quick: Option<Form>,
     about: String,
     whole: BTreeMap<Release, Form>,
     images: BTreeMap<(Release, Daemon), PathBuf>,
@@ -139,7 +140,10 @@ const WAITING_BESIDE: usize = 3;
 
 impl Plan {
     fn make(store: &Store, jobs: &[Job], packages: &Packages, short: bool) -> Result<Self, String> {
-        let kernel = if short { kernel::at_hand(store)? } else { kernel::built(store)? };
+        let is_quick = jobs.iter().any(|(case, ..)| case.wants == Wants::Quick);
+        let kernel = is_quick
+            .then(|| if short { kernel::at_hand(store) } else { kernel::built(store) })
+            .transpose()?;
         let mut images = BTreeMap::new();
         let mut whole = BTreeMap::new();
         for (case, release, daemon) in jobs {
@@ -151,8 +155,9 @@ impl Plan {
                 whole.insert(*release, emulator::form(store, *release)?);
             }
         }
-        let quick = Form::Uml { program: kernel.program };
-        Ok(Self { store: store.clone(), quick, about: kernel.name, whole, images })
+        let about = kernel.as_ref().map_or_else(|| "of its release".to_owned(), |kernel| kernel.name.clone());
+        let quick = kernel.map(|kernel| Form::Uml { program: kernel.program });
+        Ok(Self { store: store.clone(), quick, about, whole, images })
     }
 
     fn describe(&self) -> String {
@@ -219,7 +224,7 @@ impl Plan {
 
     fn stand(&self, at: usize, (case, release, daemon): (&Case, Release, Daemon)) -> Result<Stand, String> {
         let form = match case.wants {
-            Wants::Quick => Some(&self.quick),
+            Wants::Quick => self.quick.as_ref(),
             Wants::Whole => self.whole.get(&release),
         };
         Ok(Stand {

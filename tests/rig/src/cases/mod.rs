@@ -1,6 +1,7 @@
 //! The table of cases, and the known failures by name.
 
 mod addresses;
+mod apparmor;
 mod boot;
 mod clock;
 mod files;
@@ -165,6 +166,7 @@ pub fn all() -> Vec<Case> {
         unit::CASES,
         files::CASES,
         nts::CASES,
+        apparmor::CASES,
         package::CASES,
         replace::CASES,
     ]

@@ -88,7 +88,7 @@ fn nts(stand: &Stand) -> Result<Found, String> {
 }
 
 /// Writes a file, a few lines at a time: the guest's line loses what comes in one piece and is too long.
-fn put(guest: &mut Guest<'_>, path: &str, text: &str) -> Result<(), String> {
+pub(super) fn put(guest: &mut Guest<'_>, path: &str, text: &str) -> Result<(), String> {
     guest.read(&format!(": > {path}"))?;
     let lines: Vec<&str> = text.lines().collect();
     for some in lines.chunks(8) {
@@ -154,7 +154,7 @@ fn unharmed(guest: &mut Guest<'_>) -> Result<(), String> {
     short.map_or(Ok(()), |(process, missing)| Err(format!("{process} runs without {missing}")))
 }
 
-fn read_json(guest: &mut Guest<'_>, command: &str) -> Result<Value, String> {
+pub(super) fn read_json(guest: &mut Guest<'_>, command: &str) -> Result<Value, String> {
     let text = guest.read(command)?;
     serde_json::from_str(&text).map_err(|error| format!("{command}: {error}: {text}"))
 }

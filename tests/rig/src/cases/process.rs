@@ -47,6 +47,14 @@ fn each(stand: &Stand, shortened: &str, strike: fn(u32) -> String) -> Result<Fou
     if stand.daemon == Daemon::Truechimer && all.len() != OURS {
         return Err(format!("{} processes run, and not {OURS}: {all:?}", all.len()));
     }
+    let (slowest, note) = strike_each(&mut guest, strike)?;
+    guest.found(slowest, &note)
+}
+
+/// Strikes each process in turn, and waits until all of them run again and the clock is right; gives the seconds of the slowest
+/// recovery, and those of each.
+pub(super) fn strike_each(guest: &mut Guest<'_>, strike: fn(u32) -> String) -> Result<(f64, String), String> {
+    let all = guest.processes()?;
     let mut slowest = 0.0_f64;
     let mut note = String::new();
     let mut struck = Vec::new();
@@ -63,17 +71,17 @@ fn each(stand: &Stand, shortened: &str, strike: fn(u32) -> String) -> Result<Fou
             return Err(format!("{name} was not struck: {}", outcome.text.trim_end()));
         }
         let since = Instant::now();
-        let took =
-            recovered(&mut guest, (*pid, all.len()), since).map_err(|error| format!("{name}: {error}"))?;
+        let took = recovered(guest, (*pid, all.len()), since).map_err(|error| format!("{name}: {error}"))?;
         slowest = slowest.max(took);
         let _ = write!(note, "{name} {took:.1} s, ");
         struck.push(name.clone());
     }
-    guest.found(slowest, note.trim_end_matches(", "))
+    Ok((slowest, note.trim_end_matches(", ").to_owned()))
 }
 
-/// Configures a server with a key service, and a source with a name, so that every process is there.
-fn everything(guest: &mut Guest<'_>) -> Result<(), String> {
+/// Configures a server with a key service, and a source with a name, so that every process is there; gives the authority of
+/// its certificate for `time.rig.test`.
+pub(super) fn everything(guest: &mut Guest<'_>) -> Result<Authority, String> {
     let authority = Authority::new("the rig's authority");
     let identity = authority.issue(&["time.rig.test"]);
     let folder = "/etc/truechimer/nts";
@@ -92,7 +100,7 @@ fn everything(guest: &mut Guest<'_>) -> Result<(), String> {
     let since = Instant::now();
     guest.wait_until_active(since, SOON)?;
     guest.wait_for("chimerctl wait-sync --timeout 20", since, SOON)?;
-    guest.wait_until_right(since, SOON).map(drop)
+    guest.wait_until_right(since, SOON).map(|_| authority)
 }
 
 /// The one that was struck is gone, all processes are there, none of them stopped, and the clock is right.

@@ -39,8 +39,9 @@ fn more_packages(release: Release) -> &'static [&'static str] {
     }
 }
 
-/// Downloaded into the guest's [`DEBS`], not installed: only one time daemon can be.
-const BESIDE: &str = "chrony systemd-timesyncd";
+/// Downloaded into the guest's [`DEBS`], not installed: only one time daemon can be, and apparmor loads a hundred profiles at
+/// each boot.
+const BESIDE: &str = "chrony systemd-timesyncd apparmor";
 
 /// Where a guest has packages to install.
 pub const DEBS: &str = "/srv/rig";
