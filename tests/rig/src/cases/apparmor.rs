@@ -71,12 +71,12 @@ fn are_confined(guest: &mut Guest<'_>) -> Result<(), String> {
 
 /// Exchanges keys with its own server, by name and over the network, with roots of its own: all that both ends open.
 fn exchange_with_itself(guest: &mut Guest<'_>, authority: &Authority) -> Result<(), String> {
-    guest.read("mkdir -p /etc/ssl")?;
-    put(guest, "/etc/ssl/rig.pem", &authority.pem())?;
+    guest.read("mkdir -p /etc/ssl/certs")?;
+    put(guest, "/etc/ssl/certs/rig.pem", &authority.pem())?;
     guest.read(
         "echo '10.77.0.2 time.rig.test' >> /etc/hosts
          printf '[[source]]\naddress = \"time.rig.test\"\nmode = \"nts\"\nnoselect = true\n\
-         [nts]\nsystem-roots = \"/etc/ssl/rig.pem\"\n' >> /etc/truechimer/truechimer.toml
+         [nts]\nsystem-roots = \"/etc/ssl/certs/rig.pem\"\n' >> /etc/truechimer/truechimer.toml
          systemctl restart truechimer",
     )?;
     guest.wait_until_active(Instant::now(), SOON)?;
