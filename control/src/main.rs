@@ -13,6 +13,7 @@
 //!   why      why
 //!   activity  activity
 //!   wait     wait-sync
+//!   now      now;  assert  assert
 //!   step     step; the operator's leave for it goes through control/leave
 //!   daemon_paths  where the daemon's files are, as its launch has left it beside the socket
 //!   audit    the governor's audit log: shown, and its chain verified
@@ -34,12 +35,14 @@
 #![forbid(unsafe_code)]
 
 mod activity;
+mod assert;
 mod audit;
 mod clients;
 mod daemon_paths;
 mod file;
 mod import;
 mod keys;
+mod now;
 mod plot;
 mod process;
 mod reload;
@@ -117,6 +120,8 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
         Command::Activity => activity::show(socket, form),
         Command::Keys => keys::show(socket, form),
         Command::Server => server::show(socket, form),
+        Command::Now => now::show(socket, form),
+        Command::Assert(asked) => assert::assert(socket, asked, form),
         Command::WaitSync(wait) => wait::wait(socket, wait.timeout, wait.max_error, form),
         Command::Audit(asked) => show_audit(socket, asked, form),
         Command::Replay { file } => replay::show(file, form),

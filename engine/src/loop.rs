@@ -11,6 +11,7 @@ use crate::links::{BURST, Breach, ClientList, Fact, Links, Taken};
 use crate::log::{Event, Log, Severity};
 use crate::reload::{Again, InForce, Opened, ReloadError};
 use crate::state::StateFile;
+use crate::time_page::Pages;
 use crate::verbose;
 use engine_core::io::{Input, Now, Output};
 use engine_core::recording::Recorder;
@@ -58,6 +59,8 @@ pub struct Running {
     pub control: Control,
     /// The state file.
     pub state: StateFile,
+    /// From which programs compute the time.
+    pub pages: Pages,
     /// Keys that survive, and the keys of cookies.
     pub keeping: Keeping,
     /// The log.
@@ -325,6 +328,7 @@ impl Running {
                         self.links.send_state(raw, state)?;
                     }
                 }
+                Output::Page(page) => self.pages.write(&page, self.engine.writes_clockbound()),
                 Output::Save(saved) => {
                     let addresses = self.engine.kept_addresses();
                     let written =

@@ -19,6 +19,7 @@
 //!   control        the socket that chimerctl talks to; answers: the replies; documents: what they are made from
 //!   log            one line for each event; sentence: the sentences for administrators
 //!   recording      the file of `--record`; replay, for which chimerctl starts this program
+//!   time_page      the pages of shared memory from which programs compute the time
 //!   ending         why the process ends, and with which code
 //! ```
 //!
@@ -46,6 +47,7 @@ mod r#loop;
 mod recording;
 mod reload;
 mod state;
+mod time_page;
 mod verbose;
 
 use crate::answers::Surroundings;
@@ -63,6 +65,7 @@ use crate::log::{Event, Log, Severity};
 use crate::r#loop::Running;
 use crate::reload::{InForce, Opened};
 use crate::state::StateFile;
+use crate::time_page::Pages;
 use engine_core::io::{Input, Saved, SavedAssociation, Start};
 use engine_core::recording::{Recorder, Tape};
 use ipc::address::Address;
@@ -90,8 +93,12 @@ fn main() {
         exit(recording::replay_standard_input());
     }
     let files = Files::take(&words);
+    let (pages, lacking) = Pages::take(&words);
     let shortfall = confine(&words);
     let mut log = Log::from_words(&words).unwrap_or_else(|error| fail(error));
+    for text in &lacking {
+        log.write(Severity::WARNING, Event::PageMissing.says(text));
+    }
     let name = files.name.clone();
     let loaded = load_configuration(files.configuration, &mut log);
     if words.flag("check") {
@@ -103,7 +110,7 @@ fn main() {
         }
         exit(0);
     }
-    exit(run(&words, (name, files.keys, files.keys_aside), log, loaded, shortfall));
+    exit(run(&words, (name, files.keys, files.keys_aside), pages, log, loaded, shortfall));
 }
 
 /// A file with the number of its inode.
@@ -197,6 +204,7 @@ fn load_configuration(files: OpenFiles, log: &mut Log) -> Loaded {
 fn run(
     words: &Inherited,
     (name, keys, keys_aside): (String, Option<Numbered>, Option<Numbered>),
+    pages: Pages,
     mut log: Log,
     Loaded { configuration, texts, file }: Loaded,
     shortfall: Shortfall,
@@ -231,6 +239,11 @@ fn run(
         Err(ending) if ending.is_orderly() => return ending::ENGINE,
         Err(ending) => return end(&mut log, &mut links, &ending),
     };
+    if configuration.settings.clock.clockbound && !pages.counts() {
+        let text = "clockbound: shm1 says nothing here, since the kernel does not keep time by a counter that programs can \
+                    read (/sys/devices/system/clocksource/clocksource0/current_clocksource); shm0 and our own page do";
+        log.write(Severity::WARNING, Event::PageMissing.says(text));
+    }
     let in_force = InForce::of(&configuration, texts);
     let keys = (keys, keys_aside);
     let (keeping, associations) =
@@ -264,6 +277,7 @@ fn run(
         links,
         control,
         state,
+        pages,
         keeping,
         log,
         engine: Recorder::new(start, tape),

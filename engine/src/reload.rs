@@ -450,6 +450,7 @@ impl InForce {
             max_slew_ppm,
             max_distance,
             require_nts,
+            clockbound,
         } = new;
         let keys = [
             ("minimum-sources", minimum_sources != old.minimum_sources),
@@ -458,6 +459,7 @@ impl InForce {
             ("max-slew-ppm", max_slew_ppm != old.max_slew_ppm),
             ("max-distance", max_distance != old.max_distance),
             ("require-nts", require_nts != old.require_nts),
+            ("clockbound", clockbound != old.clockbound),
         ];
         let changed: Vec<&'static str> = keys.into_iter().filter(|(_, is)| *is).map(|(key, _)| key).collect();
         if !changed.is_empty() {

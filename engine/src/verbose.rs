@@ -31,6 +31,7 @@ pub fn line(output: &Output) -> Option<String> {
             status.maxerror.nanos() as f64 / 1e9
         ),
         Output::Serve(_)
+        | Output::Page(_)
         | Output::Save(_)
         | Output::SaveAssociations
         | Output::Log(_)

@@ -25,13 +25,17 @@ fn rows(folder: &str) -> BTreeMap<String, (String, String)> {
 /// The same of what is in this folder, where the daemon's user stands for root.
 fn found(place: &Path, folder: &str) -> BTreeMap<String, (String, String)> {
     let entries = fs::read_dir(place).expect("ours").flatten();
-    let rows = entries.map(|entry| {
+    let mut rows = BTreeMap::new();
+    for entry in entries {
         let about = fs::symlink_metadata(entry.path()).expect("it is there");
         let owner = if about.uid() == nix::unistd::geteuid().as_raw() { "root" } else { "another" };
         let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
-        (name, (owner.to_owned(), format!("{:o}", about.mode() & 0o7777)))
-    });
-    rows.collect()
+        if about.is_dir() {
+            rows.extend(found(&entry.path(), &name));
+        }
+        rows.insert(name, (owner.to_owned(), format!("{:o}", about.mode() & 0o7777)));
+    }
+    rows
 }
 
 #[test]

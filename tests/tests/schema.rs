@@ -157,6 +157,8 @@ fn each_document_is_of_the_schema_and_each_key_of_the_schema_is_in_a_document() 
     let plain = setup.with_argument("--record").with_argument(&recording).start();
     documents.extend(read_from(&plain));
     documents.push(("waitSync", json_of(&plain, &["wait-sync", "--timeout", "30"])));
+    documents.push(("now", json_of(&plain, &["now"])));
+    documents.push(("now", json_of(&plain, &["assert"])));
     plain.wait_until("with replies that failed", TIMEOUT, |daemon| {
         daemon.sources()[1]["rejected"]["leap_unknown"].is_u64()
             && daemon.sources()[0]["samples"].as_u64() > Some(3)

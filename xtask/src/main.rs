@@ -26,6 +26,7 @@
 mod bench_accuracy;
 mod bench_footprint;
 mod bench_nts;
+mod bench_page;
 mod bench_server;
 mod book;
 mod cargo;
@@ -61,6 +62,7 @@ usage: cargo xtask [--target TRIPLE] WORD
   bench accuracy            beside chronyd, the truth known (--seconds, --rounds, --poll N, --json)
   bench server [PART..]     the server beside others: speed, latency, floods (--runs N, --json)
   bench nts [PART..]        NTS beside others (--runs N, --json)
+  bench page [READS]        reading the time from shared memory beside clock_gettime, and beside a writer (10000000)
   fuzz server [--seconds N] hostile requests against the server's parser (60 s)
   package [--version V]     build target/package/*.deb, under another version
   package --try             and install, start, upgrade and purge it in fresh Debians (root)
@@ -102,6 +104,8 @@ fn main() -> ExitCode {
         ["bench", "accuracy", rest @ ..] => bench_accuracy::run(rest),
         ["bench", "server", rest @ ..] => bench_server::run(rest),
         ["bench", "nts", rest @ ..] => bench_nts::run(rest),
+        ["bench", "page"] => bench_page::measure(None),
+        ["bench", "page", reads] => bench_page::measure(Some(reads)),
         ["fuzz", "server"] => fuzz::server("60"),
         ["fuzz", "server", "--seconds", seconds] => fuzz::server(seconds),
         ["package"] => package::build().map(drop),

@@ -1,6 +1,7 @@
 //! Other implementations for the tests. They are unpacked, never installed: installed, they would be services
 //! that compete for the clock, and Debian permits only one of them. Missing libraries are installed, as root.
 
+mod clockbound;
 mod ntpd_rs;
 mod release;
 
@@ -108,7 +109,7 @@ fn settle(package: &str, unpacked: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Fetches what only some tests and benchmarks need: the newest version of each in Debian, and ntpd-rs. What
+/// Fetches what only some tests and benchmarks need: the newest version of each in Debian, ntpd-rs, and ClockBound's clients. What
 /// exists already is not fetched again: remove `target/peers/*-newest` for newer versions.
 ///
 /// # Errors
@@ -120,10 +121,12 @@ pub fn fetch_more() -> Result<(), String> {
     // On machines for which Debian's is not fetched.
     let built =
         if bench::programs::find_peer("ntp-daemon").is_some() { Ok(()) } else { ntpd_rs::fetch(&place) };
-    let missing: Vec<String> = [("the newest", newest), ("ntpd-rs", built)]
-        .into_iter()
-        .filter_map(|(what, outcome)| Some(format!("{what} cannot be had: {}", outcome.err()?)))
-        .collect();
+    let clients = clockbound::fetch(&place);
+    let missing: Vec<String> =
+        [("the newest", newest), ("ntpd-rs", built), ("ClockBound's clients", clients)]
+            .into_iter()
+            .filter_map(|(what, outcome)| Some(format!("{what} cannot be had: {}", outcome.err()?)))
+            .collect();
     if missing.is_empty() { Ok(()) } else { Err(missing.join("\n")) }
 }
 

@@ -56,6 +56,10 @@ pub enum Command {
     Server,
     /// NTS: keys and cookies of the sources; cookie keys, certificate and key exchanges of the server
     Keys,
+    /// True time with how wrong it can be, from the daemon's page in shared memory: exit 0; 1: not known now; 2: no page
+    Now,
+    /// Whether the time is known well enough, for scripts and units: exit 0; 1: no; 2: no page
+    Assert(AssertArguments),
     /// Wait until the clock is synchronised: exit 0; 1: not in time; 2: no daemon
     WaitSync(WaitArguments),
     /// Show the governor's audit log: each change of the clock and each refusal
@@ -255,6 +259,29 @@ pub struct WaitArguments {
     pub max_error: Option<f64>,
 }
 
+/// The options of `assert`.
+#[derive(Args, Debug)]
+pub struct AssertArguments {
+    /// True time must be known to this: seconds, or a number with s, ms, us or ns
+    #[arg(long, value_name = "TIME", value_parser = parse_length)]
+    pub max_error: Option<f64>,
+    /// All sources that the time is from must prove by NTS that it is theirs
+    #[arg(long)]
+    pub authenticated: bool,
+    /// Sources must answer and agree now
+    #[arg(long)]
+    pub synchronised: bool,
+    /// The system's clock must follow them, and be as near to true time as --max-error says
+    #[arg(long)]
+    pub system_clock: bool,
+    /// Wait up to this many seconds until it holds
+    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    pub wait: Option<f64>,
+    /// Wait until it holds, tell the service manager, and end with 1 as soon as it holds no longer
+    #[arg(long, conflicts_with = "wait")]
+    pub watch: bool,
+}
+
 /// The options of `audit`.
 #[derive(Args, Debug)]
 pub struct AuditArguments {
@@ -304,6 +331,17 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(seconds),
         _ => Err("expected a number of seconds, 0 or more".to_owned()),
+    }
+}
+
+/// Seconds; a number with a unit.
+fn parse_length(text: &str) -> Result<f64, String> {
+    let units = [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0)];
+    let unit = units.iter().find_map(|(unit, length)| Some((text.strip_suffix(unit)?, *length)));
+    let (number, length) = unit.unwrap_or((text, 1.0));
+    match number.parse::<f64>().map(|number| number * length) {
+        Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(seconds),
+        _ => Err("expected a length of time such as 1ms, 250us or 0.5".to_owned()),
     }
 }
 

@@ -30,6 +30,7 @@ mod second_look;
 mod steering;
 #[cfg(test)]
 mod tests;
+pub mod time_page;
 
 use crate::abandoned::Abandoned;
 use crate::allowance::Allowance;
@@ -200,6 +201,7 @@ struct System {
     /// The same of the one that is unanswered.
     telling: Option<(bool, f64)>,
     last_saved: Option<(RawInstant, f64)>,
+    paging: time_page::Paging,
     last_served: Option<RawInstant>,
     /// What the last publication for the server contained.
     served_news: (Option<RawInstant>, bool, bool, bool),
@@ -284,6 +286,7 @@ impl Engine {
                 told: None,
                 telling: None,
                 last_saved: None,
+                paging: time_page::Paging::NONE,
                 last_served: None,
                 served_news: (None, false, false, false),
                 served: None,
@@ -320,6 +323,7 @@ impl Engine {
         if !is_observed {
             self.note_lapse(now);
             self.pass_leap_second(now);
+            self.note_disturbance(now);
         }
         match input {
             Input::Welcome(_) | Input::Timeout => {}
@@ -412,6 +416,7 @@ impl Engine {
             return;
         }
         self.system.start.steps = welcome.start_steps;
+        self.system.paging.continuous_since = now.raw;
         self.basis = Some(Basis {
             welcome,
             at: now.raw,
@@ -476,9 +481,14 @@ impl Engine {
         for source in self.entries.all_sources_mut() {
             source.track.shift(moved);
         }
+        // It was passed by the estimate: true time may be anywhere in the interval.
+        let mut width = 0;
         if let Some(line) = &mut self.system.line {
+            let (low, high) = line.guard_at(now.raw).bounds();
+            width = high.saturating_sub(low);
             line.shift(moved);
         }
+        self.system.paging.continuous_since = now.raw.after(Span::saturating(width));
         self.system.status_wanted = true;
         self.tell(Notice::System(SystemNotice::LeapSecond));
     }

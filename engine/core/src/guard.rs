@@ -14,7 +14,7 @@ pub(crate) const TOLERANCE: f64 = 15e-6;
 /// measurement. In minutes no crystal moves farther; after so many seconds without one it may be anywhere
 /// in [`TOLERANCE`].
 const JUMP: f64 = 2e-6;
-const ANYWHERE: f64 = 7200.0;
+pub(crate) const ANYWHERE: f64 = 7200.0;
 
 /// How many standard deviations count as certain.
 const CERTAIN: f64 = 6.0;
@@ -61,6 +61,17 @@ impl Guard {
     /// When the interval holds.
     pub(crate) fn at(&self) -> RawInstant {
         self.at
+    }
+
+    /// True time at the guard's instant, nanoseconds since 1970.
+    pub(crate) fn utc(&self) -> (i64, i64) {
+        let at = |bound: i64| bound.saturating_add(self.at.nanos());
+        (at(self.low), at(self.high))
+    }
+
+    /// True time minus CLOCK_MONOTONIC_RAW, nanoseconds.
+    pub(crate) fn bounds(&self) -> (i64, i64) {
+        (self.low, self.high)
     }
 
     /// Both intervals at once; where they exclude each other, the newer one alone, and false.

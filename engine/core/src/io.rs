@@ -18,6 +18,7 @@ use ipc::packet::CookieOctets;
 use ipc::process::Process;
 use ipc::secret::{Aead, KeyPair};
 use ipc::units::{Frequency, RawInstant, Span, WallTime};
+use truechimer_time::Page;
 
 /// Two clocks read in immediate succession (the closest pair of a few attempts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,8 @@ pub enum Output {
     SetStatus(Status),
     /// To the server, where there is one.
     Serve(ServerState),
+    /// To the page of shared memory from which programs compute the time.
+    Page(Page),
     /// To the state file, with what [`crate::Engine::kept_addresses`] says now.
     Save(Saved),
     /// To the file of keys, which is to hold what [`crate::Engine::associations`] says now. Carried out before the

@@ -94,5 +94,6 @@ mod violation;
 mod tests;
 
 pub use engine::Engine;
+pub use engine::time_page;
 pub use entries::{EntryError, EntryId};
 pub use violation::Violation;

@@ -46,6 +46,11 @@ impl LocalClock {
         Self { anchor: found, time_constant: 0, natural: (0.0, prior * prior), doubted: None, reading, any }
     }
 
+    /// When the last order was carried out.
+    pub(crate) fn since(&self) -> RawInstant {
+        self.anchor.raw
+    }
+
     /// Base frequency in force, s/s.
     pub(crate) fn frequency(&self) -> f64 {
         from_scaled(self.anchor.frequency)

@@ -43,6 +43,11 @@ impl Orders {
         self.open.is_some() || self.with_status
     }
 
+    /// Whether one is unanswered that moves the clock.
+    pub(crate) fn moves_clock(&self) -> bool {
+        matches!(self.open, Some(OrderKind::Adjust | OrderKind::Step))
+    }
+
     /// When the next order may be sent; none: one is unanswered.
     pub(crate) fn ready_at(&self) -> Option<RawInstant> {
         (!self.is_open()).then_some(self.affordable_at())

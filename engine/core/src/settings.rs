@@ -48,6 +48,9 @@ pub struct ClockSettings {
     pub max_distance: Span,
     /// Whether the clock is moved only while an authenticated source is among those that agree.
     pub require_nts: bool,
+    /// Whether ClockBound's pages are written: readers of them take a page that is a minute old for one of a clock that runs
+    /// freely, so that pages are then renewed in time.
+    pub clockbound: bool,
 }
 
 impl ClockSettings {
@@ -59,6 +62,7 @@ impl ClockSettings {
         max_slew_ppm: 200.0,
         max_distance: Settings::MAX_DISTANCE,
         require_nts: false,
+        clockbound: false,
     };
 }
 

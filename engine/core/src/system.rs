@@ -110,11 +110,23 @@ impl Line {
         RawInstant::saturating(self.estimate.at.nanos().saturating_add(libm::ceil(elapsed) as i64))
     }
 
-    /// The offset's hard bounds, seconds.
-    pub(crate) fn bounds(&self, now: Now) -> (f64, f64) {
-        let elapsed = now.raw.since(self.guard.at()).nanos() as f64 * 1e-9;
+    /// The hard interval at another instant.
+    pub(crate) fn guard_at(&self, at: RawInstant) -> Guard {
+        let elapsed = at.since(self.guard.at()).nanos() as f64 * 1e-9;
         let deviation = self.estimate.frequency_deviation(elapsed);
-        self.guard.aged(now.raw, self.estimate.frequency, deviation).offsets(now.wall.nanos())
+        self.guard.aged(at, self.estimate.frequency, deviation)
+    }
+
+    /// When it was drawn, and the instant of its guard.
+    pub(crate) fn drawn(&self) -> (RawInstant, RawInstant) {
+        (self.estimate.at, self.guard.at())
+    }
+
+    /// True time by the estimate, nanoseconds since 1970.
+    pub(crate) fn utc(&self, at: RawInstant) -> i64 {
+        let elapsed = at.since(self.estimate.at).nanos();
+        let beyond = (self.estimate.rest + elapsed as f64 * 1e-9 * self.estimate.frequency) * 1e9;
+        self.estimate.base.saturating_add(at.nanos()).saturating_add(beyond as i64)
     }
 
     /// The likely bounds of the offset inside these hard ones, and those if both ways take equally long.

@@ -68,6 +68,9 @@ pub fn read_clock(
     if let Some(leap) = section.boolean("leap-seconds", faults) {
         clock.leap_seconds = leap;
     }
+    if let Some(clockbound) = section.boolean("clockbound", faults) {
+        clock.settings.clockbound = clockbound;
+    }
     if let Some(require) = section.boolean("require-nts", faults) {
         clock.settings.require_nts = require;
         let has_sources = uses_dhcp || !sources.is_empty();

@@ -32,7 +32,7 @@ pub const OFFERED: [&str; 5] = ["address", "pool", "members", "min-poll", "max-p
 pub const DHCP: [&str; 1] = ["use"];
 
 /// Of `[clock]`.
-pub const CLOCK: [&str; 9] = [
+pub const CLOCK: [&str; 10] = [
     "minimum-sources",
     "start-step-threshold",
     "run-step-threshold",
@@ -42,6 +42,7 @@ pub const CLOCK: [&str; 9] = [
     "leap-seconds",
     "require-nts",
     "initial-frequency-ppm",
+    "clockbound",
 ];
 
 /// Of `[nts]`.

@@ -54,6 +54,8 @@ events! {
     CertificateTrouble = "certificate-trouble",
     /// What became of the keys of cookies.
     CookieKeys = "nts-cookie-keys",
+    /// A page of shared memory cannot be written.
+    PageMissing = "time-page-missing",
     /// A file of the state directory cannot be written.
     StateUnwritten = "state-unwritten",
     /// What such a file holds is of no use.

@@ -9,6 +9,7 @@ use super::programs;
 use super::service_manager;
 use super::sockets::{self, Sockets};
 use super::state_files;
+use super::time_pages::TimePages;
 use super::users::Users;
 use super::vmclock;
 use crate::options::{ClockChoice, Options};
@@ -63,6 +64,8 @@ pub struct EngineFiles {
     pub home: Option<Home>,
     /// A recording, if one was requested.
     pub record: Option<File>,
+    /// From which programs compute the time.
+    pub time_pages: TimePages,
 }
 
 /// How long an engine may take to end whose link is closed, in hundredths of a second.
@@ -113,7 +116,7 @@ impl Children {
         files: EngineFiles,
         clock: Option<&File>,
     ) -> Result<EngineEnds, Ending> {
-        let EngineFiles { state, keys, aside, home, record } = files;
+        let EngineFiles { state, keys, aside, home, record, time_pages } = files;
         let orders = self.ends[Process::Privileged]
             .take()
             .ok_or_else(|| Ending::Internal("an engine twice".into()))?;
@@ -149,6 +152,12 @@ impl Children {
             if let Some(returns) = &home.returns {
                 given.word(&mut command, "state-returns", returns.as_fd());
             }
+        }
+        for (word, page) in &time_pages.files {
+            given.word(&mut command, word, page.as_fd());
+        }
+        if time_pages.counter {
+            command.arg("counter");
         }
         if let Some(record) = &record {
             given.word(&mut command, "record", record.as_fd());

@@ -335,7 +335,7 @@ pub fn allocated(facts: &FileStat) -> u64 {
 
 /// Makes the file at least `length` octets long, on the disk. No later write into it needs room, unless its file system
 /// writes each change to another place.
-fn allocate(file: &File, facts: &FileStat, length: u64) -> Result<(), Errno> {
+pub fn allocate(file: &File, facts: &FileStat, length: u64) -> Result<(), Errno> {
     if allocated(facts) >= length {
         return Ok(());
     }

@@ -5,7 +5,7 @@
 //! while it cannot be written; `home`: whether the engine could see that it can), `users` finds the uids, `children` starts
 //! the other processes, `boot` reads the boot id, and `sockets` binds the planned addresses. `audit_log` and `memory`
 //! examine what the previous run left, `successor` executes the keeper, and `service_manager` and `journal` detect
-//! where reports go. `diagnosis` has the messages about files, and `named` checks, for `--check`, files that other
+//! where reports go. `time_pages` makes the pages from which programs compute the time. `diagnosis` has the messages about files, and `named` checks, for `--check`, files that other
 //! processes read. Nothing from a network is read before the lock-down.
 
 mod audit_log;
@@ -27,6 +27,7 @@ pub mod service_manager;
 mod sockets;
 mod state_files;
 mod successor;
+mod time_pages;
 mod users;
 mod vmclock;
 
@@ -59,6 +60,7 @@ use state_files::StateFiles;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use time_pages::TimePages;
 use users::Users;
 
 /// This end of the link of the launch.
@@ -89,7 +91,7 @@ pub fn launch(
         return Err(children::check(options, &users, &config));
     }
     let opened = policies::within_owner_and_mode(|| Opened::open(options, &users))?;
-    let Opened { config, files, record, clock, control } = opened;
+    let Opened { config, files, record, clock, control, time_pages } = opened;
     let StateFiles {
         governor: record_file,
         audit: audit_file,
@@ -102,7 +104,7 @@ pub fn launch(
         home,
         has_refuge,
     } = files;
-    let engine_files = EngineFiles { state, keys, aside, home, record };
+    let engine_files = EngineFiles { state, keys, aside, home, record, time_pages };
     let signals = catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
 
     let programs = programs::folder(options)?;
@@ -212,6 +214,7 @@ struct Opened {
     record: Option<File>,
     clock: Taken,
     control: OwnedFd,
+    time_pages: TimePages,
 }
 
 impl Opened {
@@ -225,6 +228,7 @@ impl Opened {
         let record = options.record.as_deref().map(directory::new_record).transpose()?;
         let clock = take_clock(&options.clock)?;
         let control = run.listen("control.sock", users.group)?;
+        let time_pages = TimePages::open(&run);
         config.programs = configuration::open_programs(&options.run);
         if users.lacks_group {
             say(
@@ -232,7 +236,7 @@ impl Opened {
                 &"there is no group truechimer: only root can use chimerctl; run systemd-sysusers (the package does)",
             );
         }
-        Ok(Self { config, files, record, clock, control })
+        Ok(Self { config, files, record, clock, control, time_pages })
     }
 }
 

@@ -96,7 +96,8 @@ impl XorShift64 {
 
 /// A machine that runs, and what is outside of it.
 pub struct Guest<'a> {
-    stand: &'a Stand,
+    /// What it is for.
+    pub stand: &'a Stand,
     /// The machine.
     pub machine: Machine,
 }

@@ -1,5 +1,6 @@
 //! The results of a day.
 
+use crate::reader::Reader;
 use crate::scenario::Scenario;
 use engine_core::bounds::Bounds;
 
@@ -48,6 +49,9 @@ pub struct Figures {
     /// The state of each source at the end.
     pub states: Vec<String>,
 }
+
+/// What the engine says of the clock's offset, and what follows from the page that it wrote last, seconds.
+pub(crate) type Said = (Option<Bounds>, Option<(f64, f64)>);
 
 /// What followed after the machine had stood still. Seconds; infinite if it did not come before the next time.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +111,8 @@ pub struct Ledger {
     symmetric: Vec<f64>,
     rules: Vec<f64>,
     standstills: Vec<Standstill>,
+    /// A program that computes the time.
+    pub(crate) reader: Reader,
     /// Each second, if a picture was requested.
     pub seconds: Option<Vec<Second>>,
 }
@@ -133,6 +139,7 @@ impl Ledger {
             symmetric: Vec::new(),
             rules: Vec::new(),
             standstills: Vec::new(),
+            reader: Reader::default(),
             seconds: None,
         }
     }
@@ -166,21 +173,22 @@ impl Ledger {
     }
 
     /// A second right after the machine has gone on.
-    pub(crate) fn resuming(&mut self, at: f64, error: f64, bounds: Option<Bounds>) {
+    pub(crate) fn resuming(&mut self, at: f64, error: f64, said: Said) {
         self.pause();
         if let Some(last) = self.standstills.last_mut() {
-            last.second(at, error, is_outside(error, bounds));
+            last.second(at, error, is_outside(error, said));
         }
     }
 
-    pub(crate) fn second(&mut self, at: f64, error: f64, bounds: Option<Bounds>) {
+    pub(crate) fn second(&mut self, at: f64, error: f64, said: Said) {
+        let (bounds, _) = said;
         if let Some(seconds) = &mut self.seconds {
             seconds.push(Second { at, error, bounds });
         }
         if error.abs() < self.first_below && self.first.is_infinite() {
             self.first = at;
         }
-        let is_outside = is_outside(error, bounds);
+        let is_outside = is_outside(error, said);
         let mut is_shown = true;
         if let Some(last) = self.standstills.last_mut() {
             last.second(at, error, is_outside);
@@ -246,8 +254,9 @@ impl Ledger {
 }
 
 /// Whether true time is outside [earliest, latest].
-fn is_outside(error: f64, bounds: Option<Bounds>) -> bool {
-    bounds.is_some_and(|it| !holds(error, (it.low, it.high)))
+fn is_outside(error: f64, (bounds, page): Said) -> bool {
+    let bounds = bounds.map(|it| (it.low, it.high));
+    bounds.into_iter().chain(page).any(|said| !holds(error, said))
 }
 
 /// Whether these bounds of the offset hold.

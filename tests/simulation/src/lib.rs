@@ -8,6 +8,7 @@
 //!   network      a packet's way to a server and back, and the server's reply
 //!   trace        ways that packets took on real networks, from data/
 //!   keeper       the steered clock, with the daemon's governor in front of it
+//!   reader       a program that computes the time from the engine's page
 //!   world        the loop that closes all this around an engine
 //!   figures      the results of a day: errors, packets, bounds
 //!   table plot   output for people
@@ -23,6 +24,7 @@ pub mod network;
 pub mod oscillator;
 pub mod plot;
 pub mod random;
+mod reader;
 pub mod recovery;
 pub mod scenario;
 pub mod search;

@@ -211,14 +211,12 @@ impl World {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Query(query) => self.travel(query),
-                Output::Log(notice) => {
-                    let at = (self.time - self.begin) as f64 * 1e-9;
-                    self.notices.push((at, notice));
-                }
+                Output::Log(notice) => self.notices.push((self.age(), notice)),
                 Output::Distrust(_, why) => panic!("an honest process was distrusted: {why:?}"),
                 order @ (Output::Adjust(_) | Output::Step(_) | Output::SetStatus(_)) => {
                     self.plan(self.time + ORDER, Happening::Order(order));
                 }
+                Output::Page(page) => self.ledger.reader.take(page),
                 Output::Save(saved) => self.start.saved = Some(saved),
                 Output::Resolve(resolve) => {
                     let answer = self.resolve(&resolve);
@@ -356,13 +354,14 @@ impl World {
         self.keeper.turn(raw);
         // Whether a clock shows a leap second a microsecond too late cannot be distinguished from an error of a second,
         // and right after waking the time cannot be known.
-        let (at, error, bounds) = (self.age(), self.error(), self.engine.bounds(self.now()));
+        let (at, error, now) = (self.age(), self.error(), self.now());
+        let said = (self.engine.bounds(now), self.ledger.reader.bounds(now));
         if self.time - self.asleep_until < 3 * SECOND {
-            self.ledger.resuming(at, error, bounds);
+            self.ledger.resuming(at, error, said);
         } else if (self.time - self.day.end).abs() < 3 * SECOND {
             self.ledger.pause();
         } else {
-            self.ledger.second(at, error, bounds);
+            self.ledger.second(at, error, said);
         }
     }
 

@@ -28,6 +28,7 @@ const UNDER_THE_PURE_ENGINE: &[&str] = &[
     "truechimer-ipc",
     "truechimer-protocol",
     "truechimer-report",
+    "truechimer-time",
     "aead",
     "aes",
     "aes-gcm-siv",

@@ -33,12 +33,13 @@ const STEPS: &[(&str, &str)] = &[
     ),
     (
         "systemd finds nothing to say against the units, and they are no more exposed than is known",
-        "systemd-analyze verify truechimer.service truechimer-wait.service truechimer-metrics.socket \
+        "systemd-analyze verify truechimer.service truechimer-wait.service truechimer-bound@1ms.service truechimer-metrics.socket \
          truechimer-chronyc-bridge.service truechimer-chrony-logs.service truechimer-networkd.path >/said 2>&1
          cat /said
          if grep -q truechimer /said; then exit 1; fi
          systemd-analyze security --offline=true --threshold=32 /usr/lib/systemd/system/truechimer.service
          systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-wait.service
+         systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-bound@.service
          systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-metrics.service
          systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-chronyc-bridge.service
          systemd-analyze security --offline=true --threshold=4 /usr/lib/systemd/system/truechimer-chrony-logs.service

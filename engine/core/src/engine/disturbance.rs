@@ -12,6 +12,7 @@
 
 use super::Engine;
 use super::steering::{PAUSED, seconds};
+use crate::guard::Guard;
 use crate::io::Now;
 use crate::notice::{ClockNotice, Notice};
 use crate::system::Line;
@@ -76,6 +77,7 @@ impl Engine {
     pub(super) fn stood_still(&mut self, now: Now, reason: StepReason) {
         self.forget_what_was_heard(now.raw);
         self.system.line = None;
+        self.system.paging.continuous_since = now.raw;
         self.system.standstill = Some(reason);
         self.system.silence.stood_still(now.raw);
         self.hurry(now.raw);
@@ -95,7 +97,7 @@ impl Engine {
     }
 
     /// A selection has decided on what contradicted, if most of the survivors have confirmed since what they say now.
-    pub(super) fn settle_doubts(&mut self) {
+    pub(super) fn settle_doubts(&mut self, now: RawInstant) {
         let tracks = || self.entries.sources().map(|source| &source.track);
         let Some(since) = tracks().filter_map(|track| track.doubted).map(|doubted| doubted.at()).max() else {
             return;
@@ -103,6 +105,7 @@ impl Engine {
         let survivors = || tracks().filter(|track| track.survives());
         let confirmed = survivors().filter(|track| track.is_confirmed_after(since)).count();
         if 2 * confirmed > survivors().count() {
+            self.system.paging.continuous_since = self.system.paging.continuous_since.max(now);
             self.entries.sources_mut().for_each(|source| source.track.doubted = None);
         }
     }
@@ -112,14 +115,21 @@ impl Engine {
         self.entries.sources().any(|source| source.track.doubted.is_some())
     }
 
+    /// What contradicts what is said of true time.
+    pub(super) fn doubts(&self) -> impl Iterator<Item = Guard> {
+        self.entries.sources().filter_map(|source| source.track.doubted)
+    }
+
+    /// The hard interval by this line, and by what contradicts it.
+    pub(super) fn opened_guard(&self, line: &Line, at: RawInstant) -> Guard {
+        let (frequency, deviation) = line.frequency();
+        let doubted = self.doubts().map(|guard| guard.aged(at, frequency, deviation));
+        doubted.fold(line.guard_at(at), |all, guard| all.hull(&guard))
+    }
+
     /// The hard bounds of the offset by this line, seconds, and of what contradicts it.
     pub(super) fn opened_bounds(&self, line: &Line, now: Now) -> (f64, f64) {
-        let (frequency, deviation) = line.frequency();
-        let doubted = self.entries.sources().filter_map(|source| source.track.doubted);
-        doubted.fold(line.bounds(now), |(low, high), guard| {
-            let (least, most) = guard.aged(now.raw, frequency, deviation).offsets(now.wall.nanos());
-            (low.min(least), high.max(most))
-        })
+        self.opened_guard(line, now.raw).offsets(now.wall.nanos())
     }
 
     /// Another program has moved the clock, perhaps once more.

@@ -72,7 +72,7 @@ impl Engine {
     }
 
     /// Whether the sources contradict each other, and no more can come to decide it.
-    fn is_divided(&self) -> bool {
+    pub(super) fn is_divided(&self) -> bool {
         matches!(self.system.impasse, Some(Impasse::NoMajority | Impasse::NoQuorum))
             && !self.system.counted_unheard
     }
@@ -219,9 +219,14 @@ impl Engine {
         self.outputs.push_back(Output::SetStatus(status));
     }
 
-    /// Tells the server and the state file; says when the server is told again.
+    /// Tells the server, the state file and the readers of the page; says when one of them is told again.
     pub(super) fn publish(&mut self, now: Now) -> Option<RawInstant> {
         self.save(now);
+        let (page, server) = (self.publish_page(now), self.publish_to_server(now));
+        page.into_iter().chain(server).min()
+    }
+
+    fn publish_to_server(&mut self, now: Now) -> Option<RawInstant> {
         self.settings.server.as_ref()?;
         let synchronised = self.is_synchronised(now);
         let own = self.own_stratum().and_then(|_| self.own_error(now)).is_some();

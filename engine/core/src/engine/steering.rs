@@ -128,9 +128,10 @@ impl Engine {
                     self.tell(Notice::System(SystemNotice::Agreed));
                 }
                 self.system.impasse_untold = false;
+                self.note_break(&line, now.raw);
                 self.system.line = Some(line);
                 self.note_authentication(now.raw);
-                self.settle_doubts();
+                self.settle_doubts(now.raw);
                 self.note_correction(now);
                 if self.settings.leap_seconds {
                     let mut leap = self.system.leap;

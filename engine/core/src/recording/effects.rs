@@ -48,6 +48,10 @@ pub(super) fn write(out: &mut Writer, output: &Output) {
             out.u8(7);
             out.message(&ToServer::State(*state));
         }
+        Output::Page(page) => {
+            out.u8(12);
+            page.to_words().iter().for_each(|word| out.i64(*word as i64));
+        }
         Output::Save(saved) => {
             out.u8(8);
             super::start::write_saved(out, saved);

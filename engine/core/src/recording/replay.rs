@@ -255,6 +255,7 @@ fn kind_of_output(output: &Output) -> &'static str {
         Output::Step(_) => "step",
         Output::SetStatus(_) => "status",
         Output::Serve(_) => "serve",
+        Output::Page(_) => "page",
         Output::Save(_) => "save",
         Output::SaveAssociations => "save associations",
         Output::Log(_) => "log line",

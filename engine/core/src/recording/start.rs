@@ -104,6 +104,7 @@ pub(super) fn write_clock(out: &mut Writer, clock: &ClockSettings) {
         max_slew_ppm,
         max_distance,
         require_nts,
+        clockbound,
     } = *clock;
     out.u8(minimum_sources);
     out.i64(start_step_threshold.nanos());
@@ -111,6 +112,7 @@ pub(super) fn write_clock(out: &mut Writer, clock: &ClockSettings) {
     out.f64(max_slew_ppm);
     out.i64(max_distance.nanos());
     out.bool(require_nts);
+    out.bool(clockbound);
 }
 
 pub(super) fn read_clock(from: &mut Reader<'_>) -> Result<ClockSettings, Malformed> {
@@ -121,6 +123,7 @@ pub(super) fn read_clock(from: &mut Reader<'_>) -> Result<ClockSettings, Malform
         max_slew_ppm: from.f64()?,
         max_distance: span(from)?,
         require_nts: from.bool()?,
+        clockbound: from.bool()?,
     })
 }
 

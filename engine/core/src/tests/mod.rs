@@ -33,5 +33,6 @@ mod refused;
 mod scoped;
 mod second_look;
 mod selection;
+mod time_page;
 mod wakes;
 pub(crate) mod world;

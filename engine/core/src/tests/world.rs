@@ -25,6 +25,7 @@ use std::boxed::Box;
 use std::net::SocketAddr;
 use std::string::ToString;
 use std::vec::Vec;
+use truechimer_time::Page;
 
 pub const SECOND: i64 = 1_000_000_000;
 /// True time when the world begins: 2027-01-15.
@@ -141,6 +142,8 @@ pub struct World {
     /// True time when the kernel had the last of them.
     pub told_at: Option<i64>,
     pub served: Vec<ServerState>,
+    /// From which programs compute the time, with the true time when it was written.
+    pub pages: Vec<(i64, Page)>,
     pub saved: Vec<Saved>,
     pub resolves: Vec<Resolve>,
     pub refused: Vec<Refusal>,
@@ -230,6 +233,7 @@ impl World {
             }
             Output::Resolve(resolve) => self.resolves.push(resolve),
             Output::Serve(state) => self.served.push(state),
+            Output::Page(page) => self.pages.push((self.time, page)),
             Output::Save(saved) => self.saved.push(saved),
             Output::Log(notice) => self.notices.push(notice),
             Output::Distrust(who, why) => self.distrust = Some((who, why)),

@@ -154,7 +154,8 @@ fn a_track_of_one_way_samples_is_selected_and_combined_like_any_other() {
     let line = finding.line.unwrap();
     assert_eq!(line.reference.source, SourceId::of(1));
     assert_eq!((line.reference.stratum, line.reference.root_delay), (0, 0.0));
-    let (low, high) = line.bounds(now(3600.0));
+    let later = now(3600.0);
+    let (low, high) = line.guard_at(later.raw).offsets(later.wall.nanos());
     assert!(high - low < 1e-3, "the hard bounds are the reference clock's: {low} to {high}");
     // A reference clock has no more votes than a server.
     let mut wrong = clock();

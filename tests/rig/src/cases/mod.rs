@@ -14,6 +14,7 @@ mod power;
 mod process;
 mod replace;
 mod storage;
+mod time_page;
 mod unit;
 
 pub use known::{known, list as list_of_known};
@@ -164,6 +165,7 @@ pub fn all() -> Vec<Case> {
         clock::CASES,
         storage::CASES,
         unit::CASES,
+        time_page::CASES,
         files::CASES,
         nts::CASES,
         apparmor::CASES,

@@ -166,6 +166,7 @@ impl Setup {
             step_refusal: None,
             adjust_refusal: None,
             status_refusal: None,
+            pages: Vec::new(),
             adjusts: Vec::new(),
             steps: Vec::new(),
             statuses: Vec::new(),
