@@ -42,7 +42,13 @@ fn put(place: &Place, file: &str, text: &str) -> std::path::PathBuf {
 fn the_daemon_takes_the_file_that_is_written_and_nothing_is_written_over() {
     let place = Place::new("import");
     let (out, link) = (place.join("truechimer.toml"), place.join("link.toml"));
-    let root = data().join("debian");
+    // As Debian's package leaves it nothing is lost; a lease that has brought a server makes it one thing.
+    let stock = import(&["--root", path(&data().join("debian"))]);
+    assert!(stock.status.success() && stock.stderr.is_empty(), "{stock:?}");
+    let root = place.join("root");
+    let copied = Command::new("cp").arg("-a").arg(data().join("debian")).arg(&root).status();
+    assert!(copied.expect("it runs").success());
+    put(&place, "root/run/chrony-dhcp/eth0.sources", "server 192.0.2.1 iburst\n");
     let made = import(&["--root", path(&root), "--output", path(&out)]);
     // The stock file has servers of DHCP leases beside a pool.
     let said = text(&made.stderr);
