@@ -69,6 +69,8 @@ put_as 644 "$here/../CHANGELOG.md" "$doc/changelog"
 put 644 "$doc/docs" "$here"/../docs/*.md
 put 644 "$doc/monitoring" "$here/monitoring/truechimer.rules.yml" "$here/monitoring/truechimer.dashboard.json"
 put 644 /usr/share/truechimer "$here/schema/chimerctl.schema.json"
+# Not in force.
+put 644 /usr/share/truechimer "$here/tmpfiles.d/truechimer-clockbound.conf"
 put 644 /usr/include "$here/../ipc/time/include/truechimer_time.h"
 for page in \
     chimerctl.1 \
@@ -115,7 +117,7 @@ for manager; do
             put 644 /etc/logrotate.d "$here/logrotate.d/truechimer-chrony-logs"
             put 644 /usr/lib/systemd/ntp-units.d "$here/ntp-units.d/50-truechimer.list"
             # An example, not in force.
-            put 644 "$doc" "$here/systemd/truechimer-follow.conf" "$here/tmpfiles.d/truechimer-clockbound.conf"
+            put 644 "$doc" "$here/systemd/truechimer-follow.conf"
             ;;
         openrc)
             put_as 755 "$here/openrc/truechimer.initd" /etc/init.d/truechimer

@@ -140,8 +140,8 @@ fn clockbound(stand: &Stand) -> Result<Found, String> {
     let mut guest = boot_right(stand, &Start::default())?;
     guest.read(
         "printf '\\n[clock]\\nclockbound = true\\n' >> /etc/truechimer/truechimer.toml
-         cp /usr/share/doc/truechimer/truechimer-clockbound.conf /etc/tmpfiles.d/
-         systemd-tmpfiles --create; systemctl restart truechimer",
+         cp /usr/share/truechimer/truechimer-clockbound.conf /etc/tmpfiles.d/ && systemd-tmpfiles --create && \
+         systemctl restart truechimer",
     )?;
     guest.wait_until_active(Instant::now(), SOON)?;
     let took = wait_until_known(&mut guest, Instant::now())?;
