@@ -416,7 +416,7 @@ impl Engine {
             return;
         }
         self.system.start.steps = welcome.start_steps;
-        self.system.paging.continuous_since = now.raw;
+        self.system.paging.break_off(now.raw);
         self.basis = Some(Basis {
             welcome,
             at: now.raw,
@@ -488,7 +488,7 @@ impl Engine {
             width = high.saturating_sub(low);
             line.shift(moved);
         }
-        self.system.paging.continuous_since = now.raw.after(Span::saturating(width));
+        self.system.paging.break_off(now.raw.after(Span::saturating(width)));
         self.system.status_wanted = true;
         self.tell(Notice::System(SystemNotice::LeapSecond));
     }

@@ -77,7 +77,7 @@ impl Engine {
     pub(super) fn stood_still(&mut self, now: Now, reason: StepReason) {
         self.forget_what_was_heard(now.raw);
         self.system.line = None;
-        self.system.paging.continuous_since = now.raw;
+        self.system.paging.break_off(now.raw);
         self.system.standstill = Some(reason);
         self.system.silence.stood_still(now.raw);
         self.hurry(now.raw);
@@ -105,7 +105,7 @@ impl Engine {
         let survivors = || tracks().filter(|track| track.survives());
         let confirmed = survivors().filter(|track| track.is_confirmed_after(since)).count();
         if 2 * confirmed > survivors().count() {
-            self.system.paging.continuous_since = self.system.paging.continuous_since.max(now);
+            self.system.paging.break_off(now);
             self.entries.sources_mut().for_each(|source| source.track.doubted = None);
         }
     }

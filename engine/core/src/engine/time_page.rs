@@ -9,8 +9,8 @@ use ipc::message::privileged::ClockKind;
 use ipc::units::{RawInstant, Span};
 use truechimer_time::{Mark, Page, SEGMENTS, SPANS, State, WallCheck, frequency as scaled, per_second, rate};
 
-/// How long a page holds that is the last one.
-const VALID: Span = Span::from_secs(10_800);
+/// How long a page holds that is the last one: as far as its rates go.
+const VALID: Span = Span::from_secs((SPANS[SEGMENTS - 1] / 1_000_000_000) as i64);
 
 /// In good time before it ends, where nothing else causes another one.
 const KEPT: Span = Span::from_secs(5_400);
@@ -51,41 +51,39 @@ struct Basis {
 /// What was published, and what it depends on beside the line.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Paging {
-    /// What the last page was made from, and when.
-    paged: Option<(Basis, RawInstant)>,
-    page: Option<Page>,
+    /// The last page, and what it was made from.
+    paged: Option<(Basis, Page)>,
     /// When the clock was found elsewhere than the page expected it; none: a source has answered since.
     disturbed: Option<RawInstant>,
     /// Since when the counter ran on, and true time had no leap second.
-    pub(super) continuous_since: RawInstant,
+    continuous_since: RawInstant,
     /// How many sources the line rests on, and how many of them are authenticated.
     pub(super) rests_on: (usize, usize),
 }
 
 impl Paging {
     /// Nothing was published.
-    pub(super) const NONE: Self = Self {
-        paged: None,
-        page: None,
-        disturbed: None,
-        continuous_since: RawInstant::MIN,
-        rests_on: (0, 0),
-    };
+    pub(super) const NONE: Self =
+        Self { paged: None, disturbed: None, continuous_since: RawInstant::MIN, rests_on: (0, 0) };
+
+    /// What will be known from `at` on says nothing of a time before: a later such moment is never taken back.
+    pub(super) fn break_off(&mut self, at: RawInstant) {
+        self.continuous_since = self.continuous_since.max(at);
+    }
 }
 
 impl Engine {
     /// Where CLOCK_REALTIME shows what the last page did not expect, though nothing was ordered: the machine slept for less than
     /// the governor tells, or the clock was set a moment ago. What was measured before says nothing of now.
     pub(super) fn note_disturbance(&mut self, now: Now) {
-        let Some((before, _)) = &self.system.paging.paged else { return };
+        let Some((before, page)) = &self.system.paging.paged else { return };
         let ordered = self.basis.as_ref().map(|basis| (basis.clock.since(), basis.orders.moves_clock()));
         let is_comparable = ordered.is_some_and(|(since, moves)| Some(since) == before.clock && !moves)
             && before.continuous_since == self.system.paging.continuous_since;
         let raw = now.raw.nanos();
-        let agrees = self.system.paging.page.is_none_or(|page| page.agrees(raw, now.wall.nanos(), raw, 0));
-        if is_comparable && !agrees {
+        if is_comparable && !page.agrees(raw, now.wall.nanos(), raw, 0) {
             self.system.paging.disturbed = Some(now.raw);
-            self.system.paging.continuous_since = now.raw;
+            self.system.paging.break_off(now.raw);
         }
         let heard = self.system.line.as_ref().map(|line| line.heard);
         if self.system.paging.disturbed.is_some_and(|at| heard.is_some_and(|heard| heard > at)) {
@@ -97,7 +95,7 @@ impl Engine {
     pub(super) fn note_break(&mut self, line: &Line, now: RawInstant) {
         let before = self.system.line.as_ref().map(|line| line.guard_at(now));
         if before.is_some_and(|before| before.gap(&line.guard_at(now)) != 0.0) {
-            self.system.paging.continuous_since = now;
+            self.system.paging.break_off(now);
         }
     }
 
@@ -114,16 +112,16 @@ impl Engine {
         let often = if self.settings.clock.clockbound { RENEWED } else { KEPT };
         let renewed = |at: RawInstant| Some(at.after(often)).filter(|_| self.system.line.is_some());
         let due = |at: RawInstant| stale.into_iter().chain(renewed(at)).min();
-        if let Some((before, at)) = self.system.paging.paged
+        if let Some((before, page)) = self.system.paging.paged
+            && let at = RawInstant::saturating(page.as_of)
             && before == basis
             && renewed(at).is_none_or(|due| now.raw < due)
         {
             return due(at);
         }
         let due = due(now.raw);
-        self.system.paging.paged = Some((basis, now.raw));
         let page = self.page(now);
-        self.system.paging.page = Some(page);
+        self.system.paging.paged = Some((basis, page));
         self.outputs.push_back(Output::Page(page));
         due
     }
