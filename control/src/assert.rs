@@ -22,7 +22,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// 1: it does not hold, or does no longer; 2: there is no page.
 pub fn assert(socket: &Path, asked: &AssertArguments, form: Form) -> Result<String, Failure> {
     let start = Instant::now();
-    let mut told = String::new();
+    let mut is_told = false;
     let first = loop {
         match look(socket, asked) {
             Ok(interval) => break interval,
@@ -32,9 +32,8 @@ pub fn assert(socket: &Path, asked: &AssertArguments, form: Form) -> Result<Stri
                     return Err(failure);
                 }
                 // What is measured changes all the time; what is missing does not.
-                if told.is_empty() {
+                if !std::mem::replace(&mut is_told, true) {
                     tell_manager(&format!("STATUS=waiting: {}", line(&failure.text)));
-                    told = failure.text;
                 }
             }
         }
@@ -90,15 +89,15 @@ fn lacks(interval: &Interval, asked: &AssertArguments) -> Option<String> {
     if asked.system_clock && !interval.mark.system_clock {
         return Some("the system's clock does not follow the sources' time".to_owned());
     }
+    let most = asked.max_error.filter(|_| asked.system_clock)?;
     let beside = system_clock_error(interval);
-    if let Some(most) = asked.max_error.filter(|most| asked.system_clock && beside > *most) {
-        return Some(format!(
+    (beside > most).then(|| {
+        format!(
             "the system's clock can be off by {}, and --max-error is {}",
             seconds(Some(beside), false),
             seconds(Some(most), false)
-        ));
-    }
-    None
+        )
+    })
 }
 
 fn describe(interval: &Interval) -> String {

@@ -74,16 +74,7 @@ pub fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut name = path.file_name().ok_or_else(irregular)?.to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let new = path.with_file_name(name);
-    let mut file = File::create_new(&new)?;
-    let written =
-        file.write_all(octets).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&new, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&new);
-    }
-    written
+    write_beside(path, 0o666, octets, irregular, |new| std::fs::rename(new, path))
 }
 
 /// Writes a file that is not there yet.
@@ -92,14 +83,25 @@ pub fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
 /// That of the failed system call: also where something is there, a link that leads nowhere among it.
 pub fn write_new(path: &Path, octets: &[u8]) -> io::Result<()> {
     let irregular = || io::Error::new(ErrorKind::InvalidInput, "is no name of a file");
-    let mut name = path.file_name().ok_or_else(irregular)?.to_owned();
+    // What it was made of may have been for its owner alone; and the name is given only if it is free.
+    write_beside(path, 0o600, octets, irregular, |new| std::fs::hard_link(new, path))
+}
+
+/// Writes a new file beside this place, whole, and gives it the name then; it leaves nothing else. `unnamed`: the error where the path ends
+/// in no name.
+fn write_beside(
+    path: &Path,
+    mode: u32,
+    octets: &[u8],
+    unnamed: impl FnOnce() -> io::Error,
+    give_name: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut name = path.file_name().ok_or_else(unnamed)?.to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = path.with_file_name(name);
-    // What it was made of may have been for its owner alone.
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
+    let mut file = File::options().write(true).create_new(true).mode(mode).open(&new)?;
     let written = file.write_all(octets).and_then(|()| file.sync_all());
-    // The name is given when all is there, and only if it is free.
-    let named = written.and_then(|()| std::fs::hard_link(&new, path));
+    let named = written.and_then(|()| give_name(&new));
     let _ = std::fs::remove_file(&new);
     named
 }

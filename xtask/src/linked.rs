@@ -40,8 +40,9 @@ pub struct Linked {
 /// # Errors
 /// If cargo cannot tell.
 pub fn into(packages: &[&str]) -> Result<Linked, String> {
-    let needs = needs(packages, &host()?)?;
-    let mut known = known()?;
+    let target = host()?;
+    let needs = needs(packages, &target)?;
+    let mut known = known(&target)?;
     let mut crates = BTreeMap::new();
     for id in needs.keys() {
         let found = known.remove(id).ok_or_else(|| format!("cargo metadata does not know {id:?}"))?;
@@ -86,10 +87,10 @@ fn edges(tree: &str) -> Result<BTreeMap<Id, BTreeSet<Id>>, String> {
     Ok(found)
 }
 
-/// Each package that cargo knows.
-fn known() -> Result<BTreeMap<Id, Crate>, String> {
+/// Each package that cargo knows, for this target.
+fn known(target: &str) -> Result<BTreeMap<Id, Crate>, String> {
     let text =
-        read(cargo().args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &host()?]))?;
+        read(cargo().args(["metadata", "--format-version", "1", "--locked", "--filter-platform", target]))?;
     let metadata: Value = serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}"))?;
     let packages = metadata["packages"].as_array().ok_or("cargo metadata has no packages")?;
     let mut sums = checksums()?;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use truechimer_time::{LENGTH, Mark, Page, PageWriter, State, TimePage, Unknown, WORDS, WallCheck, rate};
 
 /// Reads words, a raw time and a wall time for each line, and says what follows from them.
@@ -81,6 +81,15 @@ impl Drop for Folder {
     }
 }
 
+/// Starts a program with pipes at both ends.
+fn start(program: &Path) -> (Child, ChildStdin) {
+    let mut command = Command::new(program);
+    let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = started.expect("what was compiled runs");
+    let input = child.stdin.take().expect("a pipe");
+    (child, input)
+}
+
 /// A new file for a page.
 fn page_file(path: &Path) -> PageWriter {
     let _ = std::fs::remove_file(path);
@@ -96,12 +105,7 @@ fn a_program_in_c_reads_what_one_in_rust_reads() {
         folder.compile(READER, &["-x", "c++", "-std=gnu++17"]);
     }
     let program = folder.compile(READER, &["-std=c11", "-D_GNU_SOURCE"]);
-    let mut child = Command::new(program)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("what was compiled runs");
-    let mut input = child.stdin.take().expect("a pipe");
+    let (mut child, mut input) = start(&program);
     let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut ask = move || -> Vec<i64> {
         input.write_all(b"\n").unwrap();
@@ -229,12 +233,7 @@ fn the_header_computes_what_the_crate_computes() {
     let program = folder.compile(PROGRAM, &["-std=gnu11"]);
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let cases: Vec<_> = (0..20_000).map(|_| case(&mut random)).collect();
-    let mut child = Command::new(program)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("what was compiled runs");
-    let mut input = child.stdin.take().expect("a pipe");
+    let (child, mut input) = start(&program);
     let text: String = cases
         .iter()
         .map(|(words, raw, wall)| {

@@ -34,25 +34,29 @@ fn tell<T, E: Debug>(count: u32, mut now: impl FnMut() -> Result<T, E>, parts: i
     }
 }
 
+/// Earliest, latest and status of an answer, which is of another type in each version.
+macro_rules! parts {
+    ($answer:expr) => {{
+        let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+        let (earliest, latest) = ($answer.earliest, $answer.latest);
+        (
+            nanos(earliest.tv_sec(), earliest.tv_nsec()),
+            nanos(latest.tv_sec(), latest.tv_nsec()),
+            format!("{:?}", $answer.clock_status),
+        )
+    }};
+}
+
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [version, path, count] = words.as_slice() else { panic!("3|2 PATH COUNT") };
     let count: u32 = count.parse().expect("a number");
-    let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
     match version.as_str() {
         "3" => match clock_bound::Client::new_with_path(path) {
             Ok(mut client) => tell(
                 count,
                 || client.now(),
-                |it| {
-                    let (earliest, latest) = (it.earliest, it.latest);
-                    let status = format!("{:?}", it.clock_status);
-                    (
-                        nanos(earliest.tv_sec(), earliest.tv_nsec()),
-                        nanos(latest.tv_sec(), latest.tv_nsec()),
-                        status,
-                    )
-                },
+                |it| parts!(it),
             ),
             Err(error) => println!("error {error:?}"),
         },
@@ -60,15 +64,7 @@ fn main() {
             Ok(mut client) => tell(
                 count,
                 || client.now().map_err(|error| error.detail),
-                |it| {
-                    let (earliest, latest) = (it.earliest, it.latest);
-                    let status = format!("{:?}", it.clock_status);
-                    (
-                        nanos(earliest.tv_sec(), earliest.tv_nsec()),
-                        nanos(latest.tv_sec(), latest.tv_nsec()),
-                        status,
-                    )
-                },
+                |it| parts!(it),
             ),
             Err(error) => println!("error {}", error.detail),
         },
