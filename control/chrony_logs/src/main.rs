@@ -11,9 +11,9 @@
 //! ```
 //!
 //! A process of its own without any privilege: it opens the control socket as chimerctl does, and changes nothing there. It asks
-//! shortly after a reply is due, so that an idle daemon is not woken more often than it measures, or twice a minute; the daemon
-//! keeps the last sixteen measurements of each source, and corrections, more than it makes in that time. What the daemon says is
-//! not trusted: bounded in size and time by `control_socket`, and no text of it but addresses, judged as such, reaches a file.
+//! shortly after a reply is due, and each eight seconds; the daemon keeps the last sixteen measurements of each source, and
+//! corrections, more than it makes in that time. What the daemon says is not trusted: bounded in size and time by
+//! `control_socket`, and no text of it but addresses, judged as such, reaches a file.
 #![forbid(unsafe_code)]
 
 mod daemon;
@@ -35,16 +35,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// A reply to the next query is there so long after it.
 /// Between two answers of which the first did not have all, and so many of them before the next question waits for longer.
 const PAUSE: Duration = Duration::from_millis(20);
 const IN_A_ROW: u32 = 32;
 
+/// A reply to the next query is there so long after it.
 const REPLIED: Duration = Duration::from_secs(1);
 
-/// Between two questions, at least and at most. At most four queries in quick succession and some more come in between.
+/// Between two questions, at least and at most. Whatever was to come next may be overtaken: a daemon starts anew, a source goes
+/// online, an operator asks for a burst. In the longest time a source that is asked each second, after a burst, fills what is kept
+/// of it and no more.
 const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(32);
+const LONGEST: Duration = Duration::from_secs(8);
 
 /// The same while the daemon does not answer.
 const AWAY: Duration = Duration::from_secs(2);
@@ -261,15 +263,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_comes_a_second_after_the_next_query_or_after_half_a_minute() {
+    fn a_question_comes_a_second_after_the_next_query_or_after_eight_seconds() {
         for (next, wanted) in [
             (Some(0.25), 1.25),
             (Some(-7.0), 1.0),
-            (Some(20.0), 21.0),
-            (Some(64.0), 32.0),
-            (Some(1e300), 32.0),
+            (Some(5.0), 6.0),
+            (Some(64.0), 8.0),
+            (Some(1e300), 8.0),
             (Some(f64::NAN), 1.0),
-            (None, 32.0),
+            (None, 8.0),
         ] {
             assert_eq!(wait(next), Duration::from_secs_f64(wanted), "{next:?}");
         }
