@@ -17,6 +17,7 @@
 //!   text       text from outside, as it can be shown; checksum: against accidents
 //!   codec      message <-> octets; the only file that knows bincode
 //!   audit_line the form of the governor's log; governor_record: that of its memory
+//!   history    the form of the record of each minute, for auditors
 //!   clock_page a clock that isn't the kernel's: an offset and a rate over CLOCK_MONOTONIC_RAW
 //! ```
 //!
@@ -41,6 +42,7 @@ pub mod checksum;
 pub mod clock_page;
 pub mod file_path;
 pub mod governor_record;
+pub mod history;
 pub mod leave;
 pub mod list;
 pub mod message;
