@@ -6,6 +6,7 @@
 
 mod clock;
 mod document;
+mod history;
 mod key_service;
 mod keys;
 mod merge;
@@ -78,6 +79,8 @@ pub struct Configuration {
     pub uses_dhcp: bool,
     /// The frequency correction to begin with where this host has learned none.
     pub initial_frequency: Option<Frequency>,
+    /// How many days of history are kept; 0: none is written.
+    pub history_days: u16,
 }
 
 impl Configuration {
@@ -270,12 +273,13 @@ fn parse_all(texts: &Texts) -> Result<(Configuration, Vec<usize>), Configuration
 
 fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Configuration> {
     let root = Section::root(root);
-    root.refuse_unknown(&["source", "clock", "nts", "governor", "server", "dhcp"], faults);
+    root.refuse_unknown(&["source", "clock", "nts", "governor", "server", "dhcp", "history"], faults);
     let mut roots = RootSets::default();
     let sources = source::read(&root, &mut roots, faults);
     let system_roots = nts::read(&root, faults);
     let profile = clock::read_governor(&root, faults);
     let uses_dhcp = programs::read_dhcp(&root, faults);
+    let history_days = history::read(&root, faults);
     let deciding: Vec<_> = sources.iter().filter(|source| !source.noselect).cloned().collect();
     let clock = clock::read_clock(&root, profile, (&deciding, uses_dhcp), faults);
     let server = server::read(&root, faults);
@@ -352,6 +356,7 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
         offered,
         uses_dhcp,
         initial_frequency,
+        history_days,
     })
 }
 

@@ -6,7 +6,8 @@
 
 use ipc::units::{RawInstant, Span};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
-use policies::Mounts;
+use policies::inherited::InheritError;
+use policies::{Inherited, Mounts};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
@@ -68,6 +69,31 @@ pub enum Return {
     Restart,
     /// An administrator restarts it.
     Told,
+}
+
+/// The state directory that this start could not write, if it can be seen when it can be.
+///
+/// # Errors
+/// A word of the launch that cannot be used.
+pub fn take(words: &Inherited) -> Result<Option<Watch>, InheritError> {
+    let Some(directory) = words.optional_fd("state-home")? else { return Ok(None) };
+    let needs = |key: &str| Ok::<_, InheritError>(u64::from(words.number(key)?.unwrap_or(u32::MAX)));
+    // Only ever lowered, for tests.
+    let interval =
+        words.number("state-looks")?.map_or(INTERVAL, |millis| Span::from_millis(i64::from(millis)));
+    let mount = words.number("state-mount")?.unwrap_or(0);
+    let home = Home {
+        directory,
+        mounts: words.optional_fd("state-mounts")?.map(|list| Mounts::inherited(list, mount)),
+        returns: words.optional_fd("state-returns")?.map(File::from),
+        needed: Needed {
+            octets: needs("state-needs-kib")?.saturating_mul(1_024),
+            files: needs("state-needs-files")?,
+        },
+        is_restarted: words.flag("restarted"),
+        interval: interval.min(INTERVAL),
+    };
+    Ok(Some(Watch::new(home, ipc_clock::raw())))
 }
 
 impl Watch {

@@ -125,7 +125,7 @@ fn too_early(fact: &Fact) -> Breach {
         }
         // Unsolicited: no process is pinged during the launch, and the link has reported that already.
         Fact::Alive(_) => Breach::new(Process::Engine, "took an answer that can't be"),
-        Fact::Reload => Breach::new(Process::Privileged, "spoke before its time"),
+        Fact::Reload | Fact::HistoryNoted(_) => Breach::new(Process::Privileged, "spoke before its time"),
         // Taken at any time.
         Fact::Network(_) => Breach::new(Process::Client, "spoke before its time"),
         Fact::Certificate(_) | Fact::KeyCounters(_) => {

@@ -26,13 +26,16 @@ use crate::links::liveness::Liveness;
 use crate::links::orders::Orders;
 use crate::links::queued_link::{AnyLink, PingedLink, QueuedLink};
 use engine_core::io::{Input, OrderKind};
+use ipc::audit_line::End;
 use ipc::list::Bounded;
 use ipc::message::Shortfall;
 use ipc::message::client::{FromClient, OwnAddresses, Query, QueryId, ToClient};
 use ipc::message::exchange::{Asked, Exchange, FromExchange, Resolve, ToExchange};
 use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::message::launch::{FromLaunch, LaunchPlan, ToLaunch};
-use ipc::message::privileged::{Adjust, Condition, FromPrivileged, Status, Step, ToPrivileged, Welcome};
+use ipc::message::privileged::{
+    Adjust, Condition, FromPrivileged, HistoryNoted, Status, Step, ToPrivileged, Welcome,
+};
 use ipc::message::server::{
     Access, CookieKeys, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
 };
@@ -74,6 +77,8 @@ pub enum Fact {
     Network(OwnAddresses),
     /// The configuration is to be read again.
     Reload,
+    /// The audit log has it where the history ends.
+    HistoryNoted(HistoryNoted),
 }
 
 /// All ends that this process holds.
@@ -205,6 +210,11 @@ impl Links {
     /// Says what the daemon is about.
     pub fn send_condition(&mut self, now: RawInstant, condition: Condition) -> Result<(), Breach> {
         self.privileged.send_surely(now, ToPrivileged::Condition(condition))
+    }
+
+    /// Has it written into the audit log where the history ends.
+    pub fn send_history(&mut self, now: RawInstant, end: End) -> Result<(), Breach> {
+        self.privileged.send_surely(now, ToPrivileged::NoteHistory(end))
     }
 
     /// Sends the goodbye; if it cannot be sent, the closed link has the same effect.
@@ -399,6 +409,7 @@ impl Links {
                 Input::ClockEvent(event)
             }
             FromPrivileged::Reload => return Ok(Some(Fact::Reload)),
+            FromPrivileged::HistoryNoted(noted) => return Ok(Some(Fact::HistoryNoted(noted))),
             FromPrivileged::Welcome(_) => return Err(breach("said welcome twice")),
         };
         Ok(Some(Fact::Input(input)))

@@ -4,6 +4,7 @@ use crate::answers::Surroundings;
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::ending::Ending;
+use crate::history::History;
 use crate::home::{Return, Watch};
 use crate::keeping::Keeping;
 use crate::launch::{flags, learn, ready, time_spec};
@@ -59,6 +60,8 @@ pub struct Running {
     pub control: Control,
     /// The state file.
     pub state: StateFile,
+    /// The history of minutes, if one is kept.
+    pub history: Option<History>,
     /// From which programs compute the time.
     pub pages: Pages,
     /// Keys that survive, and the keys of cookies.
@@ -169,6 +172,7 @@ impl Running {
             }
             None => {}
         }
+        self.write_history()?;
         self.tell_condition()
     }
 
@@ -276,6 +280,7 @@ impl Running {
                 }
                 Fact::Alive(_) => {}
                 Fact::Reload => self.reload(now)?,
+                Fact::HistoryNoted(noted) => self.history.iter_mut().for_each(|it| it.note(noted)),
                 Fact::Hello(process, _) => return Err(Breach::new(process, "said hello twice").into()),
             }
         }

@@ -12,6 +12,7 @@
 //!   links          one link to each process but the key holder: order of messages, queues that never block
 //!   clock          the raw clock and the steered one, read next to each other
 //!   state          what survives a restart
+//!   history        the history of minutes, for auditors
 //!   keys           keys that survive a restart
 //!   cookie_keys    where the keys of cookies come from, and when they change
 //!   keeping        the two of them in the running process
@@ -36,6 +37,7 @@ mod control;
 mod cookie_keys;
 mod documents;
 mod ending;
+mod history;
 mod home;
 mod keeping;
 mod key_exchange;
@@ -56,7 +58,7 @@ use crate::configuration::{Configuration, OpenFiles, Texts, profile_name};
 use crate::control::Control;
 use crate::cookie_keys::CookieSource;
 use crate::ending::Ending;
-use crate::home::{Home, Needed, Watch};
+use crate::history::Given;
 use crate::keeping::Keeping;
 use crate::keys::{KeyFile, Roots};
 use crate::launch::Launched;
@@ -77,7 +79,7 @@ use ipc::units::{Frequency, Span};
 use ipc_link::Link;
 use nix::sys::stat::fstat;
 use policies::inherited::InheritError;
-use policies::{ConfineError, Inherited, Mounts, Role};
+use policies::{ConfineError, Inherited, Role};
 use std::fmt::Display;
 use std::fs::File;
 use std::net::IpAddr;
@@ -93,6 +95,7 @@ fn main() {
         exit(recording::replay_standard_input());
     }
     let files = Files::take(&words);
+    let history = Given::take(&words);
     let (pages, lacking) = Pages::take(&words);
     let shortfall = confine(&words);
     let mut log = Log::from_words(&words).unwrap_or_else(|error| fail(error));
@@ -110,7 +113,8 @@ fn main() {
         }
         exit(0);
     }
-    exit(run(&words, (name, files.keys, files.keys_aside), pages, log, loaded, shortfall));
+    let files = ((name, files.keys, files.keys_aside), history);
+    exit(run(&words, files, pages, log, loaded, shortfall));
 }
 
 /// A file with the number of its inode.
@@ -200,10 +204,13 @@ fn load_configuration(files: OpenFiles, log: &mut Log) -> Loaded {
     }
 }
 
+/// The name of the configuration, the files of keys, and that of the history.
+type KeptFiles = ((String, Option<Numbered>, Option<Numbered>), Result<Option<Given>, String>);
+
 /// From the configuration on; returns the exit code.
 fn run(
     words: &Inherited,
-    (name, keys, keys_aside): (String, Option<Numbered>, Option<Numbered>),
+    ((name, keys, keys_aside), history): KeptFiles,
     pages: Pages,
     mut log: Log,
     Loaded { configuration, texts, file }: Loaded,
@@ -231,7 +238,7 @@ fn run(
 
     let heartbeat = words.number("heartbeat").unwrap_or_else(|error| fail(error));
     let heartbeat = heartbeat.map(|millis| Span::from_millis(i64::from(millis)));
-    let home = take_home(words);
+    let home = home::take(words).unwrap_or_else(|error| fail(error));
     let served = served_addresses(&configuration);
     let launched = match launch::launch(&mut links, &configuration, shortfall, START_PATIENCE) {
         Ok(launched) => launched,
@@ -263,6 +270,7 @@ fn run(
         Err(error) => return end(&mut log, &mut links, &error.into()),
     };
     let own = with_told(&served, launched.network.as_deref().unwrap_or_default());
+    let history = history::begin(words, history, &in_force, seen, &mut log);
     let mut running = Running {
         surroundings: Surroundings {
             clock: launched.welcome.clock,
@@ -277,6 +285,7 @@ fn run(
         links,
         control,
         state,
+        history,
         pages,
         keeping,
         log,
@@ -297,31 +306,9 @@ fn run(
         served,
     };
     let ending = running.run();
+    running.end_history();
     running.engine.finish();
     end(&mut running.log, &mut running.links, &ending)
-}
-
-/// The state directory that this start could not write, if it can be seen when it can be.
-fn take_home(words: &Inherited) -> Option<Watch> {
-    let fd = |key: &str| words.optional_fd(key).unwrap_or_else(|error| fail(error));
-    let number = |key: &str| words.number(key).unwrap_or_else(|error| fail(error));
-    let directory = fd("state-home")?;
-    let needs = |key: &str| u64::from(number(key).unwrap_or(u32::MAX));
-    // Only ever lowered, for tests.
-    let interval =
-        number("state-looks").map_or(home::INTERVAL, |millis| Span::from_millis(i64::from(millis)));
-    let home = Home {
-        directory,
-        mounts: fd("state-mounts").map(|list| Mounts::inherited(list, number("state-mount").unwrap_or(0))),
-        returns: fd("state-returns").map(File::from),
-        needed: Needed {
-            octets: needs("state-needs-kib").saturating_mul(1_024),
-            files: needs("state-needs-files"),
-        },
-        is_restarted: words.flag("restarted"),
-        interval: interval.min(home::INTERVAL),
-    };
-    Some(Watch::new(home, ipc_clock::raw()))
 }
 
 /// What this process itself knows of the host's addresses, in its empty network: those that it serves on.

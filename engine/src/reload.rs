@@ -40,8 +40,11 @@ pub struct InForce {
     offered: Vec<(SourceSettings, String)>,
     /// Those of them that were removed by hand, until all is read again.
     unwanted: Vec<SourceSettings>,
-    /// What all of it was made from.
+    /// Days of history.
+    history_days: u16,
+    /// What all of it was made from, and its SHA-256.
     texts: Texts,
+    digest: [u8; 32],
 }
 
 /// What is read again; all else stays as it was read last.
@@ -180,15 +183,33 @@ fn first(lines: &[String]) -> Vec<String> {
 impl InForce {
     /// What the daemon was started with.
     pub fn of(configuration: &Configuration, texts: Texts) -> Self {
-        let Configuration { settings, plan, access, policy, keys, offered, uses_dhcp, .. } =
+        let Configuration { settings, plan, access, policy, keys, offered, uses_dhcp, history_days, .. } =
             configuration.clone();
         let (offered, unwanted) = (offered.sources, Vec::new());
-        Self { settings, plan, access, policy, keys, uses_dhcp, offered, unwanted, texts }
+        let digest = texts.digest();
+        Self {
+            settings,
+            plan,
+            access,
+            policy,
+            keys,
+            uses_dhcp,
+            offered,
+            unwanted,
+            history_days,
+            texts,
+            digest,
+        }
     }
 
     /// The server's access rules, and how it answers.
     pub fn server(&self) -> (&[Rule], &ServerPolicy) {
         (&self.access, &self.policy)
+    }
+
+    /// How many days of history are kept, and the SHA-256 of the configuration that is in force.
+    pub fn history(&self) -> (u16, [u8; 32]) {
+        (self.history_days, self.digest)
     }
 
     /// The file of the program that a source of this name comes from.
@@ -295,8 +316,9 @@ impl InForce {
     ) -> Result<Reloaded, ReloadError> {
         let found = configuration::read(&mut texts).map_err(ReloadError::Configuration)?;
         let configured = found.configured().to_vec();
-        let Configuration { settings, plan, access, policy, keys, uses_dhcp, offered, .. } = found;
-        let mut waiting = waiting::list(self, &settings, &plan, keys.as_ref());
+        let Configuration { settings, plan, access, policy, keys, uses_dhcp, offered, history_days, .. } =
+            found;
+        let mut waiting = waiting::list(self, (&settings, history_days), &plan, keys.as_ref());
         // A file without [server] has no rules to put in force: they would lock out the clients that are still served.
         let serves = links.expects(Process::Server) && settings.server.is_some();
         let changed = serves && (access != self.access || policy != self.policy);
@@ -340,7 +362,8 @@ impl InForce {
         let wanted = (configured.as_slice(), offered.sources.as_slice());
         let sources = sources::take_up(engine, now, wanted, (&self.plan, &plan), (exchanges, lacks));
         let waits = !sources.waiting.is_empty();
-        (self.uses_dhcp, self.texts) = (uses_dhcp, texts);
+        self.digest = texts.digest();
+        (self.uses_dhcp, self.history_days, self.texts) = (uses_dhcp, history_days, texts);
         self.unwanted.clear();
         let (of_programs, left_out, notes) = self.take_up_offered(now, exchanges, engine);
         let sources = sources.and(of_programs);

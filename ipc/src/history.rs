@@ -19,6 +19,10 @@ pub const RECORD: usize = 128;
 pub const BODY: usize = RECORD - 32;
 /// Records that a day takes at most: its minutes, and sixty others (starts, sources that come and go).
 pub const OF_A_DAY: u64 = 1_500;
+/// The most days that a file may have room for.
+pub const MOST_DAYS: u16 = 800;
+/// Octets of the longest file.
+pub const LARGEST: u64 = MOST_DAYS as u64 * OF_A_DAY * RECORD as u64;
 /// The most sources that have a number at a time.
 pub const SOURCES: usize = 32;
 /// Octets of a source's name that are in one record.
@@ -45,7 +49,7 @@ pub enum Said {
         /// SHA-256 of its text.
         configuration: [u8; 32],
     },
-    /// The engine ended in order.
+    /// The engine ended, and has written all that it had.
     Ended,
 }
 
@@ -138,9 +142,11 @@ pub fn chain(before: &[u8; 32], body: &[u8]) -> [u8; 32] {
     crate::audit_line::chain(before, body)
 }
 
-/// SHA-256, as of the configuration.
-pub fn digest(octets: &[u8]) -> [u8; 32] {
-    Hash::hash(octets)
+/// SHA-256 of texts, one behind the other, as of a configuration and its drop-ins.
+pub fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> [u8; 32] {
+    let mut hash = Hash::new();
+    texts.into_iter().for_each(|text| hash.update(text));
+    hash.finalize()
 }
 
 const FLAGS: usize = 2;

@@ -1,6 +1,7 @@
 //! Text from outside, as it can be shown.
 
 use alloc::string::String;
+use core::fmt;
 
 /// One line of printable characters: what a terminal obeys, what begins a line, and what is invisible or changes the
 /// direction of writing stands as an escape (A141, A152). What was escaped before stays as it is.
@@ -14,6 +15,16 @@ pub fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// Octets as hexadecimal digits, two for each.
+#[derive(Clone, Copy, Debug)]
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
 }
 
 #[cfg(test)]

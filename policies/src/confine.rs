@@ -132,7 +132,9 @@ pub fn confine_then<T>(
         return Err(ConfineError::Orphaned);
     }
     let prepared = prepare();
-    limits::bound_files(role, inherited.text("record").is_some());
+    let recording = inherited.text("record").map(|_| limits::RECORDING);
+    let history = inherited.text("history").map(|_| ipc::history::LARGEST);
+    limits::bound_files(role, recording.into_iter().chain(history));
     let denied = inherited.optional_fd("denied").map_err(ConfineError::Words)?;
     seal(role, insecure, silence, denied)?;
     Ok((shortfall, prepared))
@@ -200,7 +202,7 @@ pub fn confine_keeper(
     if view == KeeperView::Container {
         shortfall.file_view = shortfall.landlock;
     }
-    limits::bound_files(role, false);
+    limits::bound_files(role, None);
     limits::lower(role);
     Ok(shortfall)
 }

@@ -11,20 +11,19 @@ pub(crate) fn forbid_files() {
 }
 
 /// The largest recording, which ends by itself before.
-const RECORDING: u64 = 65 << 20;
+pub(crate) const RECORDING: u64 = 65 << 20;
 
 /// How much the file can grow that standard error is redirected to: a log of this daemon takes years for it.
 const LOG: u64 = 1 << 30;
 
-/// Limits the size of files that this process writes to that of its role's state files, or of another file that it writes:
-/// a recording, or standard error redirected to a file. A write beyond it fails with EFBIG instead of a signal.
-pub(crate) fn bound_files(role: Role, is_recording: bool) {
+/// Limits the size of files that this process writes to that of its role's state files, or of `others` that it writes, or of
+/// standard error redirected to a file. A write beyond it fails with EFBIG instead of a signal.
+pub(crate) fn bound_files(role: Role, others: impl IntoIterator<Item = u64>) {
     let Some(of_state) = role.confinement().largest_file else { return };
     let is_file = |mode: u32| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFREG;
     let log = fstat(std::io::stderr()).ok().filter(|facts| is_file(facts.st_mode));
     let of_log = log.map(|facts| u64::try_from(facts.st_size).unwrap_or(0).saturating_add(LOG));
-    let of_recording = is_recording.then_some(RECORDING);
-    let most = of_log.into_iter().chain(of_recording).fold(of_state, u64::max);
+    let most = of_log.into_iter().chain(others).fold(of_state, u64::max);
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGXFSZ);
     if signals.thread_block().is_ok() {

@@ -217,6 +217,7 @@ fn no_role_that_was_taken_over_fills_a_disk_through_a_file_that_it_may_write() {
 #[test]
 fn no_engine_or_keeper_that_was_taken_over_fills_a_disk_through_a_recording_or_a_log_in_a_file() {
     let place = Place::new("filled-log");
+    let history = ipc::history::LARGEST;
     let full = |start, role: &str, record: Option<&str>, log: Option<u64>, at: u64| {
         let mut file = File::create(place.join("file")).unwrap();
         file.seek(SeekFrom::Start(at)).unwrap();
@@ -233,6 +234,7 @@ fn no_engine_or_keeper_that_was_taken_over_fills_a_disk_through_a_recording_or_a
     for start in starts() {
         for (role, record, log, most) in [
             ("engine", Some("record=/recording"), None, 65 << 20),
+            ("engine", Some("history=5"), None, history),
             ("engine", None, Some(5 << 20), (1 << 30) + (5 << 20)),
             ("engine", Some("record=/recording"), Some(0), 1 << 30),
             ("privileged", None, Some(0), 1 << 30),

@@ -6,6 +6,7 @@
 //! time is asked for then, slot by slot, and a time of which nothing can be said leaves a gap.
 
 use crate::io::Now;
+use crate::minutes::{Minutes, Who};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use ipc::units::{RawInstant, Span, WallTime};
@@ -29,6 +30,7 @@ pub(crate) struct Moment {
     pub(crate) frequency: Option<f64>,
     /// How many sources are used.
     pub(crate) used: u8,
+    pub(crate) who: Who,
     pub(crate) synchronised: bool,
 }
 
@@ -115,12 +117,19 @@ pub(crate) struct Chronicle {
     /// What was true after the last input.
     last: Option<Moment>,
     rings: Vec<Ring>,
+    /// What is written down.
+    pub(crate) minutes: Minutes,
 }
 
 impl Chronicle {
     pub(crate) fn new() -> Self {
         let ring = |(length, kept)| Ring { length, kept, points: VecDeque::with_capacity(kept), open: None };
-        Self { begun: None, last: None, rings: RINGS.map(ring).into_iter().collect() }
+        Self {
+            begun: None,
+            last: None,
+            rings: RINGS.map(ring).into_iter().collect(),
+            minutes: Minutes::default(),
+        }
     }
 
     /// What was true after the last input; none: nothing is known since.
@@ -133,7 +142,7 @@ impl Chronicle {
         let (Some(begun), Some(mut from)) = (self.begun, self.last) else { return };
         if from.at.raw.after(LONGEST) < now {
             self.last = None;
-            self.flag(from.at, GAP, 0.0);
+            self.stood_still(from.at);
             return;
         }
         let (finest, _) = RINGS[0];
@@ -146,6 +155,7 @@ impl Chronicle {
             for ring in &mut self.rings {
                 ring.add(slot(begun, from.at.raw, ring.length), &from, &to);
             }
+            self.minutes.add(&from, &to);
             from = to;
         }
         self.last = Some(from);
@@ -158,20 +168,23 @@ impl Chronicle {
         for ring in &mut self.rings {
             ring.add(slot(begun, moment.at.raw, ring.length), &moment, &moment);
         }
+        self.minutes.add(&moment, &moment);
         if is_after_a_gap {
-            self.flag(moment.at, GAP, 0.0);
+            self.stood_still(moment.at);
         }
         self.last = Some(moment);
     }
 
-    /// The clock was moved by so many seconds.
-    pub(crate) fn stepped(&mut self, now: Now, seconds: f64) {
+    /// The clock was moved by so many seconds, by the daemon or by another program.
+    pub(crate) fn stepped(&mut self, now: Now, seconds: f64, is_ours: bool) {
         self.flag(now, STEPPED, seconds);
+        self.minutes.stepped(now, seconds, is_ours);
     }
 
-    /// The clock stood still until now.
+    /// The clock stood still until now, or nothing is known of a time until now.
     pub(crate) fn stood_still(&mut self, now: Now) {
         self.flag(now, GAP, 0.0);
+        self.minutes.has_gap(now);
     }
 
     fn flag(&mut self, now: Now, flag: u8, stepped: f64) {

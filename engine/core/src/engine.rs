@@ -489,6 +489,7 @@ impl Engine {
             line.shift(moved);
         }
         self.system.paging.break_off(now.raw.after(Span::saturating(width)));
+        self.chronicle.minutes.leapt(now);
         self.system.status_wanted = true;
         self.tell(Notice::System(SystemNotice::LeapSecond));
     }

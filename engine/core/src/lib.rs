@@ -20,6 +20,7 @@
 //!   filter        the estimator of each source: a bank of filters (offset, frequency, minimum delay of each direction)
 //!   history       the last measurements, for reports; measured: all of them in their order, for logs
 //!   chronicle     the course of the clock over an hour, a day and a week, for reports
+//!   minutes       the same for each minute, as it is written down for auditors
 //!   selective_loss  whether the replies that arrive were chosen by their offset
 //!   independence  which sources share one vote
 //!   select        the intersection of the correctness intervals; truechimers and falsetickers
@@ -67,6 +68,7 @@ mod likely;
 mod local_clock;
 pub mod measured;
 mod measurement;
+pub mod minutes;
 mod names;
 mod need;
 mod nonce;

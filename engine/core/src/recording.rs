@@ -35,6 +35,7 @@ mod tests;
 use crate::Engine;
 use crate::entries::{EntryError, EntryId};
 use crate::io::{Input, Now, Output, Start};
+use crate::minutes::Lasting;
 use crate::notice::{Notice, RecordingFailure, SystemNotice};
 use crate::settings::{ClockSettings, SourceSettings};
 use alloc::borrow::Cow;
@@ -87,6 +88,11 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// As [`Engine::take_history`]. It is not recorded: nothing depends on it.
+    pub fn take_history(&mut self, is_last: bool) -> VecDeque<Lasting> {
+        self.engine.take_history(is_last)
+    }
+
     /// Creates an engine. If there is a tape, the engine is recorded.
     pub fn new(mut start: Start, tape: Option<Box<dyn Tape>>) -> Self {
         let writer = tape.and_then(|tape| RecordingWriter::begin(tape, &mut start));

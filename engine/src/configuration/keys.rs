@@ -31,6 +31,9 @@ pub const OFFERED: [&str; 5] = ["address", "pool", "members", "min-poll", "max-p
 /// Of `[dhcp]`.
 pub const DHCP: [&str; 1] = ["use"];
 
+/// Of `[history]`.
+pub const HISTORY: [&str; 1] = ["days"];
+
 /// Of `[clock]`.
 pub const CLOCK: [&str; 10] = [
     "minimum-sources",

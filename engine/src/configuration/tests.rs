@@ -38,6 +38,9 @@ max-distance = 10.5
 leap-seconds = false
 initial-frequency-ppm = -12.5
 
+[history]
+days = 30
+
 [governor]
 profile = "standard"
 
@@ -88,7 +91,9 @@ fn every_key_reaches_its_place() {
         offered,
         uses_dhcp,
         initial_frequency,
+        history_days,
     } = good(WHOLE);
+    assert_eq!(history_days, 30);
     assert_eq!(
         initial_frequency,
         Some(ipc::units::Frequency::saturating(
@@ -153,7 +158,8 @@ fn every_key_reaches_its_place() {
 
 #[test]
 fn one_line_of_address_is_enough_and_the_rest_has_defaults() {
-    let Configuration { settings, plan, access, policy, warnings, .. } = good(&source(""));
+    let Configuration { settings, plan, access, policy, warnings, history_days, .. } = good(&source(""));
+    assert_eq!(history_days, 400);
     let first = &settings.sources[0];
     assert_eq!((first.min_poll, first.max_poll, first.members, first.max_stratum), (6, 10, 1, 15));
     assert_eq!(first.max_delay, Span::from_secs(3));

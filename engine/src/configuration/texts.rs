@@ -57,6 +57,11 @@ impl Texts {
         std::iter::once(&self.main).chain(&self.drop_ins)
     }
 
+    /// SHA-256 of the administrator's files, one behind the other in their order: as `cat` gives them.
+    pub fn digest(&self) -> [u8; 32] {
+        ipc::history::digest(self.administrators().map(|file| file.text.as_str()))
+    }
+
     /// Whoever has read them has bounded them; here nothing is read beyond the bounds all the same.
     ///
     /// # Errors

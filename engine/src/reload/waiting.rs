@@ -9,7 +9,7 @@ use ipc::message::launch::{KeyService, LaunchPlan};
 /// What of the new file waits for a restart; empty: nothing.
 pub(super) fn list(
     in_force: &InForce,
-    settings: &Settings,
+    (settings, history_days): (&Settings, u16),
     plan: &LaunchPlan,
     keys: Option<&KeySettings>,
 ) -> Vec<String> {
@@ -45,8 +45,11 @@ pub(super) fn list(
         ("allow-forward-steps", *forward_step != old.forward_step),
         ("leap-seconds", *leap_seconds != old.leap_seconds),
     ];
+    // How many, if any are kept, is in force at once.
+    let history = [("days", (history_days == 0) != (in_force.history_days == 0))];
     [
         changed("[clock]", &clock),
+        changed("[history]", &history),
         changed("[governor]", &[("profile", *profile != old_plan.profile)]),
         server((settings.server.as_ref(), plan), (old.server.as_ref(), old_plan)),
         nts((keys, plan), (old_keys.as_ref(), old_plan)),
@@ -122,7 +125,7 @@ mod tests {
     use super::*;
     use crate::configuration::{FileText, Texts, parse};
 
-    const FILE: &str = "[[source]]\naddress = \"192.0.2.1\"\n\n[clock]\n\n[governor]\nprofile = \"standard\"\n\n\
+    const FILE: &str = "[[source]]\naddress = \"192.0.2.1\"\n\n[clock]\n\n[history]\ndays = 9\n\n[governor]\nprofile = \"standard\"\n\n\
         [server]\nlisten = [\"127.0.0.1:123\"]\nallow = [\"127.0.0.0/8\"]\n\n[server.nts]\nlisten = [\"127.0.0.1:4460\"]\n\
         certificate = \"/a/c.pem\"\nkey = \"/a/k.pem\"\nfleet-secret = \"0123456789abcdef0123456789abcdef\"\n\
         fleet-since = \"2026-11-01\"\n";
@@ -135,7 +138,7 @@ mod tests {
             text.replacen(from, to, 1)
         });
         let new = parse(&text, "t").unwrap();
-        list(&in_force, &new.settings, &new.plan, new.keys.as_ref())
+        list(&in_force, (&new.settings, new.history_days), &new.plan, new.keys.as_ref())
     }
 
     #[test]
@@ -148,6 +151,7 @@ mod tests {
                 ),
                 "[clock] has changed: allow-forward-steps, leap-seconds",
             ),
+            (("days = 9", "days = 0"), "[history] has changed: days"),
             (("127.0.0.1:123", "127.0.0.2:123"), "[server] has changed: listen"),
             (("/a/c.pem", "/b/c.pem"), "[server.nts] has changed: certificate"),
         ];
@@ -189,6 +193,7 @@ mod tests {
         {
             assert_eq!(under("[clock]", line), [""; 0], "{line} takes effect at once");
         }
+        assert_eq!(waiting(&[("days = 9", "days = 10")]), [""; 0], "it takes effect at once");
         for line in [
             "rate-limit = false",
             "address-rate = 2",

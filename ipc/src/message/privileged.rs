@@ -4,6 +4,7 @@
 
 use super::exchange::LookupFailure;
 pub use super::refusal::Refusal;
+use crate::audit_line::End;
 use crate::codec::{Decode, Encode};
 pub use crate::plan::Profile;
 use crate::process::{Parting, PerProcess};
@@ -12,6 +13,9 @@ use crate::units::{Frequency, Leap, Offset, RawInstant, Span, TimeConstant, Wall
 /// Between two run-time steps: a row of the governor's table, in either profile, and how long the engine waits with the next
 /// one after a refusal.
 pub const RUN_STEP_SPACING: Span = Span::from_secs(900);
+
+/// Between two lines of the audit log that say where the history of minutes ends, at least.
+pub const NOTE_SPACING: Span = Span::from_secs(1_800);
 
 /// Engine to keeper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -28,6 +32,9 @@ pub enum ToPrivileged {
     Heartbeat,
     /// What the daemon is about, for the service manager. Nothing is done for it, nothing answered.
     Condition(Condition),
+    /// Where the history of minutes ends, whose file is on the disk up to there: for the audit log. Answered with `HistoryNoted`, once
+    /// that is on the disk too; not answered more often than once in [`NOTE_SPACING`], or where it cannot be written.
+    NoteHistory(End),
     /// Last message: end the daemon, with the exit code that belongs to this cause.
     Goodbye(Parting),
 }
@@ -46,6 +53,18 @@ pub enum FromPrivileged {
     ClockEvent(ClockEvent),
     /// Unasked: an administrator wants the configuration read again.
     Reload,
+    /// Answers one `NoteHistory`.
+    HistoryNoted(HistoryNoted),
+}
+
+/// The audit log has it where a history ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct HistoryNoted {
+    /// The end of the history.
+    pub history: End,
+    /// The end of the audit log: the line that says so is its last one.
+    pub log: End,
 }
 
 /// What the daemon is about.

@@ -103,6 +103,8 @@ pub struct Course {
     rtc_failed: bool,
     /// vmclock could not be read then.
     vmclock_failed: Option<RawInstant>,
+    /// When the end of the history was written into the audit log last.
+    history_noted: Option<RawInstant>,
     /// When the record was written last.
     written: Option<RawInstant>,
     /// Since when the record cannot be written.
@@ -360,6 +362,7 @@ impl<C: Clock> Keeper<C> {
                 self.course.condition = Some(condition);
                 self.pass_on();
             }
+            ToPrivileged::NoteHistory(end) => self.note_history(end)?,
             ToPrivileged::Adjust(_) | ToPrivileged::Step(_) | ToPrivileged::SetStatus(_) => {
                 let answer = self.answer_to(sequence, &order)?;
                 let may_wait = matches!(order, ToPrivileged::Adjust(_)) && self.course.held.is_none();

@@ -58,6 +58,8 @@ pub struct EngineFiles {
     pub state: File,
     /// Keys and cookies.
     pub keys: File,
+    /// The history of minutes, where one is kept.
+    pub history: Option<File>,
     /// Both of the directory that is not in use.
     pub aside: [Option<File>; 2],
     /// The state directory, where the engine is to look whether it can be written again.
@@ -116,7 +118,7 @@ impl Children {
         files: EngineFiles,
         clock: Option<&File>,
     ) -> Result<EngineEnds, Ending> {
-        let EngineFiles { state, keys, aside, home, record, time_pages } = files;
+        let EngineFiles { state, keys, history, aside, home, record, time_pages } = files;
         let orders = self.ends[Process::Privileged]
             .take()
             .ok_or_else(|| Ending::Internal("an engine twice".into()))?;
@@ -139,6 +141,12 @@ impl Children {
         for (word, file) in ["state-aside", "keys-aside"].into_iter().zip(&aside) {
             if let Some(file) = file {
                 given.word(&mut command, word, file.as_fd());
+            }
+        }
+        if let Some(history) = &history {
+            given.word(&mut command, "history", history.as_fd());
+            if let Ok(id) = super::boot::id() {
+                command.arg(format!("boot={:032x}", u128::from_be_bytes(id)));
             }
         }
         if let Some(home) = &home {

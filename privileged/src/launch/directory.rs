@@ -11,7 +11,6 @@ use nix::fcntl::{FallocateFlags, FcntlArg, FlockArg, OFlag, fallocate, fcntl, re
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat, umask};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, geteuid, unlinkat};
-use policies::Role;
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -204,15 +203,15 @@ impl Directory {
         Ok(Kept { file, is_afresh })
     }
 
-    /// As [`Self::file`], for the engine; a file that a run without limits has left too long is cut to its limit.
+    /// As [`Self::file`], for the engine; a file that a run without limits has left longer than `most` octets is cut.
     ///
     /// # Errors
     /// As there.
-    pub fn engine_file(&self, name: &str, secrecy: Secrecy) -> Result<File, Ending> {
+    pub fn engine_file(&self, name: &str, secrecy: Secrecy, most: u64) -> Result<File, Ending> {
         let file = self.file(name, 0, secrecy)?.file;
-        let cut = || match Role::Engine.confinement().largest_file {
-            Some(most) if file.metadata()?.len() > most => file.set_len(most),
-            _ => Ok(()),
+        let cut = || match file.metadata()?.len() > most {
+            true => file.set_len(most),
+            false => Ok(()),
         };
         cut().map_err(|error| self.refused(name, diagnosis::errno(&error)))?;
         Ok(file)

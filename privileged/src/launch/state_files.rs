@@ -12,11 +12,12 @@ use super::directory::{self, Directory, Found};
 use super::home::{self, Home, Lack, Missing};
 use super::kept::Secrecy;
 use super::memory;
-use ipc::{audit_line, governor_record};
+use ipc::{audit_line, governor_record, history};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
+use policies::Role;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -26,15 +27,18 @@ const GOVERNOR: &str = "governor";
 pub const AUDIT: &str = "audit.log";
 const STATE: &str = "engine.state";
 const KEYS: &str = "engine.keys";
+/// The history of minutes (the same).
+const HISTORY: &str = "engine.history";
 /// What becomes of the run directory, for the messages.
 const LOST: &str = "and is lost by a reboot";
 /// All of them, with the length that is allocated at the start.
-const ALL: [(&str, u64); 5] = [
+const ALL: [(&str, u64); 6] = [
     (directory::LOCK, 0),
     (GOVERNOR, governor_record::LENGTH),
     (AUDIT, audit_line::LENGTH),
     (STATE, 0),
     (KEYS, 0),
+    (HISTORY, 0),
 ];
 
 /// Warns, for `--check`, of a state directory that a start could not write its files into. One that is not there is made by
@@ -79,6 +83,8 @@ pub struct StateFiles {
     pub state: File,
     /// The engine's.
     pub keys: File,
+    /// The same; none elsewhere: what is lost by a reboot is no history.
+    pub history: Option<File>,
     /// The engine's in the other directory, `state` and `keys`, as far as they are there and trusted.
     pub aside: [Option<File>; 2],
     /// Locks of both directories, as far as there are any.
@@ -140,6 +146,7 @@ impl StateFiles {
         files.locks[1] = run.lock_beside(state)?;
         // A record that was spent there and cannot be written here must not be forgotten: it goes on there.
         files.take_back(state, run).map_err(|errno| state.refused(GOVERNOR, errno))?;
+        files.history = Some(state.engine_file(HISTORY, Secrecy::Mendable, history::LARGEST)?);
         files.has_refuge = !run.is(state);
         Ok(files)
     }
@@ -159,8 +166,9 @@ impl StateFiles {
         if audit.is_afresh {
             void(&governor.file)?;
         }
-        let state = directory.engine_file(STATE, Secrecy::Mendable)?;
-        let keys = directory.engine_file(KEYS, Secrecy::Lost)?;
+        let largest = Role::Engine.confinement().largest_file.unwrap_or(0);
+        let state = directory.engine_file(STATE, Secrecy::Mendable, largest)?;
+        let keys = directory.engine_file(KEYS, Secrecy::Lost, largest)?;
         // A file system that is full, failing or read-only may open what it does not let anybody write.
         let ends = memory::prove(&governor.file).map_err(refused)?;
         audit_log::prove(&audit.file, ends)
@@ -172,6 +180,7 @@ impl StateFiles {
             audit: audit.file,
             state,
             keys,
+            history: None,
             aside: [None, None],
             locks: [None, None],
             elsewhere: None,

@@ -12,7 +12,7 @@ fn now(seconds: f64) -> Now {
 /// A clock that is right within `bound`, and off by `offset`.
 fn moment(at: Now, offset: f64, bound: f64) -> Moment {
     let known = Some(Known { offset, bound, likely: bound / 2.0 });
-    Moment { at, known, frequency: Some(-12.5), used: 3, synchronised: true }
+    Moment { at, known, frequency: Some(-12.5), used: 3, who: Who::default(), synchronised: true }
 }
 
 /// The offset grows by 1 µs in each second, and so does its bound.
@@ -82,8 +82,8 @@ fn a_time_in_which_no_offset_is_known_has_none() {
 #[test]
 fn steps_are_summed_and_a_standstill_is_a_gap() {
     let mut chronicle = told_at([0.0, 10.0]);
-    chronicle.stepped(now(10.0), 0.5);
-    chronicle.stepped(now(11.0), -0.125);
+    chronicle.stepped(now(10.0), 0.5, true);
+    chronicle.stepped(now(11.0), -0.125, true);
     chronicle.stood_still(now(20.0));
     for span in SPANS {
         let (_, points) = chronicle.report(span);
@@ -122,7 +122,7 @@ fn ten_years_take_no_more_memory_than_a_week() {
         chronicle.lapse(now(at).raw, of_raw);
         chronicle.note(of_raw(now(at).raw));
         if (at as i64) % 864_000 == 0 {
-            chronicle.stepped(now(at), 1e-3);
+            chronicle.stepped(now(at), 1e-3, true);
             at += 20_000.0;
         }
     }
@@ -155,7 +155,7 @@ proptest! {
             at = if kind == 0 { passed } else { at + passed.abs() % 20_000.0 };
             let said = moment(now(at), offset, bound);
             match kind {
-                1 => chronicle.stepped(now(at), offset),
+                1 => chronicle.stepped(now(at), offset, true),
                 2 => chronicle.stood_still(now(at)),
                 3 => chronicle.note(Moment { known: None, ..said }),
                 _ => {

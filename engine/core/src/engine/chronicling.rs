@@ -3,9 +3,12 @@
 use super::Engine;
 use crate::chronicle::{Chronicle, HistoryPoint, Known, Moment, between};
 use crate::io::Now;
+use crate::minutes::{Lasting, Who};
+use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::vec::Vec;
 use ipc::units::Span;
-use report::HistorySpan;
+use report::{HistorySpan, SourceState};
 
 impl Engine {
     /// The course of the clock over this span until now: the length of a point, and its points, the oldest first.
@@ -33,22 +36,71 @@ impl Engine {
             let predicted = basis.clock.reading_at(last.at, raw);
             let is_read = raw == now.raw;
             let wall = if is_read { now.wall } else { between(predicted, missed, last.at.raw, now.raw) };
-            self.moment(Now { raw, wall }, last.used)
+            self.moment(Now { raw, wall }, last.used, last.who)
         });
         chronicle
     }
 
     /// What is true now, after an input.
     pub(super) fn note_now(&mut self, now: Now) {
-        let used = match self.system.impasse {
-            None => self.count_used(now),
-            Some(_) => 0,
-        };
-        let moment = self.moment(now, u8::try_from(used).unwrap_or(u8::MAX - 1));
+        let (used, who) = self.who(now);
+        let moment = self.moment(now, used, who);
         self.chronicle.note(moment);
     }
 
-    fn moment(&self, at: Now, used: u8) -> Moment {
+    /// The minutes of the history that are over and have not been taken yet, and the sources that are new in them. `is_last`: so is
+    /// the one that is not over.
+    pub fn take_history(&mut self, is_last: bool) -> VecDeque<Lasting> {
+        if is_last {
+            self.chronicle.minutes.end();
+        }
+        self.chronicle.minutes.take()
+    }
+
+    /// Whether [`Self::take_history`] has something.
+    pub fn has_history(&self) -> bool {
+        self.chronicle.minutes.is_waiting()
+    }
+
+    /// How many sources are used, at most 254, and which ones they are.
+    fn who(&mut self, now: Now) -> (u8, Who) {
+        let is_followed = self.system.impasse.is_none();
+        let (all, authenticated) = self.system.paging.rests_on;
+        let stratum = self.system.line.as_ref().filter(|_| self.is_synchronised(now));
+        let mut who = Who {
+            is_authenticated: is_followed && all > 0 && all == authenticated,
+            stratum: stratum.map_or(16, |line| line.reference.stratum.saturating_add(1).min(16)),
+            ..Who::default()
+        };
+        let mut minutes = core::mem::take(&mut self.chronicle.minutes);
+        let mut used = 0;
+        for (entry, source) in self.entries.members() {
+            let state = self.judge(entry, source, now).state();
+            let is_used = is_followed && state.is_used();
+            if !is_used && state != SourceState::Falseticker {
+                continue;
+            }
+            let is_authenticated = entry.is_authenticated(Some(source));
+            let name = || format!("{} {}", entry.settings.name, source.address().socket_address());
+            let is_there = |id| self.entries.source(id).is_some();
+            let number = minutes.number(now, (source.id, is_authenticated), name, is_there);
+            let bit = number.map_or(0, |number| 1 << number);
+            if is_used {
+                used = (used + 1).min(u8::MAX - 1);
+                who.used |= bit;
+                if is_authenticated {
+                    who.authenticated = who.authenticated.saturating_add(1);
+                    who.used_authenticated |= bit;
+                }
+            } else {
+                who.falsetickers |= bit;
+            }
+        }
+        self.chronicle.minutes = minutes;
+        (used, who)
+    }
+
+    fn moment(&self, at: Now, used: u8, who: Who) -> Moment {
         let steered = self.basis.as_ref().filter(|_| self.steers());
         Moment {
             at,
@@ -59,6 +111,7 @@ impl Engine {
             }),
             frequency: steered.map(|basis| basis.clock.frequency() * 1e6),
             used,
+            who,
             synchronised: self.is_synchronised(at),
         }
     }

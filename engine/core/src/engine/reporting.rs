@@ -353,7 +353,7 @@ impl Engine {
     }
 
     /// The state of a source, with its reason.
-    fn judge(&self, entry: &Entry, source: &Source, now: Now) -> SourceReason {
+    pub(super) fn judge(&self, entry: &Entry, source: &Source, now: Now) -> SourceReason {
         if source.oneself {
             return SourceReason::Oneself;
         }

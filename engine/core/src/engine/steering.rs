@@ -417,7 +417,7 @@ impl Engine {
             // Stamps of the kernel's clock that were taken before it cannot be turned into RAW any more.
             self.exchanges.cut_all();
             let moved = applied.after.wall.minus(applied.before.wall).nanos() as f64 * 1e-9;
-            self.chronicle.stepped(now, moved);
+            self.chronicle.stepped(now, moved, true);
             self.hand_step_made(moved);
             self.tell(Notice::Clock(match self.system.asked_step {
                 StepReason::Forward => ClockNotice::SteppedForward(moved),
@@ -448,7 +448,7 @@ impl Engine {
         match event.kind {
             ClockEventKind::ForeignStep => {
                 self.add_foreign(now.raw, event.moved);
-                self.chronicle.stepped(now, moved);
+                self.chronicle.stepped(now, moved, false);
                 self.tell(Notice::Clock(ClockNotice::SteppedByOther(moved)));
             }
             ClockEventKind::ForeignFrequency => {

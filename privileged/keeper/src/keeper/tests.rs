@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::governor::limits;
+use ipc::audit_line::End;
 use ipc::clock_page::ClockPage;
 use ipc::governor_record::{PLACES, Record, SLOT};
 use ipc::message::handover::Terms;
-use ipc::message::privileged::{Adjust, ClockKind, Profile, Step, StepReason};
+use ipc::message::privileged::{Adjust, ClockKind, NOTE_SPACING, Profile, Step, StepReason};
 use ipc::units::{BootInstant, Frequency};
 use ipc::{audit_line, governor_record};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -432,4 +433,37 @@ fn a161_an_rtc_that_can_no_longer_be_read_is_not_asked_again_at_once() {
         assert!(!keeper.reads_rtc());
         assert_eq!(keeper.governor.rtc_look_in(now.boot), Span::from_secs(15), "{text:?}");
     }
+}
+
+#[test]
+fn the_end_of_a_history_is_in_the_log_once_in_half_an_hour_and_the_engine_learns_where_the_log_ends() {
+    let (mut keeper, mut engine, _silent) = keeper();
+    let log = file(audit_line::LENGTH);
+    keeper.audit = Audit::after(log.try_clone().unwrap(), End::NONE, End::NONE);
+    let end = |lines| End { lines, hash: [0xab; 32] };
+    for lines in [7, 8] {
+        engine.send(&ToPrivileged::NoteHistory(end(lines))).unwrap();
+        keeper.turn().unwrap();
+    }
+    let Ok(Some((_, FromPrivileged::HistoryNoted(noted)))) = engine.receive() else { panic!("no answer") };
+    assert_eq!((noted.history, noted.log), (end(7), keeper.audit.ends().0));
+    assert_eq!(engine.receive(), Ok(None), "the second one came too soon");
+    let line = format!(" event=history records=7 hash={}", "ab".repeat(32));
+    let mut text = [0; audit_line::LINE];
+    log.read_exact_at(&mut text, 0).unwrap();
+    let text = String::from_utf8_lossy(&text);
+    assert_eq!(text.matches("event=history").count(), 1);
+    assert!(text.contains(&line), "{text}");
+    keeper.course.history_noted = Some(RawInstant::saturating(raw().nanos() - NOTE_SPACING.nanos()));
+    engine.send(&ToPrivileged::NoteHistory(end(8))).unwrap();
+    keeper.turn().unwrap();
+    assert!(
+        matches!(engine.receive(), Ok(Some((_, FromPrivileged::HistoryNoted(noted)))) if noted.history == end(8))
+    );
+    // A log that cannot be written proves nothing.
+    keeper.audit = Audit::after(File::open("/dev/null").unwrap(), End::NONE, End::NONE);
+    keeper.course.history_noted = None;
+    engine.send(&ToPrivileged::NoteHistory(end(9))).unwrap();
+    keeper.turn().unwrap();
+    assert_eq!(engine.receive(), Ok(None));
 }

@@ -7,7 +7,9 @@ use crate::clock::Clock;
 use crate::ending::{Ending, say};
 use crate::kernel::{self, Errno};
 use crate::signals::{Caught, caught};
-use ipc::message::privileged::{FromPrivileged, Refused, ToPrivileged, Welcome};
+use ipc::audit_line::End;
+use ipc::message::privileged::{FromPrivileged, HistoryNoted, NOTE_SPACING, Refused, ToPrivileged, Welcome};
+use ipc::text::Hex;
 use ipc::units::{RawInstant, Span};
 use ipc_clock::raw;
 use ipc_link::LinkError;
@@ -95,6 +97,33 @@ impl<C: Clock> Keeper<C> {
         let outcome =
             self.audit.append_step(reading.wall, reading.raw, words).and_then(|()| self.audit.synchronise());
         self.note_audit(outcome);
+    }
+
+    /// Writes down where the history of minutes ends, and tells the engine where the log ends then.
+    ///
+    /// # Errors
+    /// The engine's link is closed, or it does not read.
+    pub(super) fn note_history(&mut self, history: End) -> Result<(), Ending> {
+        let now = raw();
+        if self.course.history_noted.is_some_and(|last| now.elapsed_since(last) < NOTE_SPACING) {
+            return Ok(());
+        }
+        let Some(unwritten) = self.may_write(Kind::Event) else { return Ok(()) };
+        self.course.history_noted = Some(now);
+        let End { lines, hash } = history;
+        self.write_down(format_args!("event=history records={lines} hash={}{unwritten}", Hex(&hash)));
+        if self.course.audit_failed {
+            return Ok(());
+        }
+        let outcome = self.audit.synchronise();
+        let is_kept = outcome.is_ok();
+        self.note_audit(outcome);
+        let (log, _) = self.audit.ends();
+        if is_kept {
+            self.answer(&FromPrivileged::HistoryNoted(HistoryNoted { history, log }))
+        } else {
+            Ok(())
+        }
     }
 
     fn note_audit(&mut self, outcome: std::io::Result<()>) {
