@@ -1,6 +1,6 @@
 //! `chimerctl assert`: whether the time is known well enough, for scripts, health checks and units.
 
-use crate::now::{Known, most_error, read, system_clock_error};
+use crate::now::{Known, authentication, most_error, read, system_clock_error};
 use crate::screen::Form;
 use crate::text::{json, said, seconds};
 use crate::{Failure, exit};
@@ -80,6 +80,11 @@ fn lacks(interval: &Interval, asked: &AssertArguments) -> Option<String> {
             seconds(Some(most), false)
         ));
     }
+    if asked.attested && !interval.mark.attested {
+        return Some(
+            "the daemon's profile is not attested ([governor] in truechimer.toml(5)), or the time is from another source".to_owned(),
+        );
+    }
     if asked.authenticated && !interval.mark.authenticated {
         return Some("not all sources that the time is from prove by NTS that it is theirs".to_owned());
     }
@@ -101,7 +106,7 @@ fn lacks(interval: &Interval, asked: &AssertArguments) -> Option<String> {
 }
 
 fn describe(interval: &Interval) -> String {
-    let authenticated = if interval.mark.authenticated { ", authenticated" } else { "" };
+    let authenticated = authentication(interval.mark);
     let synchronised = if interval.synchronised { ", synchronised" } else { "" };
     format!("known to {}{authenticated}{synchronised}", seconds(Some(most_error(interval)), false))
 }
@@ -136,7 +141,7 @@ mod tests {
             latest: 900_000,
             estimate: 0,
             synchronised,
-            mark: Mark { authenticated, system_clock, sources: 2 },
+            mark: Mark { authenticated, attested: false, system_clock, sources: 2 },
         }
     }
 
@@ -144,6 +149,7 @@ mod tests {
         AssertArguments {
             max_error,
             authenticated,
+            attested: false,
             synchronised,
             system_clock: false,
             wait: None,

@@ -9,7 +9,7 @@ use ipc::units::WallTime;
 use report::FORMAT;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use truechimer_time::{Interval, OpenError, TimePage};
+use truechimer_time::{Interval, Mark, OpenError, TimePage};
 
 /// ENOENT and EACCES.
 const NO_SUCH_FILE: i32 = 2;
@@ -32,6 +32,7 @@ pub struct Known {
     authenticated: bool,
     system_clock: bool,
     sources: u8,
+    attested: bool,
 }
 
 impl Known {
@@ -54,6 +55,7 @@ impl Known {
             authenticated: interval.mark.authenticated,
             system_clock: interval.mark.system_clock,
             sources: interval.mark.sources,
+            attested: interval.mark.attested,
         }
     }
 }
@@ -122,16 +124,24 @@ fn rows(interval: &Interval) -> Vec<(&'static str, String)> {
 fn origin(interval: &Interval) -> String {
     let mark = interval.mark;
     let sources = if mark.sources == 1 { "source" } else { "sources" };
-    let authenticated = if mark.authenticated { ", authenticated" } else { "" };
+    let authenticated = authentication(mark);
     let since = if interval.synchronised { "" } else { ", from their last answers" };
     format!("{} {sources}{authenticated}{since}", mark.sources)
+}
+
+/// What an interval rests on, behind other words.
+pub fn authentication(mark: Mark) -> &'static str {
+    match mark {
+        Mark { attested: true, .. } => ", authenticated, attested",
+        Mark { authenticated: true, .. } => ", authenticated",
+        _ => "",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::screen::Screen;
-    use truechimer_time::Mark;
 
     fn interval() -> Interval {
         Interval {
@@ -139,7 +149,7 @@ mod tests {
             latest: 1_800_000_000_000_000_000 + 2_500_000,
             estimate: 1_800_000_000_000_000_000,
             synchronised: false,
-            mark: Mark { authenticated: true, system_clock: true, sources: 3 },
+            mark: Mark { authenticated: true, attested: false, system_clock: true, sources: 3 },
         }
     }
 

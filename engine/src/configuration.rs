@@ -178,7 +178,9 @@ pub fn read(texts: &mut Texts) -> Result<Configuration, ConfigurationError> {
             Err(ConfigurationError::Exposed(ipc::text::escape(&file.name)))
         }
         _ => {
-            let offered = Offered::read(&texts.programs, found.configured(), found.uses_dhcp, |_| true);
+            // What a program has left is not authenticated.
+            let may_ask = !found.plan.attested;
+            let offered = Offered::read(&texts.programs, found.configured(), found.uses_dhcp, |_| may_ask);
             found.add_offered(offered);
             Ok(found)
         }
@@ -277,11 +279,14 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
     let mut roots = RootSets::default();
     let sources = source::read(&root, &mut roots, faults);
     let system_roots = nts::read(&root, faults);
-    let profile = clock::read_governor(&root, faults);
+    let (profile, is_attested) = clock::read_governor(&root, faults);
     let uses_dhcp = programs::read_dhcp(&root, faults);
     let history_days = history::read(&root, faults);
     let deciding: Vec<_> = sources.iter().filter(|source| !source.noselect).cloned().collect();
-    let clock = clock::read_clock(&root, profile, (&deciding, uses_dhcp), faults);
+    if is_attested {
+        clock::refuse_unattested(&root, (&deciding, uses_dhcp), faults);
+    }
+    let clock = clock::read_clock(&root, (profile, is_attested), (&deciding, uses_dhcp), faults);
     let server = server::read(&root, faults);
 
     if !root.has("source") && !root.has("server") && !uses_dhcp {
@@ -303,6 +308,12 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
         );
     }
 
+    if let Some(server) =
+        server.as_ref().filter(|server| is_attested && server.settings.local_stratum.is_some())
+    {
+        let text = "local-stratum: in the profile attested this host does not serve a time that is not authenticated; leave it out";
+        faults.add(server.at, text);
+    }
     let smears = server.as_ref().filter(|server| server.policy.smear != Smear::Off);
     if deciding.is_empty() && !sources.is_empty() && !uses_dhcp {
         let text =
@@ -331,6 +342,7 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
         system_roots: system_roots
             .filter(|_| sources.iter().filter_map(|source| source.nts).any(|nts| nts.roots == SYSTEM)),
         roots: roots.places(),
+        attested: is_attested,
         key_service: server.as_ref().and_then(|server| server.keys.as_ref()?.service),
     };
     let access = server.as_ref().map_or_else(Vec::new, |server| server.access.clone());
@@ -366,10 +378,11 @@ fn needs_exchange(source: &SourceSettings) -> bool {
 }
 
 /// The name of a profile in the file.
-pub fn profile_name(profile: Profile) -> &'static str {
-    match profile {
-        Profile::Standard => "standard",
-        Profile::Strict => "strict",
+pub fn profile_name(profile: Profile, is_attested: bool) -> &'static str {
+    match (profile, is_attested) {
+        (Profile::Standard, _) => "standard",
+        (Profile::Strict, false) => "strict",
+        (Profile::Strict, true) => "attested",
     }
 }
 

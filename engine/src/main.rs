@@ -434,7 +434,7 @@ fn summary(configuration: &Configuration, launched: &Launched, saved: Option<Sav
         "truechimer {} started: {sources}, {server}, clock {}, governor profile {}{frequency}",
         env!("CARGO_PKG_VERSION"),
         documents::clock_name(launched.welcome.clock),
-        profile_name(configuration.plan.profile),
+        profile_name(configuration.plan.profile, configuration.plan.attested),
     )
 }
 

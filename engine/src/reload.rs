@@ -2,6 +2,8 @@
 //! and policy, the limits of the key service, and its certificate and key, read again from where they were at the start. All other
 //! settings depend on sockets, processes and limits that only a start creates (`waiting`).
 
+mod attested;
+mod clock;
 mod sources;
 mod waiting;
 
@@ -16,7 +18,7 @@ use crate::links::{Breach, Links};
 use crate::log::Severity;
 use engine_core::io::Now;
 use engine_core::recording::Recorder;
-use engine_core::settings::{ClockSettings, Settings, SourceSettings};
+use engine_core::settings::{Settings, SourceSettings};
 use ipc::file_path::FilePath;
 use ipc::message::key_service::KeyPolicy;
 use ipc::message::launch::LaunchPlan;
@@ -293,7 +295,9 @@ impl InForce {
         let others = sources::others(engine);
         let Offered { sources: mut offered, warnings: mut left_out, mut notes } =
             Offered::read(&self.texts.programs, &others, self.uses_dhcp, |source| {
-                sources::is_within_reach(source, exchanges) && !self.is_unwanted(source)
+                sources::is_within_reach(source, exchanges)
+                    && !self.is_unwanted(source)
+                    && !self.plan.attested
             });
         offered.retain(|(source, file)| {
             let is_unwanted = self.is_unwanted(source);
@@ -315,6 +319,7 @@ impl InForce {
         (links, engine): (&mut Links, &mut Recorder),
     ) -> Result<Reloaded, ReloadError> {
         let found = configuration::read(&mut texts).map_err(ReloadError::Configuration)?;
+        attested::judge(&self.plan, &found.plan, &texts.main.name).map_err(ReloadError::Configuration)?;
         let configured = found.configured().to_vec();
         let Configuration { settings, plan, access, policy, keys, uses_dhcp, offered, history_days, .. } =
             found;
@@ -415,6 +420,7 @@ impl InForce {
         if new.settings.server.is_some() || new.uses_dhcp || new.plan.profile != LaunchPlan::CLIENT.profile {
             return Err("one [[source]] is expected, and nothing else".to_owned());
         }
+        attested::judge_source(&self.plan, source)?;
         let exchanges = links.expects(Process::Exchange);
         let said = sources::add(engine, now, source, (&self.plan, &new.plan), exchanges)?;
         // Those of DHCP have no vote beside it.
@@ -440,55 +446,5 @@ impl InForce {
             self.unwanted.push(gone);
         }
         Ok(said)
-    }
-
-    /// Puts in force what the engine alone decides by, and names the keys that have another value now, and those that wait: what
-    /// demands more of the sources does so where some of the file's `waits`.
-    fn take_up_clock(
-        &mut self,
-        engine: &mut Recorder,
-        now: Now,
-        (settings, plan): (&Settings, &LaunchPlan),
-        waits: bool,
-    ) -> (Vec<&'static str>, Vec<&'static str>) {
-        let old = self.settings.clock;
-        let mut new = settings.clock;
-        let mut held = Vec::new();
-        if waits && new.require_nts && !old.require_nts {
-            new.require_nts = false;
-            held.push("require-nts");
-        }
-        if waits && new.minimum_sources > old.minimum_sources {
-            new.minimum_sources = old.minimum_sources;
-            held.push("minimum-sources");
-        }
-        if plan.run_step != self.plan.run_step {
-            // The governor was told at the start whether there may be such steps.
-            new.run_step_threshold = old.run_step_threshold;
-        }
-        let ClockSettings {
-            minimum_sources,
-            start_step_threshold,
-            run_step_threshold,
-            max_slew_ppm,
-            max_distance,
-            require_nts,
-            clockbound,
-        } = new;
-        let keys = [
-            ("minimum-sources", minimum_sources != old.minimum_sources),
-            ("start-step-threshold", start_step_threshold != old.start_step_threshold),
-            ("run-step-threshold", run_step_threshold != old.run_step_threshold),
-            ("max-slew-ppm", max_slew_ppm != old.max_slew_ppm),
-            ("max-distance", max_distance != old.max_distance),
-            ("require-nts", require_nts != old.require_nts),
-            ("clockbound", clockbound != old.clockbound),
-        ];
-        let changed: Vec<&'static str> = keys.into_iter().filter(|(_, is)| *is).map(|(key, _)| key).collect();
-        if !changed.is_empty() {
-            engine.change_clock(now, &new);
-            self.settings.clock = new;
-        }
-        (changed, held)
     }
 }

@@ -91,7 +91,7 @@ fn still_holds(page: &Page, before: i64, wall: i64, after: i64) -> bool {
 /// The page of an earlier run, as this one may let it stand: whether its sources answer, are still configured and are still believed, is
 /// not known.
 fn left_behind(page: Page) -> Page {
-    let mark = Mark { authenticated: false, system_clock: false, ..page.mark };
+    let mark = Mark { authenticated: false, attested: false, system_clock: false, ..page.mark };
     Page { state: State::FreeRunning, mark, ..page }
 }
 

@@ -47,6 +47,9 @@ pub struct LaunchPlan {
     pub run_step: Span,
     /// Largest step forward without evidence that the configuration allows, at most the profile's ceiling.
     pub forward_step: Span,
+    /// Whether nothing that the host of a virtual machine supplies may decide, and the service manager is told that the daemon is ready
+    /// when the time is known (the profile attested).
+    pub attested: bool,
     /// Whether key exchanges or name look-ups are needed (an exchange process is started).
     pub exchange: bool,
     /// The system's root certificates; none: no file, sources must name their own.
@@ -89,6 +92,7 @@ impl LaunchPlan {
         leap_seconds: true,
         run_step: Span::MIN,
         forward_step: Span::MIN,
+        attested: false,
         exchange: false,
         system_roots: None,
         roots: [None; MAX_ROOT_SETS],

@@ -268,6 +268,9 @@ pub struct AssertArguments {
     /// All sources that the time is from must prove by NTS that it is theirs
     #[arg(long)]
     pub authenticated: bool,
+    /// And the daemon's profile must be attested: authenticated sources of at least two operators decide, and nothing else
+    #[arg(long)]
+    pub attested: bool,
     /// Sources must answer and agree now
     #[arg(long)]
     pub synchronised: bool,

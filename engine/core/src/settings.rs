@@ -51,6 +51,11 @@ pub struct ClockSettings {
     /// Whether ClockBound's pages are written: readers of them take a page that is a minute old for one of a clock that runs
     /// freely, so that pages are then renewed in time.
     pub clockbound: bool,
+    /// A clock that may be off by more than this is not synchronised, and programs are told no time that is known less well; none: it
+    /// follows from `max_distance` alone, and programs judge for themselves.
+    pub max_error: Option<Span>,
+    /// The configuration lets only authenticated sources of at least two operators decide (the profile attested).
+    pub attested: bool,
 }
 
 impl ClockSettings {
@@ -63,6 +68,8 @@ impl ClockSettings {
         max_distance: Settings::MAX_DISTANCE,
         require_nts: false,
         clockbound: false,
+        max_error: None,
+        attested: false,
     };
 }
 

@@ -171,6 +171,8 @@ pub(crate) struct Voter<'a> {
     /// Of one without an opinion.
     pub(crate) absence: Absence,
     pub(crate) authenticated: bool,
+    /// Numbers of the entries whose certificates show the same operator, where that is asked for.
+    pub(crate) kin: Vec<u32>,
     pub(crate) prefer: bool,
     pub(crate) trust: bool,
     pub(crate) require: bool,
@@ -196,6 +198,8 @@ pub(crate) struct Rules {
     pub(crate) require: bool,
     /// An authenticated source must agree.
     pub(crate) require_nts: bool,
+    /// Authenticated sources of at least two operators must agree, as their certificates show them too.
+    pub(crate) attested: bool,
     /// The largest usable root distance.
     pub(crate) max_distance: Span,
 }
@@ -258,10 +262,26 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
         line = Err(Impasse::Unauthenticated);
     }
     let agrees = |it: &&Heard<'_>| matches!(it.verdict.standing, Standing::Survivor | Standing::Spare);
+    let is_one = || !has_strangers(&heard.iter().filter(agrees).collect::<Vec<_>>());
+    if rules.attested && line.is_ok() && is_one() {
+        line = Err(Impasse::TooFew);
+    }
     let announced = heard.iter().filter(agrees).filter(|it| it.votes);
     let announced = announced.map(|it| (it.opinion.facts.leap, it.allegiance)).collect();
     let verdicts = heard.iter().map(|heard| heard.verdict).collect();
     Finding { verdicts, line, guard_violated, excuses, announced }
+}
+
+/// Whether two of these are authenticated and of different operators. A certificate that claims kinship with others takes nothing from
+/// them: two that are strangers to each other are enough.
+fn has_strangers(agreeing: &[&Heard<'_>]) -> bool {
+    let authenticated = || agreeing.iter().filter(|it| it.voter.authenticated);
+    authenticated().any(|one| {
+        let is_stranger = |other: &&&Heard<'_>| {
+            one.allegiance.0 != other.allegiance.0 && !one.voter.kin.contains(&other.voter.seat.entry)
+        };
+        authenticated().any(|other| is_stranger(&other))
+    })
 }
 
 /// Whether these would lack a quorum if each missing vote counted.

@@ -22,15 +22,27 @@ pub struct Clock {
     pub initial_frequency: Option<Frequency>,
 }
 
+/// The bound of the profile attested where the configuration has none.
+const ATTESTED: Span = Span::from_millis(100);
+
 /// Reads `[clock]`; what it does not say is the default.
 pub fn read_clock(
     root: &Section<'_>,
-    profile: Profile,
+    (profile, is_attested): (Profile, bool),
     (sources, uses_dhcp): (&[SourceSettings], bool),
     faults: &mut Faults<'_>,
 ) -> Clock {
     let mut clock = Clock {
-        settings: ClockSettings::DEFAULT,
+        settings: match is_attested {
+            true => ClockSettings {
+                attested: true,
+                minimum_sources: 2,
+                require_nts: true,
+                max_error: Some(ATTESTED),
+                ..ClockSettings::DEFAULT
+            },
+            false => ClockSettings::DEFAULT,
+        },
         forward_step: None,
         leap_seconds: profile == Profile::Standard,
         initial_frequency: None,
@@ -39,7 +51,8 @@ pub fn read_clock(
     section.refuse_unknown(&keys::CLOCK, faults);
 
     let most = sources.iter().map(|source| u32::from(source.members)).sum::<u32>();
-    if let Some(number) = section.whole("minimum-sources", 1..=32, 1, faults) {
+    let least = i64::from(clock.settings.minimum_sources);
+    if let Some(number) = section.whole("minimum-sources", least..=32, least, faults) {
         clock.settings.minimum_sources = u8::try_from(number).unwrap_or(1);
         if u32::from(clock.settings.minimum_sources) > most && most > 0 {
             let there = if most == 1 { "1 source is" } else { &format!("{most} sources are") };
@@ -61,6 +74,9 @@ pub fn read_clock(
     if let Some(seconds) = section.number("max-distance", 0.01..=16.0, "seconds", "3.0", faults) {
         clock.settings.max_distance = span(seconds);
     }
+    if let Some(seconds) = section.number("max-error", 0.000_001..=16.0, "seconds", "0.1", faults) {
+        clock.settings.max_error = Some(span(seconds));
+    }
     // The widest band of the governor, which judges what is ordered by it as anything else.
     let initial = section.number("initial-frequency-ppm", -1000.0..=1000.0, "ppm", "12.5", faults);
     let scaled = |ppm: f64| (ppm * f64::from(Frequency::PER_PPM)).round() as i32;
@@ -72,7 +88,11 @@ pub fn read_clock(
         clock.settings.clockbound = clockbound;
     }
     if let Some(require) = section.boolean("require-nts", faults) {
-        clock.settings.require_nts = require;
+        clock.settings.require_nts = require || is_attested;
+        if is_attested && !require {
+            let text = "require-nts: in the profile attested it is always so; leave it out".to_owned();
+            faults.add(section.place_of("require-nts"), text);
+        }
         let has_sources = uses_dhcp || !sources.is_empty();
         if require && has_sources && sources.iter().all(|source| source.nts.is_none()) {
             let text = "require-nts: no [[source]] has mode = \"nts\", so the clock would never be moved; add one, \
@@ -122,22 +142,58 @@ fn read_forward_step(section: &Section<'_>, profile: Profile, faults: &mut Fault
 }
 
 /// Reads `[governor]`; `standard` if the section is absent.
-pub fn read_governor(root: &Section<'_>, faults: &mut Faults<'_>) -> Profile {
-    let Some(section) = root.table("governor", "[governor]", faults) else { return Profile::Standard };
+pub fn read_governor(root: &Section<'_>, faults: &mut Faults<'_>) -> (Profile, bool) {
+    const NONE: (Profile, bool) = (Profile::Standard, false);
+    let Some(section) = root.table("governor", "[governor]", faults) else { return NONE };
     section.refuse_unknown(&keys::GOVERNOR, faults);
-    let Some((at, text)) = section.text("profile", "standard", faults) else { return Profile::Standard };
+    let Some((at, text)) = section.text("profile", "standard", faults) else { return NONE };
     match text {
-        "standard" => Profile::Standard,
-        "strict" => Profile::Strict,
+        "standard" => NONE,
+        "strict" => (Profile::Strict, false),
+        "attested" => (Profile::Strict, true),
         other => {
-            let names = [profile_name(Profile::Standard), profile_name(Profile::Strict)];
+            let names = [(Profile::Standard, false), (Profile::Strict, false), (Profile::Strict, true)];
+            let names = names.map(|(profile, is_attested)| profile_name(profile, is_attested));
             let near = nearest(other, &names).unwrap_or("standard");
             let text = format!(
-                "profile: expected \"standard\" or \"strict\", found \"{}\"; write profile = \"{near}\"",
+                "profile: expected \"standard\", \"strict\" or \"attested\", found \"{}\"; write profile = \"{near}\"",
                 shorten(other)
             );
             faults.add(at, text);
-            Profile::Standard
+            NONE
         }
+    }
+}
+
+/// Refuses what the profile attested excludes: whatever decides beside authenticated sources of two operators.
+pub fn refuse_unattested(
+    root: &Section<'_>,
+    (deciding, uses_dhcp): (&[SourceSettings], bool),
+    faults: &mut Faults<'_>,
+) {
+    let at = root.place_of("source");
+    for source in deciding {
+        let name = &source.name;
+        if source.nts.is_none() {
+            let text = format!(
+                "[[source]] {name}: in the profile attested each source that decides is authenticated; write mode = \"nts\", \
+                 or noselect = true to measure it only"
+            );
+            faults.add(at, text);
+        }
+        if source.trust {
+            let text = format!(
+                "[[source]] {name}: trust would let it decide alone, which the profile attested excludes; leave trust out"
+            );
+            faults.add(at, text);
+        }
+    }
+    if deciding.iter().filter(|source| source.nts.is_some()).count() < 2 {
+        let text = "profile: attested wants sources of at least two operators with mode = \"nts\"; add them";
+        faults.add(root.place_of("governor"), text);
+    }
+    if uses_dhcp {
+        let text = "[dhcp]: a lease is not authenticated, which the profile attested wants; leave [dhcp] out";
+        faults.add(root.place_of("dhcp"), text);
     }
 }

@@ -35,7 +35,7 @@ pub const DHCP: [&str; 1] = ["use"];
 pub const HISTORY: [&str; 1] = ["days"];
 
 /// Of `[clock]`.
-pub const CLOCK: [&str; 10] = [
+pub const CLOCK: [&str; 11] = [
     "minimum-sources",
     "start-step-threshold",
     "run-step-threshold",
@@ -46,6 +46,7 @@ pub const CLOCK: [&str; 10] = [
     "require-nts",
     "initial-frequency-ppm",
     "clockbound",
+    "max-error",
 ];
 
 /// Of `[nts]`.

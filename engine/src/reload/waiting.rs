@@ -39,6 +39,7 @@ pub(super) fn list(
         run_step,
         forward_step: _,
         exchange: _,
+        attested,
     } = plan;
     let clock = [
         ("run-step-threshold", *run_step != old_plan.run_step),
@@ -50,7 +51,7 @@ pub(super) fn list(
     [
         changed("[clock]", &clock),
         changed("[history]", &history),
-        changed("[governor]", &[("profile", *profile != old_plan.profile)]),
+        changed("[governor]", &[("profile", (*profile, *attested) != (old_plan.profile, old_plan.attested))]),
         server((settings.server.as_ref(), plan), (old.server.as_ref(), old_plan)),
         nts((keys, plan), (old_keys.as_ref(), old_plan)),
     ]

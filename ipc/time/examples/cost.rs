@@ -37,7 +37,7 @@ fn page(width: i64) -> Page {
         continuous_since: as_of - 3_600_000_000_000,
         synchronised_until: as_of + 60_000_000_000,
         state: State::Synchronised,
-        mark: Mark { authenticated: true, system_clock: true, sources: 4 },
+        mark: Mark { authenticated: true, attested: false, system_clock: true, sources: 4 },
         wall: Some(WallCheck {
             wall: clock(libc::CLOCK_REALTIME),
             frequency: 0,

@@ -43,6 +43,7 @@ struct truechimer_interval {
     int64_t estimate;      /* the best estimate, between the two */
     int synchronised;      /* sources answer and agree; otherwise what their last answers leave */
     int authenticated;     /* all sources that it is from prove by NTS that it is theirs */
+    int attested;          /* and the daemon lets nothing else decide, and two operators at least */
     int system_clock;      /* CLOCK_REALTIME is steered to it, and known to be within a second */
     int sources;           /* how many */
 };
@@ -147,6 +148,7 @@ static inline int truechimer_at_(const uint64_t *w, int64_t raw, struct truechim
     out->estimate = truechimer_sum_((int64_t)w[5], moved);
     out->synchronised = state == 1 && raw <= (int64_t)w[20];
     out->authenticated = (int)(w[1] >> 8 & 1);
+    out->attested = (int)(w[1] >> 11 & 1);
     out->system_clock = (w[1] >> 9 & 1) && raw <= (int64_t)w[20];
     out->sources = (int)(w[1] >> 16 & 0xff);
     return TRUECHIMER_OK;

@@ -45,6 +45,8 @@ pub enum State {
 pub struct Mark {
     /// All sources that the interval is of prove by NTS that its time is theirs.
     pub authenticated: bool,
+    /// And the daemon is configured to let nothing else decide, and two operators at least (its profile attested).
+    pub attested: bool,
     /// CLOCK_REALTIME is steered to that time, and is known to be within a second of it.
     pub system_clock: bool,
     /// How many sources the interval is of, at most 255.
@@ -193,7 +195,7 @@ impl Page {
             continuous_since: as_of,
             synchronised_until: as_of,
             state,
-            mark: Mark { authenticated: false, system_clock: false, sources: 0 },
+            mark: Mark { authenticated: false, attested: false, system_clock: false, sources: 0 },
             wall: None,
             rates: [0; SEGMENTS],
         }
@@ -268,6 +270,7 @@ impl Page {
             | flag(self.mark.authenticated, 8)
             | flag(self.mark.system_clock, 9)
             | flag(self.wall.is_some(), 10)
+            | flag(self.mark.attested, 11)
             | u64::from(self.mark.sources) << 16;
         let wall = self.wall.unwrap_or(WallCheck { wall: 0, frequency: 0, low: 0, high: 0, rate: 0 });
         let [first, second, third, fourth, fifth, sixth] = self.rates;
@@ -362,7 +365,12 @@ impl Page {
                 continuous_since: continuous_since as i64,
                 synchronised_until: synchronised_until as i64,
                 state,
-                mark: Mark { authenticated: flag(8), system_clock: flag(9), sources: (small >> 16) as u8 },
+                mark: Mark {
+                    authenticated: flag(8),
+                    attested: flag(11),
+                    system_clock: flag(9),
+                    sources: (small >> 16) as u8,
+                },
                 wall: flag(10).then_some(check),
                 rates,
             })

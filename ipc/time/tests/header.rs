@@ -24,8 +24,8 @@ int main(void) {
         if (scanf("%" SCNd64 "%" SCNd64, &raw, &wall) != 2)
             return 1;
         printf("%d ", truechimer_at_(w, raw, &out));
-        printf("%" PRId64 " %" PRId64 " %" PRId64 " %d %d %d %d ", out.earliest, out.latest, out.estimate,
-               out.synchronised, out.authenticated, out.system_clock, out.sources);
+        printf("%" PRId64 " %" PRId64 " %" PRId64 " %d %d %d %d %d ", out.earliest, out.latest, out.estimate,
+               out.synchronised, out.authenticated, out.attested, out.system_clock, out.sources);
         printf("%d\n", truechimer_agrees_(w, raw, wall, raw, 20000000));
     }
 }
@@ -37,7 +37,7 @@ const READER: &str = r#"
 #include <stdio.h>
 int main(void) {
     while (getchar() != EOF) {
-        struct truechimer_interval it = {0, 0, 0, 0, 0, 0, 0};
+        struct truechimer_interval it = {0, 0, 0, 0, 0, 0, 0, 0};
         int status = truechimer_now(&it);
         printf("%d %lld %lld %d %d\n", status, (long long)it.earliest, (long long)it.latest, it.synchronised, it.sources);
         fflush(stdout);
@@ -207,6 +207,7 @@ fn case(random: &mut Random) -> ([u64; WORDS], i64, i64) {
         ][random.below(5) as usize],
         mark: Mark {
             authenticated: random.below(2) == 0,
+            attested: random.below(2) == 0,
             system_clock: random.below(2) == 0,
             sources: random.below(256) as u8,
         },
@@ -254,7 +255,8 @@ fn the_header_computes_what_the_crate_computes() {
         };
         match page.at(*raw) {
             Ok(it) => {
-                let flags = [it.synchronised, it.mark.authenticated, it.mark.system_clock].map(i64::from);
+                let flags = [it.synchronised, it.mark.authenticated, it.mark.attested, it.mark.system_clock]
+                    .map(i64::from);
                 let expected = [
                     0,
                     it.earliest,
@@ -263,9 +265,10 @@ fn the_header_computes_what_the_crate_computes() {
                     flags[0],
                     flags[1],
                     flags[2],
+                    flags[3],
                     it.mark.sources.into(),
                 ];
-                assert_eq!(said[..8], expected, "{page:?} {raw}");
+                assert_eq!(said[..9], expected, "{page:?} {raw}");
                 known += 1;
             }
             Err(why) => {
@@ -280,8 +283,8 @@ fn the_header_computes_what_the_crate_computes() {
             }
         }
         if page.wall.is_some() {
-            assert_eq!(said[8] == 1, page.agrees(*raw, *wall, *raw, 20_000_000), "{page:?} {raw} {wall}");
-            agreed += said[8];
+            assert_eq!(said[9] == 1, page.agrees(*raw, *wall, *raw, 20_000_000), "{page:?} {raw} {wall}");
+            agreed += said[9];
         }
     }
     assert_eq!(lines.lines().count(), cases.len());

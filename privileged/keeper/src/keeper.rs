@@ -37,6 +37,9 @@ pub type EngineLink = Link<FromPrivileged, ToPrivileged>;
 const MOST_SIGNALS: usize = 8;
 
 const SECOND: Span = Span::from_secs(1);
+/// How often the service manager's start timeout is extended while the start waits for the time, and by how much.
+const REASSURE: Span = Span::from_secs(5);
+const EXTENT: Span = Span::from_secs(20);
 /// How often the clock is checked without an order.
 const LOOK: Span = Span::from_secs(240);
 /// The same with vmclock.
@@ -81,8 +84,24 @@ pub struct Keeper<C> {
     pub vmclock: Option<File>,
     /// Where the record cannot be written, a start would keep it elsewhere, and there is somebody to start the daemon.
     pub has_refuge: bool,
+    /// It is ready when the clock follows its sources, and not before; none: it has told that it is ready.
+    pub awaited: Option<Awaited>,
     /// What has been done in this run.
     pub course: Course,
+}
+
+/// The start is not over before the time is known.
+#[derive(Debug)]
+pub struct Awaited {
+    /// When the service manager was asked for more time.
+    asked: RawInstant,
+}
+
+impl Awaited {
+    /// It was not asked yet.
+    pub fn begin() -> Self {
+        Self { asked: RawInstant::MIN }
+    }
 }
 
 /// What has been done in this run; at its start nothing.
@@ -149,11 +168,8 @@ pub fn moment(clock: &impl Clock) -> Result<Moment, Ending> {
 impl<C: Clock> Keeper<C> {
     /// Runs until there is a reason to end, leaves the clock at its base frequency, and exits.
     pub fn run(mut self) -> ! {
-        self.notify.say("READY=1\nSTATUS=started");
-        if let Some(mut ready) = self.ready.take() {
-            // Whoever no longer listens does not want to know.
-            let _ = ready.write(b"\n");
-            kernel::close(ready.into());
+        if self.awaited.is_none() {
+            self.tell_ready();
         }
         let ending = loop {
             if let Err(ending) = self.turn() {
@@ -161,6 +177,30 @@ impl<C: Clock> Keeper<C> {
             }
         };
         self.end(ending)
+    }
+
+    fn tell_ready(&mut self) {
+        self.awaited = None;
+        // Told again, behind this.
+        self.course.shown = None;
+        self.notify.say("READY=1\nSTATUS=started");
+        if let Some(mut ready) = self.ready.take() {
+            // Whoever no longer listens does not want to know.
+            let _ = ready.write(b"\n");
+            kernel::close(ready.into());
+        }
+    }
+
+    /// While the start waits for the time: ends that where the clock follows its sources, or asks for more time.
+    fn await_time(&mut self) {
+        let Some(awaited) = &mut self.awaited else { return };
+        let now = raw();
+        if matches!(self.course.condition, Some(Condition::Synchronised { .. })) {
+            self.tell_ready();
+        } else if now.elapsed_since(awaited.asked) >= REASSURE {
+            awaited.asked = now;
+            self.notify.say(&format!("EXTEND_TIMEOUT_USEC={}", EXTENT.nanos() / 1_000));
+        }
     }
 
     /// Leaves the clock at its base frequency, waits for the other processes, and exits.
@@ -191,7 +231,11 @@ impl<C: Clock> Keeper<C> {
     fn turn(&mut self) -> Result<(), Ending> {
         // Without a timer, the signal descriptor takes its place.
         let timer = self.set_clock.as_ref().map_or(self.signals.as_fd(), AsFd::as_fd);
-        let calm = if self.course.shown == self.course.condition { LOOK } else { SECOND };
+        let calm = match self.course.shown == self.course.condition {
+            true if self.awaited.is_some() => REASSURE,
+            true => LOOK,
+            false => SECOND,
+        };
         let vmclock = self.vmclock.as_ref().map(|_| LOOK_AT_VMCLOCK);
         let rtc = self.rtc.as_ref().map(|_| self.governor.rtc_look_in(ipc_clock::boot()));
         let limit = [vmclock, rtc].into_iter().flatten().fold(calm, Span::min);
@@ -212,6 +256,7 @@ impl<C: Clock> Keeper<C> {
             let _ = timer.read(&mut [0; 8]);
         }
         self.look()?;
+        self.await_time();
         self.pass_on();
         if has_order
             && let Some((sequence, order)) =

@@ -5,7 +5,7 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::ending::{Ending, for_the_journal, say, say_at_once};
 use crate::governor::{Governor, Moment};
-use crate::keeper::{Course, Keeper, Kind, moment};
+use crate::keeper::{Awaited, Course, Keeper, Kind, moment};
 use crate::kernel;
 use crate::notify::Notify;
 use crate::signals::Call;
@@ -107,6 +107,7 @@ fn take_over<C: Clock>(
         vmclock: numbers.vmclock.map(file).transpose()?,
         // Without a service manager nothing would start again.
         has_refuge: handover.has_refuge && numbers.notify.is_some(),
+        awaited: handover.awaits_time.then(Awaited::begin),
         course: Course::default(),
     };
     if handover.clock == ClockKind::Virtual {

@@ -162,8 +162,11 @@ pub fn launch(
         }
     }
     let set_clock = watch(clock.kind);
-    let rtc = rtc::open(clock.kind);
-    let vmclock = vmclock::open(clock.kind, options.vmclock.as_deref());
+    // What a host shows of time is no evidence where it is not believed.
+    let (rtc, vmclock) = match plan.attested {
+        true => (None, None),
+        false => (rtc::open(clock.kind), vmclock::open(clock.kind, options.vmclock.as_deref())),
+    };
     let files = successor::Files {
         link: &ends.orders,
         signals: &signals,
@@ -193,6 +196,7 @@ pub fn launch(
         integrity,
         processes: children.processes(),
         has_refuge,
+        awaits_time: plan.attested,
         insecure: options.insecure,
         journal: journal::reads_stderr(),
         descriptors,

@@ -43,6 +43,14 @@ impl Engine {
         self.entries.iter().filter_map(related).collect()
     }
 
+    /// The numbers of the entries whose certificates show the operator of this one, where that is asked for.
+    pub(super) fn kin_of(&self, entry: &Entry) -> Vec<u32> {
+        let association = entry.association().filter(|_| self.settings.clock.attested);
+        let shown = association.and_then(|association| association.operator);
+        let kin = shown.map(|shown| self.kin(entry, &shown)).unwrap_or_default();
+        kin.into_iter().map(|(id, _)| id.number()).collect()
+    }
+
     /// The names of other sources whose certificates show the operator of this one.
     pub(super) fn one_operator(&self, entry: &Entry) -> Vec<String> {
         let shown = entry.association().and_then(|association| association.operator);

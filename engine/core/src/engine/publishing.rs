@@ -65,10 +65,12 @@ impl Engine {
 
     /// A clock that may be off by more than this is not synchronised, seconds.
     pub(super) fn error_limit(&self) -> f64 {
-        match self.settings.clock.max_distance {
+        let by_distance = match self.settings.clock.max_distance {
             most if most > Settings::MAX_DISTANCE => most.nanos() as f64 * 1e-9,
             _ => MOST_ERROR,
-        }
+        };
+        let asked = self.settings.clock.max_error;
+        asked.map_or(by_distance, |most| by_distance.min(most.nanos() as f64 * 1e-9))
     }
 
     /// Whether the sources contradict each other, and no more can come to decide it.

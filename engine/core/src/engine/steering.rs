@@ -162,6 +162,7 @@ impl Engine {
             minimum: usize::from(self.settings.clock.minimum_sources.max(1)),
             require: self.entries.iter().any(|entry| entry.settings.require),
             require_nts: self.settings.clock.require_nts,
+            attested: self.settings.clock.attested,
             max_distance: self.settings.clock.max_distance,
         }
     }
@@ -187,6 +188,7 @@ impl Engine {
                 .and_then(|source| source.opinion(now)),
             absence: self.absence(entry, source, electorate, now.raw),
             authenticated: entry.is_authenticated(source),
+            kin: self.kin_of(entry),
             prefer: entry.settings.prefer,
             trust: entry.settings.trust,
             require: entry.settings.require,

@@ -168,8 +168,10 @@ impl Engine {
 
     fn page_mark(&self, now: Now) -> Mark {
         let (sources, authenticated) = self.system.paging.rests_on;
+        let is_authenticated = self.system.line.is_some() && sources > 0 && sources == authenticated;
         Mark {
-            authenticated: self.system.line.is_some() && sources > 0 && sources == authenticated,
+            authenticated: is_authenticated,
+            attested: is_authenticated && self.settings.clock.attested,
             system_clock: self.is_kernels() && self.is_synchronised(now),
             sources: if self.system.line.is_some() { u8::try_from(sources).unwrap_or(u8::MAX) } else { 0 },
         }
@@ -186,13 +188,21 @@ impl Engine {
         let (earliest, latest) = guard.utc();
         let (frequency, _) = line.frequency();
         let rates = self.widening(line, now.raw);
+        let mut void_after = self.page_end(line, &guard, rates, now.raw);
+        if let Some(most) = self.settings.clock.max_error {
+            let half = latest.saturating_sub(earliest) / 2;
+            match known_well(half, rates, most) {
+                Some(long) => void_after = void_after.min(now.raw.after(long)),
+                None => return Page::unknown(now.raw.nanos(), State::Unknown),
+            }
+        }
         Page {
             as_of: now.raw.nanos(),
             earliest,
             latest,
             estimate: line.utc(now.raw).clamp(earliest, latest),
             frequency: scaled(frequency),
-            void_after: self.page_end(line, &guard, rates, now.raw).nanos(),
+            void_after: void_after.nanos(),
             continuous_since: self.system.paging.continuous_since.nanos(),
             synchronised_until: stale_at(line).nanos(),
             state,
@@ -264,7 +274,48 @@ impl Engine {
     }
 }
 
+/// For how long an interval of this half width, nanoseconds, is within `most` on both sides, where it widens at `rates`; none: it is not.
+fn known_well(half: i64, rates: [u64; SEGMENTS], most: Span) -> Option<Span> {
+    let left = most.nanos().checked_sub(half).filter(|left| *left >= 0)?;
+    let mut known = 0;
+    for (span, rate) in SPANS.map(|span| span as i64).into_iter().zip(rates) {
+        let long = match rate {
+            0 => i64::MAX,
+            _ => (left as f64 / per_second(rate as i64)) as i64,
+        };
+        if long < span {
+            return Some(Span::saturating(long.max(known)));
+        }
+        known = span;
+    }
+    Some(Span::saturating(known))
+}
+
 /// When none of what it rests on has said anything for so long that it is no news any more, whether or not anything was asked.
 fn stale_at(line: &Line) -> RawInstant {
     line.heard.after(Span::saturating((line.reference.interval * POLLS * 1e9) as i64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_known_well_until_it_has_widened_to_the_limit() {
+        let most = Span::from_millis(1);
+        let rates = [rate(1e-6); SEGMENTS];
+        let [.., last] = SPANS;
+        // 500 µs are left, at 1 µs in each second.
+        let long = known_well(500_000, rates, most).expect("known").nanos() as f64 * 1e-9;
+        assert!((long - 500.0).abs() < 1.0, "{long}");
+        assert_eq!(known_well(1_000_000, rates, most).map(Span::nanos), Some(0));
+        assert_eq!(known_well(1_000_001, rates, most), None);
+        assert_eq!(known_well(0, [0; SEGMENTS], most).map(Span::nanos), Some(last as i64));
+        // It widens faster the longer it lasts.
+        let [first, ..] = SPANS;
+        let mut rates = [rate(1e-3); SEGMENTS];
+        rates[0] = 0;
+        let long = known_well(900_000, rates, most).expect("known").nanos();
+        assert!((first as i64..=(first as i64).max(100_100_000)).contains(&long), "{long}");
+    }
 }

@@ -105,6 +105,8 @@ pub(super) fn write_clock(out: &mut Writer, clock: &ClockSettings) {
         max_distance,
         require_nts,
         clockbound,
+        max_error,
+        attested,
     } = *clock;
     out.u8(minimum_sources);
     out.i64(start_step_threshold.nanos());
@@ -113,6 +115,8 @@ pub(super) fn write_clock(out: &mut Writer, clock: &ClockSettings) {
     out.i64(max_distance.nanos());
     out.bool(require_nts);
     out.bool(clockbound);
+    out.option(max_error, |out, span| out.i64(span.nanos()));
+    out.bool(attested);
 }
 
 pub(super) fn read_clock(from: &mut Reader<'_>) -> Result<ClockSettings, Malformed> {
@@ -124,6 +128,8 @@ pub(super) fn read_clock(from: &mut Reader<'_>) -> Result<ClockSettings, Malform
         max_distance: span(from)?,
         require_nts: from.bool()?,
         clockbound: from.bool()?,
+        max_error: from.option(span)?,
+        attested: from.bool()?,
     })
 }
 

@@ -6,7 +6,14 @@ use crate::select::{Absence, Agreement, Claim};
 use ipc::units::Span;
 
 fn rules(minimum: usize, require: bool) -> Rules {
-    Rules { awaits_unheard: false, minimum, require, require_nts: false, max_distance: Span::from_secs(3) }
+    Rules {
+        awaits_unheard: false,
+        minimum,
+        require,
+        require_nts: false,
+        attested: false,
+        max_distance: Span::from_secs(3),
+    }
 }
 
 fn candidate(number: usize, middle: f64) -> Candidate {

@@ -114,6 +114,7 @@ fn choose(tracks: &[Track]) -> (Finding, Vec<Standing>) {
             opinion: track.opinion(now(3600.0), true),
             absence: crate::select::Absence::Counted,
             authenticated: false,
+            kin: Vec::new(),
             prefer: false,
             trust: false,
             require: false,
@@ -129,6 +130,7 @@ fn choose(tracks: &[Track]) -> (Finding, Vec<Standing>) {
         minimum: 1,
         require: false,
         require_nts: false,
+        attested: false,
         max_distance: ipc::units::Span::from_secs(3),
     };
     let finding = find(&voters, rules, now(3600.0));

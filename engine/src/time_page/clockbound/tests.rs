@@ -14,7 +14,7 @@ fn page() -> Page {
         continuous_since: 1_000 * SECOND,
         synchronised_until: 10_000 * SECOND,
         state: State::Synchronised,
-        mark: Mark { authenticated: true, system_clock: true, sources: 4 },
+        mark: Mark { authenticated: true, attested: false, system_clock: true, sources: 4 },
         wall: Some(WallCheck {
             wall: NOW - 50_000,
             frequency: rate(19e-6) as i64,

@@ -16,7 +16,7 @@ fn page() -> Page {
         continuous_since: 1_000 * SEC,
         synchronised_until: 14_000 * SEC,
         state: State::Synchronised,
-        mark: Mark { authenticated: true, system_clock: false, sources: 4 },
+        mark: Mark { authenticated: true, attested: false, system_clock: false, sources: 4 },
         wall: Some(WallCheck {
             wall: NOW + 3 * SEC,
             frequency: -(rate(7e-6) as i64),

@@ -112,6 +112,7 @@ fn keeper() -> (Keeper<PageClock>, Engine, OwnedFd) {
         rtc: None,
         vmclock: None,
         has_refuge: false,
+        awaited: None,
         course: Course::default(),
     };
     (keeper, Link::new(theirs), silent)
