@@ -457,6 +457,9 @@ impl Links {
             FromExchange::Cookie(cookie) => Fact::Input(Input::Cookie(cookie)),
             FromExchange::Exchanged(ended) => Fact::Input(Input::Exchanged(ended)),
             FromExchange::ExchangeFailed(failed) => Fact::Input(Input::ExchangeFailed(failed)),
+            FromExchange::Signed(_) | FromExchange::Measured(_) | FromExchange::MeasureFailed(_) => {
+                return Err(Breach::new(Process::Exchange, "answered a round that was not asked for"));
+            }
         }))
     }
 

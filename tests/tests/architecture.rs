@@ -93,7 +93,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// The same for every program in `network`. What it has of these beyond the first five is named in its own manifest
 /// (`linked.rs`).
-const OF_A_PROGRAM: &[&str] = &["ipc", "ipc-link", "network", "policies", "protocol", "threads", "tls"];
+const OF_A_PROGRAM: &[&str] =
+    &["ipc", "ipc-link", "network", "policies", "protocol", "roughtime", "threads", "tls"];
 
 /// The only files outside tests/ that may hold unsafe code.
 const UNSAFE: &[&str] = &[

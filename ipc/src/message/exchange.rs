@@ -1,4 +1,4 @@
-//! The link to the exchange process: each look-up and each key exchange runs in its own child process.
+//! The link to the exchange process: each look-up, each key exchange and each round of Roughtime runs in its own child process.
 
 use super::Shortfall;
 use crate::address::Address;
@@ -12,10 +12,15 @@ use core::net::Ipv6Addr;
 mod asked;
 mod operator;
 mod outcome;
+mod round;
 
 pub use asked::{Asked, Progress, Violation};
 pub use operator::{CertifiedNames, FINGERPRINT, Operator, Organisation};
 pub use outcome::{Addresses, AssociationKeys, Validity};
+pub use round::{
+    Heard, HeardOf, MAX_ROUND, MIN_ROUND, Measure, MeasureFailed, MeasureFailure, Measured, PASSES, Response,
+    RoundServer, RoundServers, Signed,
+};
 
 /// Most addresses that are taken from one answer.
 pub const MAX_ADDRESSES: usize = 64;
@@ -23,10 +28,11 @@ pub const MAX_ADDRESSES: usize = 64;
 /// Most cookies of one key exchange (RFC 8915 section 4.1.6).
 pub const MAX_COOKIES: u8 = 8;
 
-/// Most look-ups and key exchanges that are open at a time.
+/// Most look-ups, key exchanges and rounds that are open at a time.
 pub const MAX_OPEN: usize = 8;
 
 /// Engine to exchange process.
+#[allow(clippy::large_enum_variant, reason = "passed on at once; eight at most are kept")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub enum ToExchange {
@@ -36,6 +42,9 @@ pub enum ToExchange {
     /// Exchange keys with this server in a separate child process. The id was never used before, for a look-up either;
     /// at most [`MAX_OPEN`] of both are open.
     Exchange(Exchange),
+    /// Make this round of Roughtime in a separate child process. The id was never used before, as above; at most [`MAX_OPEN`] of all
+    /// three are open.
+    Measure(Measure),
     /// Answer with `Pong`; sent only if the service manager's watchdog is on.
     Ping,
 }
@@ -56,11 +65,17 @@ pub enum FromExchange {
     Exchanged(Exchanged),
     /// End of a key exchange without keys; cookies that came before it are void.
     ExchangeFailed(ExchangeFailed),
+    /// An answer of a round that is about to end with `Measured`; 0 to [`MAX_ROUND`] × [`PASSES`] for each.
+    Signed(Signed),
+    /// End of a round: all was asked.
+    Measured(Measured),
+    /// End of a round without any result; answers that came before it are void.
+    MeasureFailed(MeasureFailed),
     /// Answers `Ping`: the loop still turns.
     Pong,
 }
 
-/// A look-up's or key exchange's name: the engine counts up and never uses one twice.
+/// A look-up's, key exchange's or round's name: the engine counts up and never uses one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct ExchangeId(pub u64);

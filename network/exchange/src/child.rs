@@ -5,12 +5,13 @@ use super::key_exchange::exchange_keys;
 use super::lawful::{Judged, judge};
 use super::lookup::look_up;
 use super::roots::RootFiles;
+use super::round::measure;
 use super::search::Families;
 use ipc::message::exchange::{
-    Addresses, Asked, Cookie, ExchangeFailed, ExchangeFailure, Failed, FromExchange, LookupFailure,
-    ToExchange,
+    Addresses, Asked, ExchangeFailed, ExchangeFailure, Failed, FromExchange, LookupFailure, MeasureFailed,
+    MeasureFailure, ToExchange,
 };
-use ipc::units::Span;
+use ipc::units::{RawInstant, Span};
 use ipc_link::Link;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -32,6 +33,9 @@ const LOOKUP: Span = Span::from_secs(30);
 /// Time limit of a key exchange after the look-up of the server's name, including that of another name that the server gives.
 const EXCHANGE: Span = Span::from_secs(16);
 
+/// Time limit of a round of Roughtime with all its look-ups, which are bounded by themselves (`round.rs`).
+const ROUND: Span = Span::from_secs(100);
+
 /// First descriptor that is not a standard stream, and one above the highest that this role may have
 /// (its limit of open files).
 const OTHERS: std::ops::Range<RawFd> = 3..64;
@@ -46,13 +50,14 @@ type Body = dyn Fn(&Part, Link<FromExchange, ToExchange>, OwnedFd);
 pub struct Work {
     body: Box<Body>,
     pub(super) lookup: Span,
-    pub(super) exchange: Span,
+    exchange: Span,
+    round: Span,
 }
 
 /// What one child does.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
-    /// It looks this name up, or exchanges keys with this server.
+    /// It looks this name up, exchanges keys with this server, or makes this round.
     pub(super) task: ToExchange,
     /// Of which families it asks for addresses.
     pub(super) families: Families,
@@ -69,8 +74,8 @@ pub(super) struct Child {
     asked: Asked,
     /// Where it leaves the number of a system call that its filter denied.
     denied: File,
-    /// Kept until the exchange is known to have succeeded.
-    cookies: Vec<Cookie>,
+    /// Cookies or answers, kept until the whole is known to have succeeded.
+    parts: Vec<FromExchange>,
 }
 
 /// Why a child itself reported nothing.
@@ -107,6 +112,15 @@ pub(super) const fn failed(task: &ToExchange, trouble: Trouble) -> FromExchange 
                 Trouble::Denied(call) => ExchangeFailure::Denied(call),
             },
         }),
+        ToExchange::Measure(measure) => FromExchange::MeasureFailed(MeasureFailed {
+            id: measure.id,
+            reason: match trouble {
+                Trouble::NotStarted => MeasureFailure::NotStarted,
+                Trouble::Deadline => MeasureFailure::Deadline,
+                Trouble::Broken => MeasureFailure::Broken,
+                Trouble::Denied(call) => MeasureFailure::Denied(call),
+            },
+        }),
         ToExchange::Ping => FromExchange::Pong,
     }
 }
@@ -115,15 +129,16 @@ pub(super) const fn failed(task: &ToExchange, trouble: Trouble) -> FromExchange 
 const fn port_of(task: &ToExchange) -> Option<u16> {
     match task {
         ToExchange::Exchange(exchange) => Some(exchange.port),
-        ToExchange::Resolve(_) | ToExchange::Ping => None,
+        ToExchange::Resolve(_) | ToExchange::Measure(_) | ToExchange::Ping => None,
     }
 }
 
-/// Looks a name up, or exchanges keys.
+/// Looks a name up, exchanges keys, or makes a round.
 fn carry_out(part: &Part, roots: &RootFiles) -> Vec<FromExchange> {
     match &part.task {
         ToExchange::Resolve(resolve) => vec![look_up(resolve, part.families)],
         ToExchange::Exchange(exchange) => exchange_keys(exchange, part.known, part.families, roots),
+        ToExchange::Measure(round) => measure(round),
         ToExchange::Ping => Vec::new(),
     }
 }
@@ -143,7 +158,7 @@ impl Work {
                 }
             }
         };
-        Self { body: Box::new(body), lookup: LOOKUP, exchange: EXCHANGE }
+        Self { body: Box::new(body), lookup: LOOKUP, exchange: EXCHANGE, round: ROUND }
     }
 
     /// Other work: how a test plays a child that misbehaves.
@@ -156,7 +171,15 @@ impl Work {
             drop(denied);
             body(&part.task, result);
         };
-        Self { body: Box::new(body), lookup: deadline, exchange: deadline }
+        Self { body: Box::new(body), lookup: deadline, exchange: deadline, round: deadline }
+    }
+
+    /// When the child of this task must have ended that has no name to look up, or has looked it up.
+    pub(super) fn deadline(&self, task: &ToExchange, now: RawInstant) -> RawInstant {
+        now.after(match task {
+            ToExchange::Measure(_) => self.round,
+            ToExchange::Exchange(_) | ToExchange::Resolve(_) | ToExchange::Ping => self.exchange,
+        })
     }
 }
 
@@ -178,7 +201,7 @@ impl Child {
             (work.body)(&part, Link::new(theirs), last_words);
             0
         })?;
-        Ok(Self { part, pid, result: Link::new(ours), asked, denied: denied.into(), cookies: Vec::new() })
+        Ok(Self { part, pid, result: Link::new(ours), asked, denied: denied.into(), parts: Vec::new() })
     }
 
     /// Of which families it asks for addresses.
@@ -196,10 +219,9 @@ impl Child {
                 Err(_) => Judged::Unlawful,
             };
             match judged {
-                Judged::Cookie(cookie) => self.cookies.push(cookie),
-                Judged::End(end @ FromExchange::Exchanged(_)) => {
-                    let cookies = self.cookies.drain(..).map(FromExchange::Cookie);
-                    return Some(cookies.chain([end]).collect());
+                Judged::Part(part) => self.parts.push(part),
+                Judged::End(end @ (FromExchange::Exchanged(_) | FromExchange::Measured(_))) => {
+                    return Some(self.parts.drain(..).chain([end]).collect());
                 }
                 Judged::End(end) => return Some(vec![end]),
                 Judged::Unlawful => {

@@ -1,5 +1,5 @@
-//! A look-up or key exchange that is under way, and the children that work on it: first for the addresses of its name, then,
-//! if it is a key exchange, for the keys.
+//! A look-up, key exchange or round that is under way, and the children that work on it: first for the addresses of its name, then,
+//! if it is a key exchange, for the keys. A round has one child for all.
 
 use super::child::{Child, Part, Trouble, Work, failed};
 use super::search::{Families, Found, Search, Step};
@@ -28,7 +28,7 @@ enum Stage {
     Searching(Resolve, Search),
     /// The name of a key exchange has these addresses: its child is to be started.
     Found(Addresses, Families),
-    /// Keys are exchanged until then.
+    /// Keys are exchanged, or a round is made, until then.
     Exchanging(RawInstant),
     /// This is to be said.
     Over(Vec<FromExchange>),
@@ -47,7 +47,7 @@ impl Job {
             }
             None => {
                 let part = Part { task: *task, families: Families::Both, known: None };
-                (Stage::Exchanging(now.after(work.exchange)), part)
+                (Stage::Exchanging(work.deadline(task, now)), part)
             }
         };
         Ok(Self { task: *task, stage, children: vec![Child::start(part, work)?] })
@@ -135,7 +135,7 @@ impl Job {
                 self.stage = match Child::start(part, work) {
                     Ok(child) => {
                         self.children.push(child);
-                        Stage::Exchanging(now.after(work.exchange))
+                        Stage::Exchanging(work.deadline(&self.task, now))
                     }
                     Err(_) => Stage::Over(vec![failed(&self.task, Trouble::NotStarted)]),
                 };
@@ -158,7 +158,7 @@ fn named(task: &ToExchange) -> Option<Resolve> {
             KeyServer::Name(name) => Some(Resolve { id: exchange.id, name, port: exchange.port }),
             KeyServer::Address(_) => None,
         },
-        ToExchange::Ping => None,
+        ToExchange::Measure(_) | ToExchange::Ping => None,
     }
 }
 
@@ -182,6 +182,8 @@ fn without_address(task: &ToExchange, resolve: &Resolve, reason: LookupFailure) 
         ToExchange::Exchange(_) => {
             FromExchange::ExchangeFailed(ExchangeFailed { id, reason: ExchangeFailure::Lookup(reason) })
         }
-        ToExchange::Resolve(_) | ToExchange::Ping => FromExchange::Failed(Failed { id, reason }),
+        ToExchange::Resolve(_) | ToExchange::Measure(_) | ToExchange::Ping => {
+            FromExchange::Failed(Failed { id, reason })
+        }
     }
 }

@@ -2,15 +2,15 @@
 //! a child has read untrusted input and may be compromised. The engine applies the same rules to the parent.
 
 use ipc::message::exchange::{
-    Asked, Cookie, ExchangeFailed, ExchangeFailure, Failed, FromExchange, LookupFailure, Progress,
+    Asked, ExchangeFailed, ExchangeFailure, Failed, FromExchange, Heard, LookupFailure, Progress,
 };
 
 /// What a message of a child is.
 #[allow(clippy::large_enum_variant, reason = "lives on the stack for a moment")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
-    /// A cookie, with more to come.
-    Cookie(Cookie),
+    /// A cookie or an answer of a round, with more to come.
+    Part(FromExchange),
     /// The last message.
     End(FromExchange),
     /// A message that it may not send.
@@ -19,13 +19,15 @@ pub(super) enum Judged {
 
 /// Judges a message of the child whose task is `asked`.
 pub(super) fn judge(asked: &mut Asked, said: FromExchange) -> Judged {
-    let is_a_childs = match said {
-        FromExchange::Failed(Failed { reason, .. }) => is_a_childs(reason),
-        FromExchange::ExchangeFailed(ExchangeFailed { reason, .. }) => is_of_an_exchange(reason),
+    let is_a_childs = match &said {
+        FromExchange::Failed(Failed { reason, .. }) => is_a_childs(*reason),
+        FromExchange::ExchangeFailed(ExchangeFailed { reason, .. }) => is_of_an_exchange(*reason),
+        FromExchange::Measured(ended) => ended.heard.iter().all(is_of_a_round),
+        FromExchange::MeasureFailed(_) => false,
         _ => true,
     };
     match (asked.judge(&said), said) {
-        (Ok(Progress::Cookie), FromExchange::Cookie(cookie)) => Judged::Cookie(cookie),
+        (Ok(Progress::Part), said) => Judged::Part(said),
         (Ok(Progress::Ended), said) if is_a_childs => Judged::End(said),
         _ => Judged::Unlawful,
     }
@@ -59,10 +61,21 @@ const fn is_of_an_exchange(reason: ExchangeFailure) -> bool {
     }
 }
 
+/// The same for a server of a round.
+const fn is_of_a_round(heard: &Heard) -> bool {
+    match heard {
+        Heard::NoAddress(reason) => is_a_childs(*reason),
+        Heard::Answer | Heard::Unreachable | Heard::Nothing | Heard::Invalid => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ipc::message::exchange::{AeadOffer, Exchange, ExchangeId, HostName, KeyServer, Resolve, ToExchange};
+    use ipc::message::exchange::{
+        AeadOffer, Exchange, ExchangeId, HeardOf, HostName, KeyServer, Measure, MeasureFailed,
+        MeasureFailure, Measured, Resolve, RoundServer, RoundServers, ToExchange,
+    };
     use ipc::units::WallTime;
 
     const ID: ExchangeId = ExchangeId(7);
@@ -111,6 +124,24 @@ mod tests {
             let said = FromExchange::ExchangeFailed(ExchangeFailed { id: ID, reason });
             assert_eq!(judge_of(exchange, &said), Judged::End(said));
         }
+    }
+
+    #[test]
+    fn a176_a_child_of_a_round_cannot_say_what_its_parent_says() {
+        let host = KeyServer::Name(HostName::parse("time.example").unwrap());
+        let server = |key: u8| RoundServer { public_key: [key; 32], version: 1, host, port: 5_319 };
+        let servers = RoundServers::new([1, 2, 3].map(server)).unwrap();
+        let round = ToExchange::Measure(Measure { id: ID, first_nonce: [1; 32], seed: [2; 32], servers });
+        let failed = MeasureFailed { id: ID, reason: MeasureFailure::Deadline };
+        assert_eq!(judge_of(round, &FromExchange::MeasureFailed(failed)), Judged::Unlawful);
+        let ended = |heard| {
+            let heard = HeardOf::new([Heard::Nothing, heard, Heard::Unreachable]).unwrap();
+            FromExchange::Measured(Measured { id: ID, answers: 0, heard })
+        };
+        let good = ended(Heard::NoAddress(LookupFailure::TryAgain));
+        assert_eq!(judge_of(round, &good), Judged::End(good));
+        let bad = ended(Heard::NoAddress(LookupFailure::Denied(7)));
+        assert_eq!(judge_of(round, &bad), Judged::Unlawful);
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! The exchange process: resolves names and exchanges keys, each in a separate child process.
+//! The exchange process: resolves names, exchanges keys and asks Roughtime servers, each in a separate child process.
 //!
-//! The resolver's answer, certificates and the messages of a key exchange are untrusted input, and the code
-//! that reads them is large. So it runs in a process that is forked for one name or one server, narrows its
+//! The resolver's answer, certificates, signed times and the messages of a key exchange are untrusted input, and the code
+//! that reads them is large. So it runs in a process that is forked for one name, one server or one round, narrows its
 //! own filter, may fail only by itself, and is killed at its deadline. This parent reads no external input and
 //! does no TLS; of a child's messages it accepts only those of the right form, about this child's
 //! task.
@@ -22,6 +22,7 @@
 //!     roots          the trusted certificate authorities
 //!     verify         whether the server is the one that was requested
 //!     session        TLS, the request, the answer, the keys
+//!   round          a child's work: a round of Roughtime
 //! ```
 #![deny(unsafe_code)]
 
@@ -34,6 +35,7 @@ mod key_exchange;
 mod lawful;
 mod lookup;
 mod roots;
+mod round;
 mod search;
 mod session;
 mod verify;
@@ -146,11 +148,13 @@ impl Exchange {
         let Some(asked) = Asked::of(task) else { return self.engine.push(FromExchange::Pong) };
         let id = asked.id();
         if self.last.is_some_and(|last| id.0 <= last.0) {
-            return Err(Ending::Rule("the id of a look-up or key exchange is not above the one before"));
+            return Err(Ending::Rule(
+                "the id of a look-up, key exchange or round is not above the one before",
+            ));
         }
         self.last = Some(id);
         if self.open.len() >= MAX_OPEN {
-            return Err(Ending::Rule("more than 8 look-ups and key exchanges at once"));
+            return Err(Ending::Rule("more than 8 look-ups, key exchanges and rounds at once"));
         }
         let started = if self.dying.len() < MOST_DYING {
             Job::begin(task, &self.work, clock::raw())

@@ -40,7 +40,7 @@ fn with_children(body: impl Fn(&Resolve, Answer) + Send + 'static) -> Exchange {
         let body = move |task: &ToExchange, result: Answer| match task {
             ToExchange::Resolve(resolve) => body(resolve, result),
             ToExchange::Ping => panic!("a child is started for nothing"),
-            ToExchange::Exchange(_) => {}
+            ToExchange::Exchange(_) | ToExchange::Measure(_) => {}
         };
         run(link, Shortfall::NONE, Work::other(body, Span::from_millis(500)))
     }))

@@ -290,7 +290,7 @@ fn a176_what_the_child_of_an_exchange_may_not_say_breaks_its_own_exchange_only()
                 let addresses = Addresses::new([address.into()]).unwrap();
                 return say(FromExchange::Resolved(Resolved { id: resolve.id, addresses }));
             }
-            ToExchange::Ping => panic!("a child is started for nothing"),
+            ToExchange::Measure(_) | ToExchange::Ping => panic!("a child is started for nothing"),
         };
         match id.0 {
             // Another exchange's.

@@ -88,7 +88,7 @@ fn traces_after_an_exchange(has_room: bool) -> usize {
         }
         let body = move |task: &ToExchange, mut result: Answer| match task {
             ToExchange::Exchange(exchange) => exchange_keys(exchange, result),
-            ToExchange::Ping => panic!("a child is started for nothing"),
+            ToExchange::Measure(_) | ToExchange::Ping => panic!("a child is started for nothing"),
             ToExchange::Resolve(resolve) => {
                 File::create(&sign).unwrap();
                 let (id, addresses) = (resolve.id, addresses(1 + traces().min(15)));

@@ -14,6 +14,11 @@ pub fn first_nonce(commitment: &[u8]) -> Nonce {
     hash(&[commitment])
 }
 
+/// The random octets of this number in a round, of a seed that nobody else knows.
+pub fn rand(seed: &[u8; 32], number: u32) -> Rand {
+    hash(&[seed, &number.to_le_bytes()])
+}
+
 /// The nonce of the request after this whole response.
 pub fn next_nonce(response: &[u8], rand: &Rand) -> Nonce {
     hash(&[response, rand])

@@ -39,7 +39,7 @@ mod version;
 #[cfg(test)]
 mod tests;
 
-pub use chain::{first_nonce, next_nonce, verify_anchor, verify_chain};
+pub use chain::{first_nonce, next_nonce, rand, verify_anchor, verify_chain};
 pub use message::Tag;
 #[cfg(feature = "json")]
 pub use report::report;

@@ -207,6 +207,9 @@ fn read_input(from: &mut Reader<'_>, kind: u8) -> Result<Input, Malformed> {
             FromExchange::Cookie(cookie) => Input::Cookie(cookie),
             FromExchange::Exchanged(exchanged) => Input::Exchanged(exchanged),
             FromExchange::ExchangeFailed(failed) => Input::ExchangeFailed(failed),
+            FromExchange::Signed(_) | FromExchange::Measured(_) | FromExchange::MeasureFailed(_) => {
+                return Err(Malformed);
+            }
             FromExchange::Hello(_) | FromExchange::Pong => return Err(Malformed),
         },
         COMMAND => {

@@ -2,33 +2,49 @@
 //! judges the exchange process.
 
 use super::{
-    AeadOffer, Exchange, ExchangeId, Exchanged, FromExchange, KeyServer, MAX_COOKIES, Resolve, Resolved,
-    ToExchange,
+    AeadOffer, Exchange, ExchangeId, Exchanged, FromExchange, Heard, KeyServer, MAX_COOKIES, Measure,
+    Measured, PASSES, Resolve, Resolved, Signed, ToExchange,
 };
 use crate::secret::Aead;
+use crate::units::RawInstant;
 
 /// The rule that an answer violates, as the predicate of a sentence whose subject is the process.
 pub type Violation = &'static str;
 
-/// A look-up or a key exchange that hasn't ended.
+/// A look-up, a key exchange or a round that hasn't ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     task: Task,
-    /// How many came so far.
-    cookies: u8,
+    /// How many cookies or answers came so far.
+    parts: u8,
+    /// Of a round.
+    last: Option<Last>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "eight of them are open at most")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
     Resolve(Resolve),
     Exchange(Exchange),
+    Measure(Measure),
+}
+
+/// The last answer of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Last {
+    server: u8,
+    received: RawInstant,
+    /// How often the order of the servers began anew before it.
+    passes: u8,
+    /// A bit for each server that has answered.
+    answered: u8,
 }
 
 /// What a lawful record means for what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// A cookie, with more to come.
-    Cookie,
+    /// A cookie or an answer of a round, with more to come.
+    Part,
     /// The end.
     Ended,
 }
@@ -39,9 +55,10 @@ impl Asked {
         let task = match asked {
             ToExchange::Resolve(resolve) => Task::Resolve(*resolve),
             ToExchange::Exchange(exchange) => Task::Exchange(*exchange),
+            ToExchange::Measure(measure) => Task::Measure(*measure),
             ToExchange::Ping => return None,
         };
-        Some(Self { task, cookies: 0 })
+        Some(Self { task, parts: 0, last: None })
     }
 
     /// Its name.
@@ -49,6 +66,7 @@ impl Asked {
         match self.task {
             Task::Resolve(resolve) => resolve.id,
             Task::Exchange(exchange) => exchange.id,
+            Task::Measure(measure) => measure.id,
         }
     }
 
@@ -57,7 +75,7 @@ impl Asked {
         matches!(self.task, Task::Exchange(_))
     }
 
-    /// Judges a record that is about this, and counts cookies. After an end nothing more may be said of it.
+    /// Judges a record that is about this, and counts parts. After an end nothing more may be said of it.
     ///
     /// # Errors
     /// [`Violation`]: no honest role says this.
@@ -68,29 +86,42 @@ impl Asked {
         match (self.task, said) {
             (Task::Resolve(asked), FromExchange::Resolved(resolved)) => judge_addresses(&asked, resolved)?,
             (Task::Exchange(_), FromExchange::Cookie(_)) => {
-                if self.cookies >= MAX_COOKIES {
+                if self.parts >= MAX_COOKIES {
                     return Err("sent more than 8 cookies of one key exchange");
                 }
-                self.cookies += 1;
-                return Ok(Progress::Cookie);
+                self.parts += 1;
+                return Ok(Progress::Part);
             }
             (Task::Exchange(asked), FromExchange::Exchanged(ended)) => {
-                if ended.cookies == 0 || ended.cookies != self.cookies {
+                if ended.cookies == 0 || ended.cookies != self.parts {
                     return Err("sent another number of cookies than it says");
                 }
                 judge_keys(&asked, ended)?;
             }
+            (Task::Measure(asked), FromExchange::Signed(signed)) => {
+                self.last = Some(judge_answer(&asked, self.last, signed)?);
+                // There are no more of them than passes through the servers.
+                self.parts = self.parts.saturating_add(1);
+                return Ok(Progress::Part);
+            }
+            (Task::Measure(asked), FromExchange::Measured(ended)) => {
+                judge_round(&asked, self.parts, self.last, ended)?;
+            }
             (Task::Resolve(_), FromExchange::Failed(_))
-            | (Task::Exchange(_), FromExchange::ExchangeFailed(_)) => {}
-            (Task::Resolve(_), _) => return Err("answered a look-up as if it were a key exchange"),
-            (Task::Exchange(_), _) => return Err("answered a key exchange as if it were a look-up"),
+            | (Task::Exchange(_), FromExchange::ExchangeFailed(_))
+            | (Task::Measure(_), FromExchange::MeasureFailed(_)) => {}
+            (Task::Resolve(_), _) => return Err("answered a look-up as if it were something else"),
+            (Task::Exchange(_), _) => return Err("answered a key exchange as if it were something else"),
+            (Task::Measure(_), _) => {
+                return Err("answered a round of Roughtime as if it were something else");
+            }
         }
         Ok(Progress::Ended)
     }
 }
 
 impl FromExchange {
-    /// Which look-up or key exchange it is about.
+    /// Which look-up, key exchange or round it is about.
     pub const fn id(&self) -> Option<ExchangeId> {
         match self {
             Self::Resolved(said) => Some(said.id),
@@ -98,8 +129,43 @@ impl FromExchange {
             Self::Cookie(said) => Some(said.id),
             Self::Exchanged(said) => Some(said.id),
             Self::ExchangeFailed(said) => Some(said.id),
+            Self::Signed(said) => Some(said.id),
+            Self::Measured(said) => Some(said.id),
+            Self::MeasureFailed(said) => Some(said.id),
             Self::Hello(_) | Self::Pong => None,
         }
+    }
+}
+
+/// The servers answer in their order, twice at most, and one after the other.
+fn judge_answer(asked: &Measure, last: Option<Last>, said: &Signed) -> Result<Last, Violation> {
+    if usize::from(said.server) >= asked.servers.len() {
+        return Err("sent an answer of a server that was not to be asked");
+    }
+    let begins_anew = last.is_some_and(|last| said.server <= last.server);
+    let passes = last.map_or(0, |last| last.passes).saturating_add(u8::from(begins_anew));
+    if passes >= PASSES {
+        return Err("sent answers of a round in another order than it was to ask in");
+    }
+    if said.received < said.sent || last.is_some_and(|last| said.sent < last.received) {
+        return Err("sent answers of a round whose times overlap");
+    }
+    if last.is_none() && said.rand != [0; 32] {
+        return Err("sent a first answer with random octets of a chain");
+    }
+    let answered = last.map_or(0, |last| last.answered) | 1 << said.server;
+    Ok(Last { server: said.server, received: said.received, passes, answered })
+}
+
+fn judge_round(asked: &Measure, parts: u8, last: Option<Last>, ended: &Measured) -> Result<(), Violation> {
+    if ended.answers != parts || ended.heard.len() != asked.servers.len() {
+        return Err("sent another number of answers than it says");
+    }
+    let answered = last.map_or(0, |last| last.answered);
+    let agrees = |(at, heard): (usize, &Heard)| (answered >> at & 1 == 1) == (*heard == Heard::Answer);
+    match ended.heard.iter().enumerate().all(agrees) {
+        true => Ok(()),
+        false => Err("says of a server of a round that it answered, or did not, against its answers"),
     }
 }
 

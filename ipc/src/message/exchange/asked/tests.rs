@@ -2,8 +2,8 @@ use super::*;
 use crate::address::Address;
 use crate::message::Shortfall;
 use crate::message::exchange::{
-    Addresses, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Failed, HostName, LookupFailure,
-    Operator, Validity,
+    Addresses, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Failed, HeardOf, HostName,
+    LookupFailure, MeasureFailed, MeasureFailure, Operator, Response, RoundServer, RoundServers, Validity,
 };
 use crate::packet::CookieOctets;
 use crate::secret::{KeyPair, Secret};
@@ -86,7 +86,7 @@ fn judge(task: ToExchange, cookies: u8, said: &FromExchange) -> Result<Progress,
     let mut asked = Asked::of(&task).unwrap();
     assert_eq!(asked.id(), ID);
     for _ in 0..cookies {
-        assert_eq!(asked.judge(&cookie(ID)), Ok(Progress::Cookie));
+        assert_eq!(asked.judge(&cookie(ID)), Ok(Progress::Part));
     }
     asked.judge(said)
 }
@@ -114,9 +114,9 @@ fn a176_a121_what_a_look_up_cannot_end_with_is_unlawful() {
         (FromExchange::Resolved(resolved(&["192.0.2.1:53"])), "another port"),
         (FromExchange::Hello(Shortfall::NONE), "something else"),
         (FromExchange::Pong, "something else"),
-        (cookie(ID), "as if it were a key exchange"),
-        (FromExchange::Exchanged(exchanged()), "as if it were a key exchange"),
-        (failed(ID), "as if it were a key exchange"),
+        (cookie(ID), "as if it were something else"),
+        (FromExchange::Exchanged(exchanged()), "as if it were something else"),
+        (failed(ID), "as if it were something else"),
     ] {
         let broken = judge(look_up(), 0, &said).unwrap_err();
         assert!(broken.contains(violation), "{broken} is not {violation}: {said:?}");
@@ -198,5 +198,96 @@ fn a176_a_ninth_cookie_and_what_is_of_another_are_unlawful() {
     .into();
     for said in others {
         assert!(judge(task, 0, &said).is_err(), "{said:?}");
+    }
+}
+
+fn measure() -> Measure {
+    let server = |key: u8| RoundServer {
+        public_key: [key; 32],
+        version: 1,
+        host: KeyServer::Name(name()),
+        port: 5_319,
+    };
+    let servers = RoundServers::new([1, 2, 3].map(server)).unwrap();
+    Measure { id: ID, first_nonce: [9; 32], seed: [8; 32], servers }
+}
+
+/// From this server, between these raw seconds.
+fn signed(server: u8, sent: i64, received: i64) -> Signed {
+    let raw = |seconds: i64| RawInstant::saturating(seconds * 1_000_000_000);
+    let response = Response::from_octets(&[1; 400]).unwrap();
+    Signed { id: ID, server, rand: [0; 32], sent: raw(sent), received: raw(received), response }
+}
+
+fn measured(answers: u8, heard: [Heard; 3]) -> FromExchange {
+    FromExchange::Measured(Measured { id: ID, answers, heard: HeardOf::new(heard).unwrap() })
+}
+
+/// What becomes of a round with these answers, and this end.
+fn round(answers: &[Signed], end: &FromExchange) -> Result<Progress, Violation> {
+    let mut asked = Asked::of(&ToExchange::Measure(measure())).unwrap();
+    for answer in answers {
+        assert_eq!(asked.judge(&FromExchange::Signed(*answer))?, Progress::Part);
+    }
+    asked.judge(end)
+}
+
+#[test]
+fn a_round_ends_with_what_each_server_said() {
+    let all = [signed(0, 1, 2), signed(2, 2, 3), signed(0, 3, 3), signed(1, 4, 5), signed(2, 6, 7)];
+    let end = measured(5, [Heard::Answer; 3]);
+    assert_eq!(round(&all, &end), Ok(Progress::Ended));
+    let none = [Heard::Nothing, Heard::Invalid, Heard::NoAddress(LookupFailure::TryAgain)];
+    assert_eq!(round(&[], &measured(0, none)), Ok(Progress::Ended));
+    let failed = MeasureFailed { id: ID, reason: MeasureFailure::Broken };
+    assert_eq!(round(&all[..2], &FromExchange::MeasureFailed(failed)), Ok(Progress::Ended));
+}
+
+#[test]
+fn a176_what_no_round_can_say_is_unlawful() {
+    let end = measured(2, [Heard::Answer, Heard::Answer, Heard::Nothing]);
+    let good = [signed(0, 1, 2), signed(1, 2, 3)];
+    assert_eq!(round(&good, &end), Ok(Progress::Ended));
+    let with_rand = Signed { rand: [1; 32], ..signed(0, 1, 2) };
+    let unlawful: [(&[Signed], &str); 6] = [
+        (&[signed(3, 1, 2)], "not to be asked"),
+        (&[signed(0, 1, 2), signed(0, 2, 3), signed(0, 3, 4)], "another order"),
+        (&[signed(2, 1, 2), signed(1, 2, 3), signed(0, 3, 4)], "another order"),
+        (&[signed(0, 2, 1)], "overlap"),
+        (&[signed(0, 1, 3), signed(1, 2, 4)], "overlap"),
+        (&[with_rand], "random octets"),
+    ];
+    for (answers, violation) in unlawful {
+        let broken = round(answers, &end).unwrap_err();
+        assert!(broken.contains(violation), "{broken} is not {violation}");
+    }
+    for (end, violation) in [
+        (measured(1, [Heard::Answer, Heard::Answer, Heard::Nothing]), "another number"),
+        (measured(2, [Heard::Answer; 3]), "against its answers"),
+        (measured(2, [Heard::Answer, Heard::Nothing, Heard::Nothing]), "against its answers"),
+        (failed(ID), "as if it were something else"),
+        (FromExchange::Signed(Signed { id: OTHER, ..signed(2, 4, 5) }), "something else"),
+    ] {
+        let broken = round(&good, &end).unwrap_err();
+        assert!(broken.contains(violation), "{broken} is not {violation}: {end:?}");
+    }
+    let two = HeardOf::new([Heard::Answer; 2]).unwrap();
+    let two = FromExchange::Measured(Measured { id: ID, answers: 2, heard: two });
+    assert!(round(&good, &two).is_err());
+}
+
+#[test]
+fn a_round_has_three_to_five_servers_with_keys_of_their_own() {
+    let server = measure().servers[0];
+    let of = |keys: &[u8]| {
+        RoundServers::new(keys.iter().map(|key| RoundServer { public_key: [*key; 32], ..server }))
+    };
+    assert!(of(&[1, 2, 3]).is_ok() && of(&[1, 2, 3, 4, 5]).is_ok());
+    for bad in [&[][..], &[1, 2], &[1, 2, 1], &[1, 2, 3, 4, 5, 6]] {
+        assert!(of(bad).is_err(), "{bad:?}");
+    }
+    for bad in [RoundServer { port: 0, ..server }, RoundServer { version: 0, ..server }] {
+        let others = [2, 3].map(|key| RoundServer { public_key: [key; 32], ..server });
+        assert!(RoundServers::new([bad].into_iter().chain(others)).is_err());
     }
 }
