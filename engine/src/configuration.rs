@@ -14,6 +14,7 @@ mod nts;
 mod open;
 mod place;
 mod programs;
+mod roughtime;
 mod server;
 mod smearing;
 mod source;
@@ -275,7 +276,10 @@ fn parse_all(texts: &Texts) -> Result<(Configuration, Vec<usize>), Configuration
 
 fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Configuration> {
     let root = Section::root(root);
-    root.refuse_unknown(&["source", "clock", "nts", "governor", "server", "dhcp", "history"], faults);
+    root.refuse_unknown(
+        &["source", "clock", "nts", "governor", "server", "dhcp", "history", "roughtime"],
+        faults,
+    );
     let mut roots = RootSets::default();
     let sources = source::read(&root, &mut roots, faults);
     let system_roots = nts::read(&root, faults);
@@ -288,6 +292,7 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
     }
     let clock = clock::read_clock(&root, (profile, is_attested), (&deciding, uses_dhcp), faults);
     let server = server::read(&root, faults);
+    let roughtime = roughtime::read(&root, faults);
 
     if !root.has("source") && !root.has("server") && !uses_dhcp {
         faults.add(
@@ -337,7 +342,7 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
         run_step: if clock.settings.run_step_threshold.is_some() { RUN_STEP } else { Span::ZERO },
         forward_step: clock.forward_step.unwrap_or(Span::ZERO),
         // A lease may name a server, or an address of its link.
-        exchange: uses_dhcp || sources.iter().any(needs_exchange),
+        exchange: uses_dhcp || roughtime.is_some() || sources.iter().any(needs_exchange),
         // A file that no source needs is not shown to any process.
         system_roots: system_roots
             .filter(|_| sources.iter().filter_map(|source| source.nts).any(|nts| nts.roots == SYSTEM)),
@@ -355,6 +360,7 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
         strict_quorum: profile == Profile::Strict,
         leap_seconds: clock.leap_seconds,
         server: server.map(|server| server.settings),
+        roughtime,
     };
     let (warnings, offered) = (Vec::new(), Offered::default());
     let initial_frequency = clock.initial_frequency;

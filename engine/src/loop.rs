@@ -11,13 +11,16 @@ use crate::launch::{flags, learn, ready, time_spec};
 use crate::links::{BURST, Breach, ClientList, Fact, Links, Taken};
 use crate::log::{Event, Log, Severity};
 use crate::reload::{Again, InForce, Opened, ReloadError};
+use crate::reports::Reports;
 use crate::state::StateFile;
 use crate::time_page::Pages;
 use crate::verbose;
-use engine_core::io::{Input, Now, Output};
+use engine_core::io::{Input, Now, Output, Proof};
 use engine_core::recording::Recorder;
 use ipc::message::client::{Rejected, Silence, Unanswered};
-use ipc::message::exchange::{ExchangeFailed, ExchangeFailure, Failed, LookupFailure};
+use ipc::message::exchange::{
+    ExchangeFailed, ExchangeFailure, Failed, LookupFailure, MeasureFailed, MeasureFailure,
+};
 use ipc::message::privileged::Condition;
 use ipc::process::Process;
 use ipc::units::{RawInstant, Span};
@@ -62,6 +65,8 @@ pub struct Running {
     pub state: StateFile,
     /// The history of minutes, if one is kept.
     pub history: Option<History>,
+    /// Proofs about Roughtime servers.
+    pub reports: Option<Reports>,
     /// From which programs compute the time.
     pub pages: Pages,
     /// Keys that survive, and the keys of cookies.
@@ -352,6 +357,13 @@ impl Running {
                         self.pending.push(Input::ExchangeFailed(failed));
                     }
                 }
+                Output::Measure(measure) => {
+                    if self.links.send_measure(raw, measure)? == Taken::Skipped {
+                        let failed = MeasureFailed { id: measure.id, reason: MeasureFailure::NotStarted };
+                        self.pending.push(Input::MeasureFailed(failed));
+                    }
+                }
+                Output::Malfeasance(proof) => self.keep_report(raw, &proof),
                 Output::SaveAssociations => {
                     if let Err(error) = self.keeping.save(raw, self.engine.associations()) {
                         self.complain_of_keys(raw, &error);
@@ -399,6 +411,18 @@ impl Running {
              of this server new keys: free some space on its disk"
         );
         self.log.write_fault(now, Severity::WARNING, Event::StateUnwritten.says(&text));
+    }
+
+    /// Keeps the proof that a Roughtime server signed a wrong time.
+    fn keep_report(&mut self, now: RawInstant, proof: &Proof) {
+        let kept = self.reports.as_ref().map(|reports| reports.keep(proof));
+        if let Some(Err(error)) = kept {
+            let text = format!(
+                "the proof that a Roughtime server signed a wrong time cannot be written to engine.malfeasance ({error}); \
+                 free some space on its disk"
+            );
+            self.log.write_fault(now, Severity::WARNING, Event::StateUnwritten.says(&text));
+        }
     }
 
     /// Logs a warning about the certificate, at most once a day unless it changes.

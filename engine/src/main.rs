@@ -16,6 +16,7 @@
 //!   keys           keys that survive a restart
 //!   cookie_keys    where the keys of cookies come from, and when they change
 //!   keeping        the two of them in the running process
+//!   reports        the last proof that a Roughtime server signed a wrong time
 //!   key_exchange   what is known of the key exchange service
 //!   control        the socket that chimerctl talks to; answers: the replies; documents: what they are made from
 //!   log            one line for each event; sentence: the sentences for administrators
@@ -48,6 +49,7 @@ mod log;
 mod r#loop;
 mod recording;
 mod reload;
+mod reports;
 mod state;
 mod time_page;
 mod verbose;
@@ -66,6 +68,7 @@ use crate::links::{Ends, Links};
 use crate::log::{Event, Log, Severity};
 use crate::r#loop::Running;
 use crate::reload::{InForce, Opened};
+use crate::reports::Reports;
 use crate::state::StateFile;
 use crate::time_page::Pages;
 use engine_core::io::{Input, Saved, SavedAssociation, Start};
@@ -229,6 +232,7 @@ fn run(
         Links::new(Ends { launch: take("launch"), links: ends }).unwrap_or_else(|errno| fail(errno));
     let control = Control::new(take("control"), owner).unwrap_or_else(|errno| fail(errno));
     let mut state = StateFile::new(take("state"));
+    let reports = words.optional_fd("malfeasance").unwrap_or_else(|error| fail(error)).map(Reports::new);
     let elsewhere = words.text("state-elsewhere").map(str::to_owned);
     let state_aside =
         words.optional_fd("state-aside").unwrap_or_else(|error| fail(error)).map(StateFile::new);
@@ -286,6 +290,7 @@ fn run(
         control,
         state,
         history,
+        reports,
         pages,
         keeping,
         log,

@@ -93,6 +93,7 @@ mod tests {
             forward_step: None,
             leap_seconds: true,
             strict_quorum: false,
+            roughtime: None,
             server: None,
         };
         let start = Start {

@@ -30,7 +30,11 @@ pub fn line(output: &Output) -> Option<String> {
             if status.synchronised { "synchronised" } else { "unsynchronised" },
             status.maxerror.nanos() as f64 / 1e9
         ),
+        Output::Measure(round) => {
+            format!("round {} of Roughtime with {} servers", round.id.0, round.servers.len())
+        }
         Output::Serve(_)
+        | Output::Malfeasance(_)
         | Output::Page(_)
         | Output::Save(_)
         | Output::SaveAssociations

@@ -137,7 +137,7 @@ fn a_record_that_is_lost_before_anything_was_granted_is_a_first_start_again() {
 #[test]
 fn files_that_were_cut_short_or_overwritten_heal() {
     let forger = Forger::honest(HERE, 0);
-    for name in ["governor", "audit.log", "engine.state", "engine.keys"] {
+    for name in ["governor", "audit.log", "engine.state", "engine.keys", "engine.malfeasance"] {
         for octets in [&[][..], &[0; 700], &[0xff; 5000], b"sequence=18446744073709551615 event=x"] {
             let setup = used("torn", &forger);
             let file = setup.place().join("state").join(name);
@@ -161,14 +161,14 @@ fn files_that_were_cut_short_or_overwritten_heal() {
 fn what_an_engine_left_beyond_the_bound_of_its_files_is_cut_off_at_the_next_start() {
     let forger = Forger::honest(HERE, 0);
     let setup = used("long", &forger);
-    for name in ["engine.state", "engine.keys"] {
+    for name in ["engine.state", "engine.keys", "engine.malfeasance"] {
         let file =
             fs::File::options().write(true).open(setup.place().join("state").join(name)).expect("ours");
         file.set_len(64 << 20).expect("a sparse file takes no room");
     }
     let daemon = setup.start();
     daemon.wait_until_synchronised(TIMEOUT);
-    for name in ["engine.state", "engine.keys"] {
+    for name in ["engine.state", "engine.keys", "engine.malfeasance"] {
         let length = fs::metadata(setup.place().join("state").join(name)).expect("ours").len();
         assert!(Some(length) <= policies::Role::Engine.confinement().largest_file, "{name}: {length}");
     }

@@ -22,7 +22,8 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(30);
 const NOBODY: u32 = 65_534;
 
-const STATE: [&str; 5] = ["governor", "audit.log", "engine.state", "engine.keys", "engine.history"];
+const STATE: [&str; 6] =
+    ["governor", "audit.log", "engine.state", "engine.keys", "engine.history", "engine.malfeasance"];
 
 fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("ours");

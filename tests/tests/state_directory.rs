@@ -29,7 +29,7 @@ const WITHOUT_INODES: &str = "mount -t tmpfs -o nr_inodes=1,mode=755 tmpfs $stat
 const TOO_SMALL: &str = "mount -t tmpfs -o size=16k,mode=755 tmpfs $state";
 /// All files are there in full length, as after a restore of a backup, and nothing can be written into them.
 const SPARSE: &str = "mount -t tmpfs -o size=64k,mode=755 tmpfs $state && (umask 077; cd $state; \
-                      touch lock engine.state engine.keys engine.history; truncate -s 8192 governor; truncate -s 4718592 audit.log; \
+                      touch lock engine.state engine.keys engine.history engine.malfeasance; truncate -s 8192 governor; truncate -s 4718592 audit.log; \
                       head -c 1M /dev/zero > filler; true)";
 /// What is there stays, and is read-only.
 const REMOUNTED: &str = "mount --bind $state $state && mount -o remount,bind,ro $state";
@@ -106,7 +106,7 @@ fn check_warns_of_a_state_directory_without_room_and_is_content_with_one_that_ha
     }
     let setup = Setup::new("room", &source("192.0.2.1"));
     let few_inodes = "mount -t tmpfs -o nr_inodes=4,mode=755 tmpfs $state";
-    let enough = "mount -t tmpfs -o nr_inodes=7,mode=755 tmpfs $state";
+    let enough = "mount -t tmpfs -o nr_inodes=9,mode=755 tmpfs $state";
     for (script, words) in [
         ("true", None),
         (READ_ONLY, Some("Read-only")),

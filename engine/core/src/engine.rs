@@ -27,6 +27,7 @@ mod replacing;
 mod reporting;
 mod returning;
 mod second_look;
+mod signing;
 mod steering;
 #[cfg(test)]
 mod tests;
@@ -45,11 +46,12 @@ use crate::local_clock::LocalClock;
 use crate::measured::Correction;
 use crate::measurement::LinkLatency;
 use crate::nonce::NoncesByGroup;
-use crate::notice::{EntryNotice, Notice, SystemNotice, Weight};
+use crate::notice::{EntryNotice, Notice, Weight};
 use crate::nts::Deferred;
 use crate::orders::Orders;
 use crate::select::Impasse;
 use crate::settings::Settings;
+use crate::signed::SignedTime;
 use crate::system::Line;
 use crate::timers::{Timer, Timers};
 use crate::violation::Violation;
@@ -95,6 +97,8 @@ pub struct Engine {
     kept_addresses: Vec<KeptAddresses>,
     /// The step to a time whose certificates could not be judged.
     deferred: Deferred,
+    /// What Roughtime servers have signed.
+    signed: SignedTime,
     exchanges: Exchanges,
     latency: LinkLatency,
     own: Vec<IpAddr>,
@@ -236,6 +240,7 @@ impl Engine {
             kept: start.associations,
             kept_addresses: start.addresses,
             deferred: Deferred::Possible(None),
+            signed: SignedTime::default(),
             exchanges: Exchanges::new(),
             latency: LinkLatency::new(),
             own: Vec::new(),
@@ -343,6 +348,9 @@ impl Engine {
             Input::Cookie(cookie) => self.cookie(&cookie),
             Input::Exchanged(exchanged) => self.exchanged(now, &exchanged),
             Input::ExchangeFailed(failed) => self.exchange_failed(now, &failed),
+            Input::Signed(signed) => self.take_signed(now, &signed),
+            Input::Measured(ended) => self.round_ended(now, &ended),
+            Input::MeasureFailed(failed) => self.round_failed(now, &failed),
             Input::OwnAddresses(addresses) => self.change_own(addresses),
         }
         if self.distrusted {
@@ -377,6 +385,7 @@ impl Engine {
                 }
                 Timer::LookUp => self.look_up(Group::Deciding, now.raw),
                 Timer::KeyExchange => self.exchange_keys(Group::Deciding, now),
+                Timer::Signing => self.have_signed(now),
                 Timer::Steering => self.steer(now),
                 Timer::Deferred => self.weigh_deferred(now),
                 Timer::Publication => self.publish(now),
@@ -469,28 +478,5 @@ impl Engine {
     fn leap_second(&self) -> Option<RawInstant> {
         let (end, line) = (self.system.leap.end()?, self.system.line.as_ref()?);
         Some(line.moment_of(end).after(Span::from_millis(20)))
-    }
-
-    /// Applies an announced leap second that has occurred: true time itself has moved.
-    fn pass_leap_second(&mut self, now: Now) {
-        let Some(moved) = self.system.leap.pass(self.true_time(now)) else { return };
-        self.exchanges.cut_all();
-        if let Some(basis) = self.basis.as_mut().filter(|basis| basis.clock.has_leapt(now, moved)) {
-            basis.clock.shift(moved);
-        }
-        for source in self.entries.all_sources_mut() {
-            source.track.shift(moved);
-        }
-        // It was passed by the estimate: true time may be anywhere in the interval.
-        let mut width = 0;
-        if let Some(line) = &mut self.system.line {
-            let (low, high) = line.guard_at(now.raw).bounds();
-            width = high.saturating_sub(low);
-            line.shift(moved);
-        }
-        self.system.paging.break_off(now.raw.after(Span::saturating(width)));
-        self.chronicle.minutes.leapt(now);
-        self.system.status_wanted = true;
-        self.tell(Notice::System(SystemNotice::LeapSecond));
     }
 }

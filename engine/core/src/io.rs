@@ -5,12 +5,14 @@ use crate::entries::EntryId;
 use crate::notice::Notice;
 pub use crate::orders::OrderKind;
 use crate::settings::{Place, Settings};
+pub use crate::signed::Proof;
 use crate::violation::Violation;
 use alloc::vec::Vec;
 use ipc::address::Address;
 use ipc::message::client::{PlainReply, ProtectedReply, Query, QueryId, Sent, Unanswered};
 use ipc::message::exchange::{
-    Cookie, Exchange, ExchangeFailed, Exchanged, Failed, HostName, Operator, Resolve, Resolved,
+    Cookie, Exchange, ExchangeFailed, Exchanged, Failed, HostName, Measure, MeasureFailed, Measured,
+    Operator, Resolve, Resolved, Signed,
 };
 use ipc::message::privileged::{Adjust, Applied, ClockEvent, Refused, Status, Step, Welcome};
 use ipc::message::server::ServerState;
@@ -61,6 +63,12 @@ pub enum Input {
     Exchanged(Exchanged),
     /// A key exchange ended without keys.
     ExchangeFailed(ExchangeFailed),
+    /// An answer of a round of Roughtime that is about to end with `Measured`.
+    Signed(Signed),
+    /// A round of Roughtime ended.
+    Measured(Measured),
+    /// A round of Roughtime ended without a result.
+    MeasureFailed(MeasureFailed),
     /// A command of an administrator, already authorised.
     Command(Command),
     /// The network of this host has changed. Its addresses now, as far as they are known: they are never taken from a name
@@ -93,6 +101,10 @@ pub enum Output {
     Resolve(Resolve),
     /// To the exchange process.
     Exchange(Exchange),
+    /// To the exchange process: a round of Roughtime.
+    Measure(Measure),
+    /// To the file of reports: signed answers that exclude each other.
+    Malfeasance(Proof),
     /// To the privileged process; at most one adjust or step is unanswered at a time.
     Adjust(Adjust),
     /// To the privileged process.

@@ -24,12 +24,13 @@
 //!   selective_loss  whether the replies that arrive were chosen by their offset
 //!   independence  which sources share one vote
 //!   select        the intersection of the correctness intervals; truechimers and falsetickers
+//!   signed        rounds of Roughtime: coarse limits with signatures, outside of which no source can be right
 //!   combine       the mean of the survivors, weighted by inverse variance
 //!   system        true time as a line, with its error
 //!   discipline    amount and rate of a slew; local_clock: what the clock did since the last order
 //!   guard         the hard interval that no estimate may leave
 //!   engine/       the engine around them: entering; polling, lookups, replacing, key_exchanges; answers, protected; steering,
-//!                 deferred, refusals; publishing, condition, reporting, chronicling, outage
+//!                 signing, deferred, refusals; publishing, condition, reporting, chronicling, outage
 //!   poll leap names orders nonce    poll interval, leap seconds, look-ups, rate of orders, random numbers
 //!   timers        what the engine does without a fact, and when
 //!   recording     everything that the engine is told, recorded and replayed
@@ -84,6 +85,7 @@ mod sanity;
 mod select;
 mod selective_loss;
 pub mod settings;
+mod signed;
 mod source;
 mod source_id;
 pub mod status;

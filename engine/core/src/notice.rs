@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use ipc::message::client::Silence;
-use ipc::message::exchange::{LookupFailure, Organisation};
+use ipc::message::exchange::{Heard, LookupFailure, MeasureFailure, Organisation};
 use ipc::message::privileged::Refusal;
 use ipc::units::Span;
 use protocol::kiss::KissCode;
@@ -38,6 +38,8 @@ pub enum Notice {
     Entry(String, EntryNotice),
     /// Of a source, with its name and address.
     Source(String, SocketAddr, SourceNotice),
+    /// Of a Roughtime server, with its name.
+    Signer(String, SignerNotice),
     /// Of the system as a whole.
     System(SystemNotice),
     /// Of the clock.
@@ -117,6 +119,34 @@ pub enum SourceNotice {
     Chosen(Chosen),
     /// That is over.
     ChosenNoMore,
+    /// Signed answers of Roughtime servers exclude its time.
+    Refuted,
+}
+
+/// An event of a Roughtime server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignerNotice {
+    /// It answers, and agrees with the others, after something else was told of it.
+    Sound,
+    /// It gave no valid answer.
+    Unheard(Heard),
+    /// It has signed a time that most of the others exclude.
+    Outside,
+    /// It has signed times that exclude each other.
+    Contradictory,
+}
+
+/// Why a round of Roughtime says nothing of true time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSignedTime {
+    /// No round could be made.
+    Failed(MeasureFailure),
+    /// The answers are not valid, though the process that asked said so.
+    Unverified,
+    /// No time is one that more than half of the servers support.
+    NoMajority,
+    /// It would be before the earliest plausible time.
+    Implausible,
 }
 
 /// An event of the system as a whole.
@@ -142,6 +172,12 @@ pub enum SystemNotice {
     Paused(Span),
     /// The machine was migrated or restored, as its hypervisor says.
     Disrupted,
+    /// Signed answers of Roughtime servers limit the time, to plus or minus this, for the first time or again.
+    SignedTime(Span),
+    /// A round of Roughtime came to nothing, as the first one or after one that did not.
+    NoSignedTime(NoSignedTime),
+    /// Signed answers exclude each other: a Roughtime server has signed a wrong time.
+    Malfeasance,
     /// A leap second has occurred.
     LeapSecond,
     /// The recording of the engine ended early.
@@ -326,7 +362,7 @@ impl Notice {
                 EntryNotice::CookiesRejected | EntryNotice::KeysExchanged => (Line, 6),
             },
             Self::Source(_, _, notice) => match notice {
-                SourceNotice::UnderAttack => (Line, 3),
+                SourceNotice::UnderAttack | SourceNotice::Refuted => (Line, 3),
                 SourceNotice::Kissed(_)
                 | SourceNotice::Restarted
                 | SourceNotice::Silent(_)
@@ -336,17 +372,26 @@ impl Notice {
                 SourceNotice::Unused(_) | SourceNotice::UsableAgain | SourceNotice::ChosenNoMore => (Line, 5),
                 SourceNotice::Heard => (Line, 6),
             },
+            Self::Signer(_, notice) => match notice {
+                SignerNotice::Outside | SignerNotice::Contradictory => (Change, 3),
+                SignerNotice::Unheard(_) => (Line, 4),
+                SignerNotice::Sound => (Line, 6),
+            },
             Self::System(notice) => match notice {
+                SystemNotice::Malfeasance => (Change, 1),
                 SystemNotice::NoSelection(NoSelection {
-                    impasse: Impasse::NoMajority | Impasse::NoQuorum,
+                    impasse: Impasse::NoMajority | Impasse::NoQuorum | Impasse::Refuted,
                     ..
                 }) => (Change, 3),
                 SystemNotice::NoSelection(_)
                 | SystemNotice::Excused(_)
                 | SystemNotice::StillNoSelection(..)
                 | SystemNotice::NoReplies(..) => (Change, 4),
-                SystemNotice::Bounded | SystemNotice::RecordingEnded(_) => (Line, 4),
+                SystemNotice::Bounded | SystemNotice::NoSignedTime(_) | SystemNotice::RecordingEnded(_) => {
+                    (Line, 4)
+                }
                 SystemNotice::Agreed
+                | SystemNotice::SignedTime(_)
                 | SystemNotice::Following
                 | SystemNotice::Suspended
                 | SystemNotice::Paused(_)

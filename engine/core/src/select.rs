@@ -185,6 +185,8 @@ pub(crate) enum Standing {
     Drifting,
     /// It is new.
     Probation,
+    /// Signed time excludes it.
+    Refuted,
     /// It does not agree with the authenticated or the trusted sources.
     Outvoted,
     /// There is no majority to agree with.
@@ -211,6 +213,8 @@ pub enum Impasse {
     NoQuorum,
     /// Fewer agree than `minimum-sources` asks for.
     TooFew,
+    /// Signed time excludes sources, and the others are not enough.
+    Refuted,
     /// No source marked `require` agrees.
     RequiredMissing,
     /// Authentication is required, and no authenticated source agrees now.
@@ -388,7 +392,10 @@ pub(crate) fn outvotes(
 ) -> impl Fn(usize) -> bool + use<> {
     let votes = electorate(candidates);
     let agrees = |standing: &Standing| {
-        !matches!(standing, Standing::Falseticker | Standing::Outvoted | Standing::NoMajority)
+        !matches!(
+            standing,
+            Standing::Falseticker | Standing::Refuted | Standing::Outvoted | Standing::NoMajority
+        )
     };
     let of = |agreeing: bool| {
         let those = standings.iter().zip(candidates).filter(|(it, _)| agrees(it) == agreeing);

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use ipc::address::Address;
-use ipc::message::exchange::{AeadOffer, HostName, is_one_name};
+use ipc::message::exchange::{AeadOffer, HostName, RoundServer, is_one_name};
 use ipc::units::{Offset, Span};
 
 /// Everything that a configuration file decides for the engine.
@@ -23,6 +23,26 @@ pub struct Settings {
     pub strict_quorum: bool,
     /// The server, where one is configured.
     pub server: Option<ServerSettings>,
+    /// Roughtime, where it is configured.
+    pub roughtime: Option<RoughtimeSettings>,
+}
+
+/// `[roughtime]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoughtimeSettings {
+    /// Three to sixteen of different operators, with different keys.
+    pub servers: Vec<Signer>,
+    /// About how long a round is after the one before.
+    pub interval: Span,
+}
+
+/// A Roughtime server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signer {
+    /// As the configuration calls it.
+    pub name: String,
+    /// How it is asked, and by which key it is known.
+    pub server: RoundServer,
 }
 
 impl Settings {

@@ -380,6 +380,11 @@ pub enum SourceReason {
         /// Its frequency suggests that it is smearing a leap second.
         smears: bool,
     },
+    /// Signed answers of Roughtime servers exclude its time.
+    Refuted {
+        /// Its offset, in seconds.
+        offset: f64,
+    },
     /// Its frequency contradicts that of all others.
     Drifting {
         /// The difference, in ppm.
@@ -437,9 +442,10 @@ impl SourceReason {
             Self::Reference { .. } => SourceState::Selected,
             Self::Survivor { .. } => SourceState::Combined,
             Self::Spare | Self::NotFollowed => SourceState::Spare,
-            Self::Contradictory { .. } | Self::Falseticker { .. } | Self::Drifting { .. } => {
-                SourceState::Falseticker
-            }
+            Self::Contradictory { .. }
+            | Self::Falseticker { .. }
+            | Self::Refuted { .. }
+            | Self::Drifting { .. } => SourceState::Falseticker,
             Self::Probation => SourceState::Probation,
             Self::OutvotedByAuthenticated | Self::OutvotedByTrusted => SourceState::Outvoted,
             Self::NoMajority { .. } => SourceState::NoMajority,

@@ -183,8 +183,18 @@ pub(crate) struct Voter<'a> {
     /// It agreed in the last selection, but is not used: it drifts, or is new.
     pub(crate) is_aside: bool,
     pub(crate) strays: u8,
+    /// Between which offsets true time is by what Roughtime servers signed, seconds.
+    pub(crate) signed: Option<(f64, f64)>,
     /// Seconds between its samples.
     pub(crate) interval: f64,
+}
+
+impl Voter<'_> {
+    /// Whether signed time excludes its claim: then it is wrong, however many agree with it, and its vote is missing.
+    fn is_refuted(&self) -> bool {
+        let claim = self.opinion.map(|opinion| opinion.claim);
+        claim.zip(self.signed).is_some_and(|(claim, (low, high))| claim.low > high || claim.high < low)
+    }
 }
 
 /// The rules of a selection.
@@ -212,8 +222,8 @@ pub(crate) fn candidates(voters: &[Voter<'_>], rules: Rules) -> Vec<Candidate> {
     let identities: Vec<Identity<'_>> = everybody.iter().map(|voter| voter.identity).collect();
     let (groups, operators) = (group(&identities, true), group(&identities, false));
     let candidate = |(voter, (group, operator)): (&&Voter<'_>, (&usize, &usize))| Candidate {
-        claim: voter.opinion.map(|opinion| opinion.claim),
-        absence: voter.absence,
+        claim: voter.opinion.filter(|_| !voter.is_refuted()).map(|opinion| opinion.claim),
+        absence: if voter.is_refuted() { Absence::Counted } else { voter.absence },
         live: voter.opinion.is_some_and(|opinion| opinion.is_live() && !opinion.is_far(rules.max_distance)),
         authenticated: voter.authenticated,
         group: *group,
@@ -246,7 +256,11 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
             opinion,
             votes: votes(candidate),
             allegiance: *allegiance,
-            verdict: Verdict { source, standing: *standing, strays: voter.strays },
+            verdict: Verdict {
+                source,
+                standing: if voter.is_refuted() { Standing::Refuted } else { *standing },
+                strays: voter.strays,
+            },
         })
         .collect();
     find_drifting(&mut heard);
@@ -255,6 +269,8 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
     let authenticated = survivors.iter().any(|survivor| survivor.voter.authenticated);
     let (mut line, guard_violated) = match agreement {
         Ok(agreement) => draw(&survivors, agreement, now),
+        // The others might have been enough.
+        Err(_) if voters.iter().any(Voter::is_refuted) => (Err(Impasse::Refuted), false),
         Err(impasse) => (Err(impasse), false),
     };
     let is_plain = !survivors.is_empty() && !authenticated;

@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     LookUp,
     /// The next key exchange.
     KeyExchange,
+    /// The next round of Roughtime.
+    Signing,
     /// The next selection, or the kernel's status.
     Steering,
     /// The step to a time whose certificates could not be judged.
@@ -29,7 +31,7 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    const COUNT: usize = 10;
+    const COUNT: usize = 11;
 
     /// All of them, in the order in which they are handled: what one of them causes is handled after it.
     pub(crate) const ALL: [Self; Self::COUNT] = [
@@ -37,6 +39,7 @@ impl Timer {
         Self::Addresses,
         Self::LookUp,
         Self::KeyExchange,
+        Self::Signing,
         Self::Steering,
         Self::Deferred,
         Self::Publication,

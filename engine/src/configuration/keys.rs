@@ -49,6 +49,12 @@ pub const CLOCK: [&str; 11] = [
     "max-error",
 ];
 
+/// Of `[roughtime]`.
+pub const ROUGHTIME: [&str; 1] = ["interval"];
+
+/// Of `[[roughtime.server]]`.
+pub const ROUGHTIME_SERVER: [&str; 4] = ["address", "key", "operator", "draft"];
+
 /// Of `[nts]`.
 pub const NTS: [&str; 1] = ["system-roots"];
 

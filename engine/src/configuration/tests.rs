@@ -2,6 +2,7 @@ mod faults;
 mod files;
 mod imported;
 mod nts;
+mod roughtime;
 
 use super::*;
 use engine_core::settings::SourceSettings;

@@ -23,6 +23,7 @@ pub(super) fn list(
         // Follows from the profile.
         strict_quorum: _,
         server: _,
+        roughtime,
     } = settings;
     let LaunchPlan {
         profile,
@@ -51,6 +52,7 @@ pub(super) fn list(
     [
         changed("[clock]", &clock),
         changed("[history]", &history),
+        changed("[roughtime]", &[("server", *roughtime != old.roughtime)]),
         changed("[governor]", &[("profile", (*profile, *attested) != (old_plan.profile, old_plan.attested))]),
         server((settings.server.as_ref(), plan), (old.server.as_ref(), old_plan)),
         nts((keys, plan), (old_keys.as_ref(), old_plan)),

@@ -72,6 +72,10 @@ pub fn change(reason: &SourceReason) -> Text {
             "it is used when its time agrees with that of the majority: if it lasts, use another source, or, if this one is \
              right and the others are not, find out what is wrong with them"
         }
+        SourceReason::Refuted { .. } => {
+            "it is used when its time is inside of what the Roughtime servers sign: if it lasts, use another source, or, if this one \
+             is right, other Roughtime servers"
+        }
         SourceReason::Drifting { smears: false, .. } => {
             "it is used when its clock runs as those of the others do: if it lasts, use another source"
         }
@@ -196,6 +200,7 @@ mod tests {
             SourceReason::OutvotedByAuthenticated,
             SourceReason::OutvotedByTrusted,
             SourceReason::NoMajority { offset: 0.5 },
+            SourceReason::Refuted { offset: 0.5 },
         ];
         for smears in [false, true] {
             all.push(SourceReason::Falseticker { offset: 0.5, distance: 0.01, smears });

@@ -1,7 +1,8 @@
 //! Events for programs: a word for each, which stays as it is, and what it is about in fields (systemd.journal-fields(7)).
 
 use engine_core::notice::{
-    ClockNotice, EntryNotice, Hold, Impasse, NoSelection, Notice, Slewing, SourceNotice, SystemNotice,
+    ClockNotice, EntryNotice, Hold, Impasse, NoSelection, Notice, SignerNotice, Slewing, SourceNotice,
+    SystemNotice,
 };
 use ipc::units::Span;
 
@@ -11,6 +12,7 @@ pub type Field = (&'static str, String);
 /// The field with the word of the event.
 pub const EVENT: &str = "TRUECHIMER_EVENT";
 const SOURCE: &str = "TRUECHIMER_SOURCE";
+const SERVER: &str = "TRUECHIMER_ROUGHTIME_SERVER";
 const ADDRESS: &str = "TRUECHIMER_ADDRESS";
 const REASON: &str = "TRUECHIMER_REASON";
 const OFFSET: &str = "TRUECHIMER_OFFSET_SECONDS";
@@ -29,6 +31,7 @@ pub fn fields(notice: &Notice) -> Vec<Field> {
             let (event, more) = source(notice);
             with(event, [Some((SOURCE, name.clone())), Some((ADDRESS, address.to_string())), more])
         }
+        Notice::Signer(name, notice) => with(signer(*notice), [Some((SERVER, name.clone()))]),
         Notice::System(notice) => {
             let (event, more) = system(notice);
             with(event, more)
@@ -75,8 +78,17 @@ fn source(notice: &SourceNotice) -> (&'static str, Option<Field>) {
             ("source-never-heard", cause.map(|cause| (REASON, cause.name().to_owned())))
         }
         SourceNotice::UnderAttack => ("source-under-attack", None),
+        SourceNotice::Refuted => ("source-refuted", None),
         SourceNotice::Chosen(_) => ("source-replies-chosen", None),
         SourceNotice::ChosenNoMore => ("source-replies-chosen-no-more", None),
+    }
+}
+
+const fn signer(notice: SignerNotice) -> &'static str {
+    match notice {
+        SignerNotice::Sound => "roughtime-server-sound",
+        SignerNotice::Unheard(_) => "roughtime-server-unheard",
+        SignerNotice::Outside | SignerNotice::Contradictory => "roughtime-server-wrong",
     }
 }
 
@@ -96,6 +108,9 @@ fn system(notice: &SystemNotice) -> (&'static str, [Option<Field>; 2]) {
         SystemNotice::Suspended => ("host-suspended", [None, None]),
         SystemNotice::Paused(span) => ("host-paused", [None, lasted(span)]),
         SystemNotice::Disrupted => ("host-disrupted", [None, None]),
+        SystemNotice::SignedTime(_) => ("signed-time", [None, None]),
+        SystemNotice::NoSignedTime(_) => ("signed-time-missing", [None, None]),
+        SystemNotice::Malfeasance => ("roughtime-malfeasance", [None, None]),
         SystemNotice::LeapSecond => ("leap-second", [None, None]),
         SystemNotice::RecordingEnded(_) => ("recording-ended", [None, None]),
     }
@@ -135,6 +150,7 @@ const fn impasse(impasse: Impasse) -> &'static str {
         Impasse::NoMajority => "no-majority",
         Impasse::NoQuorum => "no-quorum",
         Impasse::TooFew => "too-few",
+        Impasse::Refuted => "refuted",
         Impasse::RequiredMissing => "required-missing",
         Impasse::Unauthenticated => "unauthenticated",
         Impasse::Silent => "silent",

@@ -1,7 +1,10 @@
 //! Events for the log.
 
 use super::{Sentence, Text};
-use engine_core::notice::{ClockNotice, EntryNotice, Kinship, Missing, Notice, SourceNotice, SystemNotice};
+use engine_core::notice::{
+    ClockNotice, EntryNotice, Kinship, Missing, NoSignedTime, Notice, SignerNotice, SourceNotice,
+    SystemNotice,
+};
 use ipc::message::client::Silence;
 use ipc::units::Span;
 
@@ -15,6 +18,7 @@ impl Sentence for Notice {
             Self::Source(name, address, notice) => {
                 format!("source {name} ({address}) {}", source(notice)).into()
             }
+            Self::Signer(name, notice) => format!("Roughtime server {name} {}", signer(*notice)).into(),
             Self::System(notice) => system(notice),
             Self::Clock(notice) => clock(notice),
         }
@@ -113,6 +117,9 @@ fn source(notice: &SourceNotice) -> Text {
         }
         SourceNotice::Chosen(chosen) => format!("may be under attack: {}", chosen.sentence()).into(),
         SourceNotice::ChosenNoMore => "loses replies by chance again, if at all".into(),
+        SourceNotice::Refuted => {
+            "is not used: signed answers of most Roughtime servers exclude its time, however many sources agree with it".into()
+        }
         SourceNotice::UnderAttack => {
             "is under attack: eight replies in a row had a wrong authentication tag; they have no effect"
                 .into()
@@ -120,8 +127,49 @@ fn source(notice: &SourceNotice) -> Text {
     }
 }
 
+/// The rest of a sentence that begins with the name of a Roughtime server.
+fn signer(notice: SignerNotice) -> Text {
+    match notice {
+        SignerNotice::Sound => "answers and agrees with the others again".into(),
+        SignerNotice::Unheard(heard) => format!("gave no valid answer: {}", heard.sentence()).into(),
+        SignerNotice::Outside => {
+            "has signed a time that most of the others exclude; it counts for nothing, and if it lasts, take it out of [roughtime]"
+                .into()
+        }
+        SignerNotice::Contradictory => {
+            "has signed times that exclude each other; it counts for nothing, and if it lasts, take it out of [roughtime]"
+                .into()
+        }
+    }
+}
+
+fn no_signed_time(why: NoSignedTime) -> &'static str {
+    match why {
+        NoSignedTime::Failed(reason) => reason.sentence(),
+        NoSignedTime::Unverified => {
+            "the process that asked says of answers that they are valid, and they are not; the kernel's log may say why"
+        }
+        NoSignedTime::NoMajority => {
+            "no time is one that more than half of the servers that were asked have signed; the log has more on each of them"
+        }
+        NoSignedTime::Implausible => {
+            "it would be before the earliest plausible time, so that most of the servers are wrong, or this host's record is"
+        }
+    }
+}
+
 fn system(notice: &SystemNotice) -> Text {
     match notice {
+        SystemNotice::SignedTime(within) => {
+            let seconds = within.nanos() as f64 * 1e-9;
+            format!("Roughtime servers have signed what time it is, to ±{seconds:.1} s; no source is followed beyond that").into()
+        }
+        SystemNotice::NoSignedTime(why) => {
+            format!("no signed time of Roughtime servers: {}", no_signed_time(*why)).into()
+        }
+        SystemNotice::Malfeasance => {
+            "signed answers of Roughtime servers exclude each other: at least one of them has signed a wrong time".into()
+        }
         SystemNotice::Bounded => {
             "the estimate left the hard bounds of the measurements and was held there".into()
         }

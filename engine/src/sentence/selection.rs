@@ -31,6 +31,9 @@ impl Sentence for NoSelection {
                  once); the clock runs on"
             )
             .into(),
+            Impasse::Refuted => "signed answers of Roughtime servers exclude the time of sources, and the others are not enough; \
+                                 chimerctl sources says which"
+                .into(),
             Impasse::RequiredMissing => {
                 "no source marked `require` agrees with the majority; the clock runs on".into()
             }

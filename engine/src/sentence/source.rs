@@ -111,6 +111,10 @@ impl Sentence for SourceReason {
                 )
                 .into()
             }
+            Self::Refuted { offset } => format!(
+                "signed answers of most Roughtime servers exclude its time, which differs by {offset:+.3} s from our clock"
+            )
+            .into(),
             Self::Drifting { ppm, smears } => {
                 let smear = if smears { SMEAR } else { "" };
                 format!("its clock runs {ppm:+.3} ppm beside those of all others{smear}").into()

@@ -60,6 +60,8 @@ pub struct EngineFiles {
     pub keys: File,
     /// The history of minutes, where one is kept.
     pub history: Option<File>,
+    /// The last report about Roughtime servers.
+    pub report: File,
     /// Both of the directory that is not in use.
     pub aside: [Option<File>; 2],
     /// The state directory, where the engine is to look whether it can be written again.
@@ -118,7 +120,7 @@ impl Children {
         files: EngineFiles,
         clock: Option<&File>,
     ) -> Result<EngineEnds, Ending> {
-        let EngineFiles { state, keys, history, aside, home, record, time_pages } = files;
+        let EngineFiles { state, keys, history, report, aside, home, record, time_pages } = files;
         let orders = self.ends[Process::Privileged]
             .take()
             .ok_or_else(|| Ending::Internal("an engine twice".into()))?;
@@ -138,6 +140,7 @@ impl Children {
         given.word(&mut command, "control", control.as_fd());
         given.word(&mut command, "state", state.as_fd());
         given.word(&mut command, "keys", keys.as_fd());
+        given.word(&mut command, "malfeasance", report.as_fd());
         for (word, file) in ["state-aside", "keys-aside"].into_iter().zip(&aside) {
             if let Some(file) = file {
                 given.word(&mut command, word, file.as_fd());

@@ -99,13 +99,14 @@ pub fn launch(
         state,
         keys,
         history,
+        report,
         aside,
         locks,
         elsewhere,
         home,
         has_refuge,
     } = files;
-    let engine_files = EngineFiles { state, keys, history, aside, home, record, time_pages };
+    let engine_files = EngineFiles { state, keys, history, report, aside, home, record, time_pages };
     let signals = catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
 
     let programs = programs::folder(options)?;

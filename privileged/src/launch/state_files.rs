@@ -29,16 +29,18 @@ const STATE: &str = "engine.state";
 const KEYS: &str = "engine.keys";
 /// The history of minutes (the same).
 const HISTORY: &str = "engine.history";
+const REPORT: &str = "engine.malfeasance";
 /// What becomes of the run directory, for the messages.
 const LOST: &str = "and is lost by a reboot";
 /// All of them, with the length that is allocated at the start.
-const ALL: [(&str, u64); 6] = [
+const ALL: [(&str, u64); 7] = [
     (directory::LOCK, 0),
     (GOVERNOR, governor_record::LENGTH),
     (AUDIT, audit_line::LENGTH),
     (STATE, 0),
     (KEYS, 0),
     (HISTORY, 0),
+    (REPORT, 0),
 ];
 
 /// Warns, for `--check`, of a state directory that a start could not write its files into. One that is not there is made by
@@ -85,6 +87,8 @@ pub struct StateFiles {
     pub keys: File,
     /// The same; none elsewhere: what is lost by a reboot is no history.
     pub history: Option<File>,
+    /// The engine's: the last proof that a Roughtime server signed a wrong time.
+    pub report: File,
     /// The engine's in the other directory, `state` and `keys`, as far as they are there and trusted.
     pub aside: [Option<File>; 2],
     /// Locks of both directories, as far as there are any.
@@ -169,6 +173,7 @@ impl StateFiles {
         let largest = Role::Engine.confinement().largest_file.unwrap_or(0);
         let state = directory.engine_file(STATE, Secrecy::Mendable, largest)?;
         let keys = directory.engine_file(KEYS, Secrecy::Lost, largest)?;
+        let report = directory.engine_file(REPORT, Secrecy::Mendable, largest)?;
         // A file system that is full, failing or read-only may open what it does not let anybody write.
         let ends = memory::prove(&governor.file).map_err(refused)?;
         audit_log::prove(&audit.file, ends)
@@ -181,6 +186,7 @@ impl StateFiles {
             state,
             keys,
             history: None,
+            report,
             aside: [None, None],
             locks: [None, None],
             elsewhere: None,

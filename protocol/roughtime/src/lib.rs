@@ -46,6 +46,6 @@ pub use report::report;
 pub use request::{Nonce, PublicKey, REQUEST, Rand, request};
 pub use response::{Fault, Signed, verify};
 #[cfg(feature = "json")]
-pub use server_list::{ListFault, Listed, MAX_LIST, read_list};
+pub use server_list::{ListFault, Listed, MAX_LIST, read_key, read_list};
 pub use verdict::{Claim, MAX_DRIFT_PPM, Standing, Verdict, contradictions, judge};
 pub use version::Version;

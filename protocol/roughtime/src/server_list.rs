@@ -141,11 +141,15 @@ fn read_server(at: usize, entry: &Entry) -> Result<Option<Listed>, ListFault> {
     }
     let udp = entry.addresses.iter().find(|place| place.protocol == "udp");
     let Some(udp) = udp.filter(|_| entry.public_key_type == "ed25519") else { return Ok(None) };
-    let key = STANDARD.decode(&entry.public_key).ok().and_then(|octets| octets.try_into().ok());
-    let public_key = key.ok_or_else(|| ListFault::Key(name.into()))?;
+    let public_key = read_key(&entry.public_key).ok_or_else(|| ListFault::Key(name.into()))?;
     let place = read_place(&udp.address);
     let (host, port) = place.ok_or_else(|| ListFault::Address(name.into(), escape(&udp.address)))?;
     Ok(Some(Listed { name: name.into(), public_key, version: entry.version, host, port }))
+}
+
+/// A key as lists have it: 32 octets in base64.
+pub fn read_key(text: &str) -> Option<PublicKey> {
+    STANDARD.decode(text).ok()?.try_into().ok()
 }
 
 /// `HOST:PORT`, `192.0.2.1:PORT` or `[2001:db8::1]:PORT`, without a zone.

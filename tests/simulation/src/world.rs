@@ -222,7 +222,8 @@ impl World {
                     let answer = self.resolve(&resolve);
                     self.plan(self.time + LOOK_UP, Happening::Fact(answer));
                 }
-                Output::Cancel(_) | Output::Exchange(_) | Output::Serve(_) | Output::SaveAssociations => {}
+                // To processes that are not there.
+                _ => {}
             }
         }
     }
@@ -482,6 +483,7 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
         forward_step: scenario.forward.map(|seconds| Span::saturating((seconds * 1e9) as i64)),
         leap_seconds: !scenario.strict,
         strict_quorum: scenario.strict_quorum || scenario.strict,
+        roughtime: None,
         server: None,
     }
 }

@@ -38,7 +38,7 @@ impl Engine {
                 Condition::AwaitingMajority { heard, of }
             }
             SystemReason::Holdover(found) => match found.impasse {
-                Impasse::TooFew | Impasse::RequiredMissing | Impasse::Unauthenticated => {
+                Impasse::TooFew | Impasse::Refuted | Impasse::RequiredMissing | Impasse::Unauthenticated => {
                     Condition::Insufficient { corrected: self.last_update(now) }
                 }
                 _ if found.answered => Condition::Unusable { corrected: Some(self.last_update(now)) },

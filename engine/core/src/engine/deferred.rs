@@ -80,6 +80,9 @@ impl Engine {
         let heard = self.entries.sources().any(|source| source.provisional && source.is_live());
         let since = since.or(heard.then_some(now.raw))?;
         self.deferred = Deferred::Possible(Some(since));
+        if let Some(until) = self.signed_awaited(now.raw) {
+            return Some(until);
+        }
         let (ready, quorum_timeout_ends) = (
             self.basis.as_ref()?.orders.ready_at()?.max(self.system.no_step_before),
             since.after(UNHEARD_TIMEOUT),
@@ -93,7 +96,9 @@ impl Engine {
         let (witnesses, absent) = self.witnesses(now);
         let is_excused = since.after(LONGEST_AWAITED) <= now.raw && !self.settings.strict_quorum;
         let missing = if is_excused { 0 } else { absent };
-        let Some(offset) = agree(&witnesses, missing) else { return again };
+        // The profile attested asks for two operators whatever others say.
+        let is_signed = self.signed_offsets(now).is_some() && !self.settings.clock.attested;
+        let Some(offset) = agree(&witnesses, missing, is_signed) else { return again };
         if offset.abs() < A_DAY {
             self.deferred = Deferred::Over;
             self.tell(Notice::Clock(ClockNotice::CertificatesInvalid(offset)));
@@ -134,10 +139,12 @@ impl Engine {
         let upstreams = identities.iter().map(|identity| identity.upstream());
         let allegiances = group(&identities, true).into_iter().zip(upstreams);
         let floor = self.floor().nanos();
+        let signed = self.signed_offsets(now);
         let witnesses = heard.iter().zip(allegiances).map(|((entry, _, opinion), allegiance)| {
             let time = now.wall.nanos().saturating_add((opinion.offset * 1e9) as i64);
             let session = entry.association().and_then(|a| a.session.as_ref());
-            let is_sound = time >= floor && session.is_some_and(|session| session.holds(time));
+            let fits = signed.is_none_or(|(low, high)| (low..=high).contains(&opinion.offset));
+            let is_sound = fits && time >= floor && session.is_some_and(|session| session.holds(time));
             Witness { allegiance, offset: opinion.offset, is_sound }
         });
         let witnesses: Vec<Witness> = witnesses.collect();

@@ -14,7 +14,7 @@ use super::Engine;
 use super::steering::{PAUSED, seconds};
 use crate::guard::Guard;
 use crate::io::Now;
-use crate::notice::{ClockNotice, Notice};
+use crate::notice::{ClockNotice, Notice, SystemNotice};
 use crate::system::Line;
 use ipc::message::privileged::StepReason;
 use ipc::units::{Offset, RawInstant, Span};
@@ -77,6 +77,7 @@ impl Engine {
     pub(super) fn stood_still(&mut self, now: Now, reason: StepReason) {
         self.forget_what_was_heard(now.raw);
         self.system.line = None;
+        self.signed.forget(now.raw);
         self.system.paging.break_off(now.raw);
         self.system.standstill = Some(reason);
         self.system.silence.stood_still(now.raw);
@@ -108,6 +109,30 @@ impl Engine {
             self.system.paging.break_off(now);
             self.entries.sources_mut().for_each(|source| source.track.doubted = None);
         }
+    }
+
+    /// Applies an announced leap second that has occurred: true time itself has moved.
+    pub(super) fn pass_leap_second(&mut self, now: Now) {
+        let Some(moved) = self.system.leap.pass(self.true_time(now)) else { return };
+        self.exchanges.cut_all();
+        self.signed.shift(moved);
+        if let Some(basis) = self.basis.as_mut().filter(|basis| basis.clock.has_leapt(now, moved)) {
+            basis.clock.shift(moved);
+        }
+        for source in self.entries.all_sources_mut() {
+            source.track.shift(moved);
+        }
+        // It was passed by the estimate: true time may be anywhere in the interval.
+        let mut width = 0;
+        if let Some(line) = &mut self.system.line {
+            let (low, high) = line.guard_at(now.raw).bounds();
+            width = high.saturating_sub(low);
+            line.shift(moved);
+        }
+        self.system.paging.break_off(now.raw.after(Span::saturating(width)));
+        self.chronicle.minutes.leapt(now);
+        self.system.status_wanted = true;
+        self.tell(Notice::System(SystemNotice::LeapSecond));
     }
 
     /// Whether something contradicts what is said of true time, and that is not decided.

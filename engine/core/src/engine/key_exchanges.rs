@@ -15,11 +15,12 @@ use ipc::message::exchange::{Cookie, ExchangeFailed, ExchangeId, Exchanged, MAX_
 use ipc::units::RawInstant;
 
 impl Engine {
-    /// How many more look-ups and key exchanges may be begun for a group. Of those that decide nothing, one at a time is in
+    /// How many more look-ups, key exchanges and rounds may be begun for a group. Of those that decide nothing, one at a time is in
     /// progress.
     pub(super) fn room_for(&self, group: Group) -> usize {
         let [deciding, observed] = [Group::Deciding, Group::Observed].map(|group| self.children_of(group));
-        let room = MAX_OPEN.saturating_sub(deciding + observed + self.abandoned.count());
+        let rounds = usize::from(self.signed.is_open());
+        let room = MAX_OPEN.saturating_sub(deciding + observed + self.abandoned.count() + rounds);
         match group {
             Group::Deciding => room,
             Group::Observed => room.min(1_usize.saturating_sub(observed)),

@@ -29,6 +29,9 @@ impl Engine {
             | Input::Applied(..)
             | Input::Refused(..)
             | Input::ClockEvent(_)
+            | Input::Signed(_)
+            | Input::Measured(_)
+            | Input::MeasureFailed(_)
             | Input::Command(_)
             | Input::OwnAddresses(_) => false,
         }

@@ -211,8 +211,10 @@ impl Engine {
             return;
         };
         for source in &mut entry.members {
-            let is_outvoted =
-                agrees && matches!(source.track.standing, Some(Standing::Falseticker | Standing::Drifting));
+            let is_refuted = source.track.standing == Some(Standing::Refuted);
+            let is_outvoted = is_refuted
+                || agrees
+                    && matches!(source.track.standing, Some(Standing::Falseticker | Standing::Drifting));
             let is_useless = source.unused.is_some() || source.oneself || is_outvoted;
             source.useless_since = source.useless_since.or(Some(now.raw)).filter(|_| is_useless);
         }

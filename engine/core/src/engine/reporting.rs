@@ -423,6 +423,7 @@ impl Engine {
                 distance: opinion.distance,
                 smears: self.is_smear(frequency),
             },
+            Some(Standing::Refuted) => SourceReason::Refuted { offset: opinion.offset },
             Some(Standing::Drifting) => SourceReason::Drifting {
                 ppm: self.relative_frequency(frequency) * 1e6,
                 smears: self.is_smear(frequency),

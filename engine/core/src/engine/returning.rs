@@ -44,6 +44,7 @@ impl Engine {
     /// Whatever failed without an answer may succeed now.
     pub(super) fn try_again(&mut self, now: RawInstant) {
         self.hurry_names(now);
+        self.signed.try_again(now);
         self.forgive_addresses();
         self.entries
             .all_associations_mut()

@@ -62,7 +62,7 @@ impl Engine {
         let basis = self.basis.as_ref().filter(|_| self.system.dirty)?;
         let allowed = basis.orders.ready_at()?;
         let ready = if self.steers() { allowed } else { RawInstant::MIN };
-        let decided = self.foreign_due(now).unwrap_or(RawInstant::MIN);
+        let decided = self.foreign_due(now).max(self.signed_awaited(now)).unwrap_or(RawInstant::MIN);
         Some(self.first_update_due(now)?.max(ready).max(basis.at).max(decided))
     }
 
@@ -113,11 +113,11 @@ impl Engine {
         if self.system.excuses && !excused_before {
             self.tell(Notice::System(SystemNotice::Excused(self.missing(now))));
         }
+        self.tell_of_refuted(&finding.verdicts, now.raw);
         for source in self.entries.sources_mut() {
             source.stand(finding.verdicts.iter().find(|verdict| verdict.source == source.id));
         }
-        let before = self.system.impasse;
-        self.system.impasse = finding.line.as_ref().err().copied();
+        let before = core::mem::replace(&mut self.system.impasse, finding.line.as_ref().err().copied());
         if finding.guard_violated && !self.system.guard_alarm {
             self.tell(Notice::System(SystemNotice::Bounded));
         }
@@ -174,7 +174,7 @@ impl Engine {
 
     /// All sources with a vote, and the entries whose vote is missing.
     pub(super) fn voters<'a>(&'a self, now: Now) -> Vec<Voter<'a>> {
-        let electorate = self.electorate();
+        let (electorate, signed) = (self.electorate(), self.signed_offsets(now));
         let voter = |entry: &'a Entry, source: Option<&'a Source>| Voter {
             source: source.map(|source| source.id),
             identity: entry.identify(source),
@@ -196,6 +196,7 @@ impl Engine {
             survived: source.is_some_and(|source| source.track.survives()),
             is_aside: source.is_some_and(|source| source.track.is_aside()),
             strays: source.map_or(0, |source| source.track.strays),
+            signed,
             interval: source.map_or(f64::INFINITY, |source| source.poll_process.poll.interval()),
         };
         let known = self.entries.members().filter(|(_, source)| source.takes_part());

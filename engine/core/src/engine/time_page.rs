@@ -83,6 +83,7 @@ impl Engine {
         let raw = now.raw.nanos();
         if is_comparable && !page.agrees(raw, now.wall.nanos(), raw, 0) {
             self.system.paging.disturbed = Some(now.raw);
+            self.signed.forget(now.raw);
             self.system.paging.break_off(now.raw);
         }
         let heard = self.system.line.as_ref().map(|line| line.heard);

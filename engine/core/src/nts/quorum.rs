@@ -7,6 +7,9 @@
 //! is stepped there, once, as far as the governor allows. All provisional keys end with that step, and everything
 //! is exchanged again by a clock that can judge certificates. (An attacker needs a majority of certificates that were
 //! valid once, and their private keys.)
+//!
+//! Where Roughtime servers have signed what time it is, they are the second word: times outside of their limits are not sound, and
+//! one operator inside of them is enough.
 
 use crate::independence::{Allegiance, independent};
 use alloc::vec::Vec;
@@ -15,8 +18,9 @@ use ipc::units::RawInstant;
 /// Times that agree differ by no more than this, seconds.
 const TOGETHER: f64 = 10.0;
 
-/// The least number of operators that must agree.
+/// The least number of operators that must agree, and where the time is signed.
 const FEWEST: usize = 2;
+const FEWEST_SIGNED: usize = 1;
 
 /// The state of the one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +46,9 @@ pub(crate) struct Witness {
     pub(crate) is_sound: bool,
 }
 
-/// The offset that the witnesses agree on: the middle one of those that do. `missing` more votes have no time.
-pub(crate) fn agree(witnesses: &[Witness], missing: usize) -> Option<f64> {
+/// The offset that the witnesses agree on: the middle one of those that do. `missing` more votes have no time. `is_signed`: only those
+/// are sound whose time Roughtime servers confirm.
+pub(crate) fn agree(witnesses: &[Witness], missing: usize, is_signed: bool) -> Option<f64> {
     let count = |some: &[Witness]| {
         let some: Vec<Allegiance> = some.iter().map(|witness| witness.allegiance).collect();
         independent(&some)
@@ -64,13 +69,30 @@ pub(crate) fn agree(witnesses: &[Witness], missing: usize) -> Option<f64> {
     let speaks = |other: &Witness| most.iter().any(|witness| witness.allegiance.0 == other.allegiance.0);
     let rest: Vec<Witness> = witnesses.iter().copied().filter(|witness| !speaks(witness)).collect();
     let opposed = count(&rest);
-    let enough = votes >= FEWEST && votes > opposed && votes >= opposed + missing;
+    let fewest = if is_signed { FEWEST_SIGNED } else { FEWEST };
+    let enough = votes >= fewest && votes > opposed && votes >= opposed + missing;
     most.get(most.len() / 2).filter(|_| enough).map(|witness| witness.offset)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn agree(witnesses: &[Witness], missing: usize) -> Option<f64> {
+        super::agree(witnesses, missing, false)
+    }
+
+    #[test]
+    fn a051_where_the_time_is_signed_one_operator_is_enough_and_a_majority_stays_one() {
+        let year = 31_536_000.0;
+        let signed = |witnesses: &[Witness], missing| super::agree(witnesses, missing, true);
+        assert_eq!(signed(&[witness(0, year)], 0), Some(year));
+        assert_eq!(signed(&[witness(0, year)], 1), Some(year));
+        assert_eq!(signed(&[witness(0, year)], 2), None);
+        assert_eq!(signed(&[witness(0, year), witness(1, 2.0 * year)], 0), None);
+        assert_eq!(signed(&[Witness { is_sound: false, ..witness(0, year) }], 0), None);
+        assert_eq!(signed(&[], 0), None);
+    }
 
     fn witness(group: usize, offset: f64) -> Witness {
         Witness { allegiance: (group, None), offset, is_sound: true }

@@ -32,6 +32,17 @@ pub(super) fn write(out: &mut Writer, output: &Output) {
             out.u8(3);
             out.message(&ToExchange::Exchange(*exchange));
         }
+        Output::Measure(measure) => {
+            out.u8(13);
+            out.message(&ToExchange::Measure(*measure));
+        }
+        Output::Malfeasance(proof) => {
+            out.u8(14);
+            out.octets(&proof.first_nonce);
+            for exchange in &proof.exchanges {
+                out.octets(&exchange.response);
+            }
+        }
         Output::Adjust(adjust) => {
             out.u8(4);
             out.message(&ToPrivileged::Adjust(*adjust));

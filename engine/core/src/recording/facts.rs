@@ -131,6 +131,9 @@ fn write_input(out: &mut Writer, input: &Input, redaction: &mut Redaction) {
             exchange(out, FromExchange::Exchanged(redaction.exchanged(exchanged)));
         }
         Input::ExchangeFailed(failed) => exchange(out, FromExchange::ExchangeFailed(*failed)),
+        Input::Signed(signed) => exchange(out, FromExchange::Signed(*signed)),
+        Input::Measured(ended) => exchange(out, FromExchange::Measured(*ended)),
+        Input::MeasureFailed(failed) => exchange(out, FromExchange::MeasureFailed(*failed)),
         Input::Command(command) => {
             out.u8(COMMAND);
             let (kind, of) = match *command {
@@ -207,9 +210,9 @@ fn read_input(from: &mut Reader<'_>, kind: u8) -> Result<Input, Malformed> {
             FromExchange::Cookie(cookie) => Input::Cookie(cookie),
             FromExchange::Exchanged(exchanged) => Input::Exchanged(exchanged),
             FromExchange::ExchangeFailed(failed) => Input::ExchangeFailed(failed),
-            FromExchange::Signed(_) | FromExchange::Measured(_) | FromExchange::MeasureFailed(_) => {
-                return Err(Malformed);
-            }
+            FromExchange::Signed(signed) => Input::Signed(signed),
+            FromExchange::Measured(ended) => Input::Measured(ended),
+            FromExchange::MeasureFailed(failed) => Input::MeasureFailed(failed),
             FromExchange::Hello(_) | FromExchange::Pong => return Err(Malformed),
         },
         COMMAND => {

@@ -240,6 +240,9 @@ fn kind_of_input(input: &Input) -> &'static str {
         Input::Cookie(_) => "cookie",
         Input::Exchanged(_) => "keys exchanged",
         Input::ExchangeFailed(_) => "key exchange failed",
+        Input::Signed(_) => "signed time",
+        Input::Measured(_) => "round ended",
+        Input::MeasureFailed(_) => "round failed",
         Input::Command(_) => "command",
         Input::OwnAddresses(_) => "own addresses",
     }
@@ -251,6 +254,8 @@ fn kind_of_output(output: &Output) -> &'static str {
         Output::Cancel(_) => "cancel",
         Output::Resolve(_) => "resolve",
         Output::Exchange(_) => "key exchange",
+        Output::Measure(_) => "round",
+        Output::Malfeasance(_) => "report",
         Output::Adjust(_) => "adjust",
         Output::Step(_) => "step",
         Output::SetStatus(_) => "status",

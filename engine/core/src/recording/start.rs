@@ -3,11 +3,15 @@
 use super::octets::{Malformed, Reader, Writer};
 use super::redaction::Redaction;
 use crate::io::{KeptAddresses, Saved, SavedAssociation, Start};
-use crate::settings::{ClockSettings, NtsSettings, Place, ServerSettings, Settings, SourceSettings};
+use crate::settings::{
+    ClockSettings, NtsSettings, Place, RoughtimeSettings, ServerSettings, Settings, Signer, SourceSettings,
+};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use ipc::address::Address;
-use ipc::message::exchange::{AeadOffer, CertifiedNames, HostName, Operator, Organisation};
+use ipc::message::exchange::{
+    AeadOffer, CertifiedNames, HostName, KeyServer, Operator, Organisation, RoundServer,
+};
 use ipc::packet::CookieOctets;
 use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
 use ipc::units::{Frequency, Offset, Span, WallTime};
@@ -66,7 +70,7 @@ fn read_list<T>(
 }
 
 fn write_settings(out: &mut Writer, settings: &Settings) {
-    let Settings { sources, clock, forward_step, leap_seconds, strict_quorum, server } = settings;
+    let Settings { sources, clock, forward_step, leap_seconds, strict_quorum, server, roughtime } = settings;
     list(out, sources, write_source);
     write_clock(out, clock);
     out.option(*forward_step, |out, span| out.i64(span.nanos()));
@@ -77,6 +81,41 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
         list(out, listen, write_address);
         out.bool(*nts);
     });
+    out.option(roughtime.as_ref(), |out, RoughtimeSettings { servers, interval }| {
+        list(out, servers, |out, Signer { name, server }| {
+            out.text(name);
+            out.octets(&server.public_key);
+            out.octets(&server.version.to_le_bytes());
+            write_key_server(out, &server.host);
+            out.u16(server.port);
+        });
+        out.i64(interval.nanos());
+    });
+}
+
+fn write_key_server(out: &mut Writer, host: &KeyServer) {
+    match host {
+        KeyServer::Address(address) => write_place(out, &Place::Address(*address)),
+        KeyServer::Name(name) => write_place(out, &Place::Name(*name, 0)),
+    }
+}
+
+fn read_key_server(from: &mut Reader<'_>) -> Result<KeyServer, Malformed> {
+    match read_place(from)? {
+        Place::Address(address) => Ok(KeyServer::Address(address)),
+        Place::Name(name, 0) => Ok(KeyServer::Name(name)),
+        Place::Name(..) => Err(Malformed),
+    }
+}
+
+fn read_roughtime(from: &mut Reader<'_>) -> Result<RoughtimeSettings, Malformed> {
+    let servers = read_list(from, |from| {
+        let name = from.text()?;
+        let (public_key, version) = (from.array()?, from.array().map(u32::from_le_bytes)?);
+        let (host, port) = (read_key_server(from)?, from.u16()?);
+        Ok(Signer { name, server: RoundServer { public_key, version, host, port } })
+    })?;
+    Ok(RoughtimeSettings { servers, interval: span(from)? })
 }
 
 fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
@@ -93,6 +132,7 @@ fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
                 nts: from.bool()?,
             })
         })?,
+        roughtime: from.option(read_roughtime)?,
     })
 }
 

@@ -33,6 +33,7 @@ mod refused;
 mod scoped;
 mod second_look;
 mod selection;
+mod signed;
 mod time_page;
 mod wakes;
 pub(crate) mod world;

@@ -39,9 +39,11 @@ const LINK: i64 = 30_000;
 mod governor;
 mod nts;
 mod setup;
+mod signing;
 
 pub use nts::*;
 pub use setup::*;
+pub use signing::*;
 
 /// A small generator; quality beyond a test's needs is not needed.
 #[derive(Clone)]
@@ -104,6 +106,9 @@ enum Happening {
 
 pub struct World {
     pub engine: Recorder,
+    pub signers: Vec<SigningServer>,
+    pub rounds: Vec<(i64, ipc::message::exchange::Measure)>,
+    pub proofs: Vec<crate::io::Proof>,
     pub servers: Vec<Server>,
     pub page: ClockPage,
     pub random: Random,
@@ -227,6 +232,8 @@ impl World {
             Output::Query(query) => self.travel(query),
             Output::Cancel(id) => self.cancelled.push(id),
             Output::Exchange(exchange) => self.exchange(exchange),
+            Output::Measure(measure) => self.measure(measure),
+            Output::Malfeasance(proof) => self.proofs.push(proof),
             Output::SaveAssociations => {
                 self.kept = self.engine.associations();
                 self.writes += 1;

@@ -122,6 +122,7 @@ fn choose(tracks: &[Track]) -> (Finding, Vec<Standing>) {
             survived: false,
             is_aside: false,
             strays: 0,
+            signed: None,
             interval: 16.0,
         })
         .collect();

@@ -53,7 +53,9 @@ fn upgrade(stand: &Stand) -> Result<Found, String> {
 fn state(stand: &Stand) -> Result<Found, String> {
     let mut guest = boot_right(stand, &Start::default())?;
     let mut slowest = 0.0_f64;
-    for name in ["governor", "audit.log", "engine.state", "engine.keys", "engine.history"] {
+    for name in
+        ["governor", "audit.log", "engine.state", "engine.keys", "engine.history", "engine.malfeasance"]
+    {
         for spoil in [
             "chown nobody:nogroup $f",
             "chmod 0 $f",

@@ -69,6 +69,7 @@ pub fn settings(servers: &[Server]) -> Settings {
         forward_step: None,
         leap_seconds: true,
         strict_quorum: false,
+        roughtime: None,
         server: Some(ServerSettings { local_stratum: None, listen: std::vec![], nts: false }),
     }
 }
@@ -98,6 +99,8 @@ pub struct Setup {
     pub obstacle: Option<Silence>,
     pub kept: Vec<SavedAssociation>,
     pub addresses: Vec<KeptAddresses>,
+    /// Roughtime servers.
+    pub signers: Vec<SigningServer>,
 }
 
 impl Setup {
@@ -119,6 +122,7 @@ impl Setup {
             obstacle: None,
             kept: Vec::new(),
             addresses: Vec::new(),
+            signers: Vec::new(),
         }
     }
 
@@ -145,6 +149,9 @@ impl Setup {
         let mut world = World {
             engine: Recorder::new(start, tape),
             servers: self.servers,
+            signers: self.signers,
+            rounds: Vec::new(),
+            proofs: Vec::new(),
             page,
             random: Random::new(self.seed),
             random_aside: Random::new(self.seed ^ 0x5555),

@@ -1,0 +1,153 @@
+//! Rounds of Roughtime: when one is made, and what follows from it ([`crate::signed`]).
+
+use super::Engine;
+use crate::entries::Group;
+use crate::io::{Now, Output};
+use crate::notice::{NoSignedTime, Notice, SignerNotice, SourceNotice, SystemNotice};
+use crate::select::{Standing, Verdict};
+use crate::settings::RoughtimeSettings;
+use crate::signed::Finding;
+use crate::source::Source;
+use crate::timers::Timer;
+use alloc::vec::Vec;
+use ipc::audit_line::End;
+use ipc::message::exchange::{ExchangeId, MeasureFailed, Measured, Signed};
+use ipc::units::{RawInstant, Span};
+use roughtime::first_nonce;
+
+/// So long after the start the first correction waits for the first round.
+const AWAITED: Span = Span::from_secs(10);
+
+impl Engine {
+    /// Begins a round if one is due; returns when the next one is.
+    pub(super) fn have_signed(&mut self, now: Now) -> Option<RawInstant> {
+        let settings = self.settings.roughtime.as_ref()?;
+        if self.offline {
+            return None;
+        }
+        let due = self.signed.due()?;
+        if due > now.raw {
+            return Some(due);
+        }
+        // The end of one in progress makes room.
+        if self.room_for(Group::Deciding) == 0 {
+            return None;
+        }
+        let nonces = self.nonces.of(Group::Deciding);
+        let mut random = [0; 32];
+        nonces.fill(&mut random);
+        let nonce = first_nonce(&ipc::anchor::commitment(&End::NONE, &End::NONE, &random));
+        let id = ExchangeId(self.next_lookup);
+        self.next_lookup += 1;
+        let measure = self.signed.begin(id, settings, nonce, nonces, now.raw)?;
+        self.outputs.push_back(Output::Measure(measure));
+        None
+    }
+
+    /// Until when the first correction waits for the first round.
+    pub(super) fn signed_awaited(&self, now: RawInstant) -> Option<RawInstant> {
+        let basis = self.basis.as_ref().filter(|_| self.settings.roughtime.is_some() && !self.offline)?;
+        let until = basis.at.after(AWAITED);
+        (self.signed.is_awaited() && until > now).then_some(until)
+    }
+
+    /// Between which offsets the clock's is, seconds, as the last round says; none: nothing is known.
+    pub(super) fn signed_offsets(&self, now: Now) -> Option<(f64, f64)> {
+        let (earliest, latest) = self.signed.bounds(now.raw)?;
+        let offset = |time: i64| (time - now.wall.nanos()) as f64 * 1e-9;
+        Some((offset(earliest), offset(latest)))
+    }
+
+    pub(super) fn take_signed(&mut self, now: Now, signed: &Signed) {
+        self.signed.take(signed, now.raw);
+    }
+
+    /// A round has ended.
+    pub(super) fn round_ended(&mut self, now: Now, ended: &Measured) {
+        let was_known = self.signed.is_known();
+        let Some(outcome) = self.signed.conclude(ended, now.raw) else { return };
+        for (place, finding) in outcome.news {
+            self.tell_of_signer(place, finding);
+        }
+        if let Some(proof) = outcome.malfeasance {
+            self.tell(Notice::System(SystemNotice::Malfeasance));
+            self.outputs.push_back(Output::Malfeasance(proof));
+        }
+        let failure = match outcome.verdict {
+            None => Some(NoSignedTime::Unverified),
+            Some(verdict) if verdict.interval.is_none() => Some(NoSignedTime::NoMajority),
+            // No correct clock is before it.
+            Some(_)
+                if self.signed.bounds(now.raw).is_some_and(|(_, latest)| latest < self.floor().nanos()) =>
+            {
+                self.signed.disbelieve();
+                Some(NoSignedTime::Implausible)
+            }
+            Some(_) => None,
+        };
+        self.note_round(failure, was_known, now);
+    }
+
+    /// A round has ended without a result.
+    pub(super) fn round_failed(&mut self, now: Now, failed: &MeasureFailed) {
+        if self.signed.fail(failed.id) {
+            self.note_round(Some(NoSignedTime::Failed(failed.reason)), self.signed.is_known(), now);
+        }
+    }
+
+    /// Tells of sources that signed time newly excludes, and has it looked at again.
+    pub(super) fn tell_of_refuted(&mut self, verdicts: &[Verdict], now: RawInstant) {
+        let refuted = verdicts.iter().filter(|verdict| verdict.standing == Standing::Refuted);
+        let refuted: Vec<_> = refuted.map(|verdict| verdict.source).collect();
+        if refuted.is_empty() {
+            return;
+        }
+        self.signed.contradicted(now);
+        self.timers.advance(Timer::Signing, now);
+        let is_new = |source: &Source| {
+            refuted.contains(&source.id) && source.track.standing != Some(Standing::Refuted)
+        };
+        let new = self.entries.members().filter(|(_, source)| is_new(source));
+        let new: Vec<_> = new
+            .map(|(entry, source)| (entry.settings.name.clone(), source.address().socket_address()))
+            .collect();
+        for (name, address) in new {
+            self.tell(Notice::Source(name, address, SourceNotice::Refuted));
+        }
+    }
+
+    fn note_round(&mut self, failure: Option<NoSignedTime>, was_known: bool, now: Now) {
+        let Some(interval) =
+            self.settings.roughtime.as_ref().map(|RoughtimeSettings { interval, .. }| *interval)
+        else {
+            return;
+        };
+        let nonces = self.nonces.of(Group::Deciding);
+        let is_news = self.signed.schedule(failure.is_none(), interval, nonces, now.raw, !was_known);
+        if is_news {
+            let within =
+                self.signed.bounds(now.raw).map(|(earliest, latest)| latest.saturating_sub(earliest) / 2);
+            let within = Span::saturating(within.unwrap_or(0));
+            self.tell(Notice::System(match failure {
+                None => SystemNotice::SignedTime(within),
+                Some(why) => SystemNotice::NoSignedTime(why),
+            }));
+        }
+        self.system.dirty = true;
+        for timer in [Timer::Steering, Timer::Deferred] {
+            self.timers.advance(timer, now.raw);
+        }
+    }
+
+    fn tell_of_signer(&mut self, place: usize, finding: Finding) {
+        let servers = self.settings.roughtime.as_ref().map(|settings| &settings.servers);
+        let Some(signer) = servers.and_then(|servers| servers.get(place)) else { return };
+        let notice = match finding {
+            Finding::Sound => SignerNotice::Sound,
+            Finding::Unheard(heard) => SignerNotice::Unheard(heard),
+            Finding::Outside => SignerNotice::Outside,
+            Finding::Contradictory => SignerNotice::Contradictory,
+        };
+        self.tell(Notice::Signer(signer.name.clone(), notice));
+    }
+}

@@ -1,0 +1,277 @@
+//! Signed time: what the last round of Roughtime (RFC 10049) said of true time, carried on by the raw clock, and when the next
+//! round is made. It is coarse, seconds wide, and does not steer the clock: it says which sources cannot be right.
+
+use crate::nonce::Nonces;
+use crate::settings::RoughtimeSettings;
+use alloc::vec::Vec;
+use ipc::anchor::Exchange;
+use ipc::message::exchange::{
+    ExchangeId, Heard, HeardOf, MAX_ROUND, Measure, Measured, RoundServer, RoundServers, Signed,
+};
+use ipc::units::{Offset, RawInstant, Span, WallTime};
+use roughtime::{Claim, MAX_DRIFT_PPM, Standing, Verdict, contradictions, judge, verify_chain};
+
+/// The first wait after a round without a result; it doubles up to the interval of rounds.
+const RETRY: Span = Span::from_secs(16);
+
+/// What is contradicted by a round of this age or more, is looked at by another one at once.
+const FRESH: Span = Span::from_secs(64);
+
+/// How much the time between rounds varies by chance.
+const SPREAD: f64 = 0.1;
+
+/// See the module's head.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct SignedTime {
+    open: Option<Round>,
+    /// None: at once.
+    due: Option<RawInstant>,
+    /// Rounds without a result since the last one with a result.
+    failures: u8,
+    /// A round has ended.
+    tried: bool,
+    limits: Option<Limits>,
+    /// What was told of each server last, by its place in the configuration.
+    told: Vec<Finding>,
+}
+
+/// A round that is being made.
+#[derive(Clone, Debug, PartialEq)]
+struct Round {
+    measure: Measure,
+    begun: RawInstant,
+    /// Which server of the configuration each one is.
+    places: Vec<usize>,
+    answers: Vec<Signed>,
+}
+
+/// True time was between these at this instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limits {
+    at: RawInstant,
+    earliest: WallTime,
+    latest: WallTime,
+}
+
+/// What is known of a server after a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// It was not asked yet, or all is well.
+    Sound,
+    /// It gave no valid answer.
+    Unheard(Heard),
+    /// The majority has another time.
+    Outside,
+    /// Its own answers exclude each other.
+    Contradictory,
+}
+
+/// What a round came to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Outcome {
+    /// None: the answers were not what the process that asked says they are.
+    pub(crate) verdict: Option<Verdict>,
+    /// Servers of the configuration of which something else is known than before.
+    pub(crate) news: Vec<(usize, Finding)>,
+    /// The whole chain, if answers of it exclude each other: proof that somebody signed a wrong time.
+    pub(crate) malfeasance: Option<Proof>,
+}
+
+/// Exchanges of a round, as a report has them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proof {
+    /// The nonce of the first one.
+    pub first_nonce: [u8; 32],
+    /// In their order.
+    pub exchanges: Vec<Exchange>,
+}
+
+impl SignedTime {
+    /// Whether a round is being made.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether no round has ended yet.
+    pub(crate) const fn is_awaited(&self) -> bool {
+        !self.tried
+    }
+
+    /// When the next round is due; none: one is being made.
+    pub(crate) fn due(&self) -> Option<RawInstant> {
+        match self.open {
+            Some(_) => None,
+            None => Some(self.due.unwrap_or(RawInstant::MIN)),
+        }
+    }
+
+    /// Begins a round with servers drawn by lot, in an order that is, too.
+    pub(crate) fn begin(
+        &mut self,
+        id: ExchangeId,
+        settings: &RoughtimeSettings,
+        first_nonce: [u8; 32],
+        nonces: &mut Nonces,
+        now: RawInstant,
+    ) -> Option<Measure> {
+        let mut places: Vec<usize> = (0..settings.servers.len()).collect();
+        for at in 0..places.len() {
+            let left = places.len() - at;
+            places.swap(at, at + (nonces.nonce() % left as u64) as usize);
+        }
+        places.truncate(MAX_ROUND);
+        let server = |place: &usize| settings.servers.get(*place).map(|signer| signer.server);
+        let servers: Vec<RoundServer> = places.iter().filter_map(server).collect();
+        let mut seed = [0; 32];
+        nonces.fill(&mut seed);
+        let measure = Measure { id, first_nonce, seed, servers: RoundServers::new(servers).ok()? };
+        self.told.resize(settings.servers.len(), Finding::Sound);
+        self.open = Some(Round { measure, begun: now, places, answers: Vec::new() });
+        Some(measure)
+    }
+
+    /// An answer of the round. One that says that it came before the round began, or later than now, is none.
+    pub(crate) fn take(&mut self, signed: &Signed, now: RawInstant) {
+        if let Some(round) = self.open.as_mut().filter(|round| round.measure.id == signed.id)
+            && round.begun <= signed.sent
+            && signed.received <= now
+        {
+            round.answers.push(*signed);
+        }
+    }
+
+    /// The end of a round; none: it is not the one that is being made.
+    pub(crate) fn conclude(&mut self, ended: &Measured, now: RawInstant) -> Option<Outcome> {
+        let round = self.open.take_if(|round| round.measure.id == ended.id)?;
+        self.tried = true;
+        let servers = &round.measure.servers;
+        let exchange = |signed: &Signed| {
+            let server = servers.get(usize::from(signed.server))?;
+            Some(Exchange {
+                public_key: server.public_key,
+                rand: signed.rand,
+                version: server.version,
+                response: signed.response.octets().into(),
+            })
+        };
+        let exchanges: Vec<Exchange> = round.answers.iter().filter_map(exchange).collect();
+        let verified: Result<Vec<_>, _> =
+            verify_chain(&round.measure.first_nonce, &exchanges).into_iter().collect();
+        // The child has verified them, too.
+        let is_whole = round.answers.len() == usize::from(ended.answers);
+        let Some(verified) = verified.ok().filter(|_| is_whole) else {
+            return Some(Outcome { verdict: None, news: Vec::new(), malfeasance: None });
+        };
+        let claims: Vec<Claim> = round
+            .answers
+            .iter()
+            .zip(&verified)
+            .map(|(answer, signed)| {
+                Claim::carried(usize::from(answer.server), signed, (answer.sent, answer.received), now)
+            })
+            .collect();
+        let verdict = judge(servers.len(), &claims);
+        if let Some((earliest, latest)) = verdict.interval {
+            self.limits = Some(Limits { at: now, earliest, latest });
+        }
+        let in_order: Vec<_> = verified.iter().copied().enumerate().collect();
+        let is_caught = !contradictions(&in_order).is_empty();
+        let first_nonce = round.measure.first_nonce;
+        let malfeasance = is_caught.then_some(Proof { first_nonce, exchanges });
+        let news = self.news(&round.places, &verdict, &ended.heard);
+        Some(Outcome { verdict: Some(verdict), news, malfeasance })
+    }
+
+    fn news(&mut self, places: &[usize], verdict: &Verdict, heard: &HeardOf) -> Vec<(usize, Finding)> {
+        let findings = verdict.standings.iter().zip(heard.iter()).map(|(standing, heard)| match standing {
+            Standing::Outside => Finding::Outside,
+            Standing::Contradictory => Finding::Contradictory,
+            Standing::Silent => Finding::Unheard(*heard),
+            Standing::Inside | Standing::Undecided => Finding::Sound,
+        });
+        let mut news = Vec::new();
+        for (place, finding) in places.iter().zip(findings) {
+            let Some(told) = self.told.get_mut(*place) else { continue };
+            if core::mem::replace(told, finding) != finding {
+                news.push((*place, finding));
+            }
+        }
+        news
+    }
+
+    /// The round ended without a result at all; false: it is not the one that is being made.
+    pub(crate) fn fail(&mut self, id: ExchangeId) -> bool {
+        let is_it = self.open.take_if(|round| round.measure.id == id).is_some();
+        self.tried |= is_it;
+        is_it
+    }
+
+    /// Sets when the next round is made, after one with a result or one without. Whether it is the first with a result, or the first
+    /// without, in a row.
+    pub(crate) fn schedule(
+        &mut self,
+        is_good: bool,
+        interval: Span,
+        nonces: &mut Nonces,
+        now: RawInstant,
+        is_first_ever: bool,
+    ) -> bool {
+        let before = self.failures;
+        self.failures = if is_good { 0 } else { before.saturating_add(1) };
+        let doubled = RETRY.nanos().saturating_mul(1 << u32::from(before).min(16));
+        let wait = if is_good { interval.nanos() } else { doubled.min(interval.nanos()) };
+        let wait = wait as f64 * nonces.factor(SPREAD);
+        self.due = Some(now.after(Span::saturating(wait as i64)));
+        if is_good { before > 0 || is_first_ever } else { before == 0 }
+    }
+
+    /// Whether anything is known.
+    pub(crate) const fn is_known(&self) -> bool {
+        self.limits.is_some()
+    }
+
+    /// What was signed says nothing of now: the raw clock may have stood still.
+    pub(crate) fn forget(&mut self, now: RawInstant) {
+        self.limits = None;
+        self.due = Some(now);
+    }
+
+    /// What was signed says too little: it is not believed.
+    pub(crate) fn disbelieve(&mut self) {
+        self.limits = None;
+    }
+
+    /// Something contradicts what was signed: another round shows whether it stands.
+    pub(crate) fn contradicted(&mut self, now: RawInstant) {
+        let is_old = self.limits.is_some_and(|limits| limits.at.after(FRESH) <= now);
+        if is_old && self.failures == 0 {
+            self.due = self.due.map(|due| due.min(now));
+        }
+    }
+
+    /// The network is there: what failed is tried again.
+    pub(crate) fn try_again(&mut self, now: RawInstant) {
+        if self.failures > 0 {
+            self.due = self.due.map(|due| due.min(now));
+        }
+    }
+
+    /// UTC itself moved (a leap second).
+    pub(crate) fn shift(&mut self, moved: i64) {
+        if let Some(limits) = &mut self.limits {
+            let moved = Offset::saturating(moved);
+            limits.earliest = limits.earliest.checked_add(moved).unwrap_or(WallTime::MIN);
+            limits.latest = limits.latest.checked_add(moved).unwrap_or(WallTime::MAX);
+        }
+    }
+
+    /// Between which times true time is now, if most of the servers are honest: Unix nanoseconds.
+    pub(crate) fn bounds(&self, now: RawInstant) -> Option<(i64, i64)> {
+        let limits = self.limits?;
+        let elapsed = now.since(limits.at).nanos();
+        let drift = elapsed.abs() / 1_000_000 * MAX_DRIFT_PPM + MAX_DRIFT_PPM;
+        let earliest = limits.earliest.nanos().saturating_add(elapsed).saturating_sub(drift);
+        let latest = limits.latest.nanos().saturating_add(elapsed).saturating_add(drift);
+        Some((earliest, latest))
+    }
+}

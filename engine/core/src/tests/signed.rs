@@ -1,0 +1,162 @@
+//! Signed time of Roughtime servers: what it keeps sources from, and when it is asked for.
+
+use super::world::*;
+use crate::notice::{NoSignedTime, Notice, SignerNotice, SourceNotice, SystemNotice};
+use crate::select::Impasse;
+use crate::status::{SourceReason, SystemReason};
+use ipc::message::exchange::Heard;
+use roughtime::{contradictions, verify_chain};
+use std::vec::Vec;
+
+const HOUR: f64 = 3_600.0;
+
+/// Three NTS sources, the first two of which agree that it is an hour later.
+fn lying_majority() -> Setup {
+    let mut servers = nts_lan(3);
+    servers[..2].iter_mut().for_each(|server| server.error = HOUR);
+    Setup::of(servers)
+}
+
+fn signer_notices(world: &World) -> Vec<(&str, SignerNotice)> {
+    let of = |notice: &'_ Notice| matches!(notice, Notice::Signer(..));
+    let notices = world.notices.iter().filter(|notice| of(notice));
+    notices
+        .filter_map(|notice| match notice {
+            Notice::Signer(name, notice) => Some((name.as_str(), *notice)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_majority_of_sources_that_lies_moves_the_clock_only_where_nobody_has_signed_the_time() {
+    let mut world = lying_majority().start();
+    world.run(600.0);
+    assert!(
+        world.error().abs() > HOUR - 1.0,
+        "without signatures two of three are believed: {}",
+        world.error()
+    );
+
+    let mut world = lying_majority().signed_by(signers(3)).start();
+    world.run(600.0);
+    assert!(world.steps.is_empty() && world.error().abs() < 0.2, "{} {:?}", world.error(), world.steps);
+    let report = world.status();
+    assert!(!report.system.synchronised);
+    let reason = report.system.reason;
+    assert!(
+        matches!(
+            reason,
+            SystemReason::Gathering { .. } | SystemReason::Holdover(_) | SystemReason::NoMajority(_)
+        ),
+        "{reason:?}"
+    );
+    for source in &report.sources[..2] {
+        assert!(
+            matches!(source.reason, SourceReason::Refuted { offset } if (offset - HOUR).abs() < 1.0),
+            "{source:?}"
+        );
+        assert_eq!(source.state().name(), "falseticker");
+    }
+    let refuted = |notice: &Notice| matches!(notice, Notice::Source(_, _, SourceNotice::Refuted));
+    assert_eq!(world.notices.iter().filter(|notice| refuted(notice)).count(), 2, "each is told once");
+    assert!(tells(
+        &world,
+        |notice| matches!(notice, SystemNotice::NoSelection(found) if found.impasse == Impasse::Refuted)
+    ));
+}
+
+#[test]
+fn sources_that_begin_to_lie_together_while_the_clock_follows_them_lead_it_nowhere() {
+    let mut world = Setup::of(nts_lan(3)).signed_by(signers(3)).start();
+    world.run(2_000.0);
+    assert!(world.status().system.synchronised && world.error().abs() < 1e-3);
+    world.servers.iter_mut().for_each(|server| server.error = 30.0);
+    world.run(2.0 * HOUR);
+    assert!(world.error().abs() < 0.1, "{}", world.error());
+    assert!(
+        world.status().sources.iter().all(|source| matches!(source.reason, SourceReason::Refuted { .. }))
+    );
+    world.servers.iter_mut().for_each(|server| server.error = 0.0);
+    world.run(2.0 * HOUR);
+    assert!(world.status().system.synchronised && world.error().abs() < 1e-3, "{}", world.error());
+}
+
+#[test]
+fn a_roughtime_server_that_signs_a_wrong_time_is_named_and_the_proof_is_kept() {
+    for error in [-500, 500] {
+        let mut signers = signers(3);
+        signers[1].error = error;
+        let mut world = Setup::of(nts_lan(3)).signed_by(signers).start();
+        world.run(600.0);
+        assert!(world.status().system.synchronised && world.error().abs() < 1e-3, "{}", world.error());
+        assert_eq!(signer_notices(&world), [("signer1", SignerNotice::Outside)]);
+        assert!(tells(&world, |notice| matches!(notice, SystemNotice::Malfeasance)));
+        let proof = world.proofs.first().expect("a proof");
+        let signed: Vec<_> = verify_chain(&proof.first_nonce, &proof.exchanges)
+            .into_iter()
+            .map(Result::unwrap)
+            .enumerate()
+            .collect();
+        assert!(!contradictions(&signed).is_empty());
+    }
+}
+
+#[test]
+fn a051_one_nts_source_and_signed_time_set_a_clock_of_1970() {
+    let in_1970 = |servers| Setup { error: -(BEGIN as f64 * 1e-9) + 60.0, ..Setup::of(servers) };
+    let mut world = in_1970(nts_lan(1)).signed_by(signers(3)).start();
+    world.run(1_800.0);
+    assert!(world.status().system.synchronised && world.error().abs() < 1e-3, "{}", world.error());
+    // A source that is off by a year with a certificate that would allow it.
+    let mut servers = nts_lan(1);
+    servers[0].error = 40.0 * 86_400.0;
+    let mut world = in_1970(servers).signed_by(signers(3)).start();
+    world.run(1_800.0);
+    assert!(world.steps.is_empty(), "{:?}", world.steps);
+    // Signatures of too few.
+    let mut silent = signers(3);
+    silent[1..].iter_mut().for_each(|signer| signer.up = false);
+    let mut world = in_1970(nts_lan(1)).signed_by(silent).start();
+    world.run(1_800.0);
+    assert!(world.steps.is_empty(), "{:?}", world.steps);
+}
+
+#[test]
+fn rounds_are_made_at_once_each_hour_and_after_a_sleep_and_retried_ever_more_seldom() {
+    let mut world = Setup::of(lan(3)).signed_by(signers(3)).start();
+    world.run(5.0 * HOUR);
+    let times: Vec<f64> = world.rounds.iter().map(|(time, _)| (*time - BEGIN) as f64 * 1e-9).collect();
+    assert!(times[0] < 0.1 && (5..=7).contains(&times.len()), "{times:?}");
+    assert!(times.windows(2).all(|pair| (3_200.0..4_000.0).contains(&(pair[1] - pair[0]))), "{times:?}");
+    let nonces: Vec<_> = world.rounds.iter().map(|(_, round)| (round.first_nonce, round.seed)).collect();
+    assert!((1..nonces.len()).all(|at| !nonces[..at].contains(&nonces[at])));
+    let before = world.rounds.len();
+    world.sleep(600);
+    world.run(1.0);
+    assert_eq!(world.rounds.len(), before + 1, "what was signed before says nothing of now");
+
+    let mut silent = signers(3);
+    silent.iter_mut().for_each(|signer| signer.up = false);
+    let mut world = Setup::of(lan(3)).signed_by(silent).start();
+    world.run(2.0 * HOUR);
+    assert!(world.status().system.synchronised, "sources are followed without signatures");
+    assert!((6..=12).contains(&world.rounds.len()), "{}", world.rounds.len());
+    assert_eq!(signer_notices(&world).len(), 3, "each is told once");
+    assert!(signer_notices(&world).iter().all(|(_, it)| *it == SignerNotice::Unheard(Heard::Nothing)));
+    let missing =
+        |notice: &SystemNotice| matches!(notice, SystemNotice::NoSignedTime(NoSignedTime::NoMajority));
+    assert!(tells(&world, missing));
+    world.signers.iter_mut().for_each(|signer| signer.up = true);
+    world.run(1.2 * HOUR);
+    assert!(tells(&world, |notice| matches!(notice, SystemNotice::SignedTime(_))));
+}
+
+#[test]
+fn a_majority_of_roughtime_servers_that_lies_stops_the_clock_and_leads_it_nowhere() {
+    let mut signers = signers(3);
+    signers[..2].iter_mut().for_each(|signer| signer.error = 5_000);
+    let mut world = Setup::of(nts_lan(3)).signed_by(signers).start();
+    world.run(600.0);
+    assert!(world.steps.is_empty() && world.error().abs() < 0.2, "{}", world.error());
+}
