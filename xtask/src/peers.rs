@@ -4,6 +4,7 @@
 mod clockbound;
 mod ntpd_rs;
 mod release;
+mod roughenough;
 
 use crate::cargo::{read, run, workspace};
 use release::{NEWEST, Program};
@@ -109,7 +110,7 @@ fn settle(package: &str, unpacked: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Fetches what only some tests and benchmarks need: the newest version of each in Debian, ntpd-rs, and ClockBound's clients. What
+/// Fetches what only some tests and benchmarks need: the newest version of each in Debian, ntpd-rs, ClockBound's clients, and roughenough. What
 /// exists already is not fetched again: remove `target/peers/*-newest` for newer versions.
 ///
 /// # Errors
@@ -122,11 +123,16 @@ pub fn fetch_more() -> Result<(), String> {
     let built =
         if bench::programs::find_peer("ntp-daemon").is_some() { Ok(()) } else { ntpd_rs::fetch(&place) };
     let clients = clockbound::fetch(&place);
-    let missing: Vec<String> =
-        [("the newest", newest), ("ntpd-rs", built), ("ClockBound's clients", clients)]
-            .into_iter()
-            .filter_map(|(what, outcome)| Some(format!("{what} cannot be had: {}", outcome.err()?)))
-            .collect();
+    let signer = roughenough::fetch(&place);
+    let missing: Vec<String> = [
+        ("the newest", newest),
+        ("ntpd-rs", built),
+        ("ClockBound's clients", clients),
+        ("roughenough", signer),
+    ]
+    .into_iter()
+    .filter_map(|(what, outcome)| Some(format!("{what} cannot be had: {}", outcome.err()?)))
+    .collect();
     if missing.is_empty() { Ok(()) } else { Err(missing.join("\n")) }
 }
 

@@ -132,7 +132,7 @@ fn who_is_silent_or_signs_nothing_is_named_and_the_others_are_heard() {
 }
 
 #[test]
-fn a_lost_request_is_made_again_and_what_is_not_signed_is_passed_over() {
+fn a192_a_lost_request_is_made_again_and_what_is_not_signed_is_passed_over() {
     let late: Behaviour = |server, number, nonce| if number == 0 { vec![] } else { honest(server, 0, nonce) };
     let noisy: Behaviour = |server, _, nonce| {
         let mut forged = honest(server, 0, nonce).remove(0);

@@ -53,7 +53,7 @@ fn answers_of_a_real_server_alone_and_together_are_valid() {
 }
 
 #[test]
-fn every_single_octet_of_a_valid_answer_counts() {
+fn a192_every_single_octet_of_a_valid_answer_counts() {
     let (server, double) = answered(|answer| answer.others = (2, 1));
     let mut all: Vec<(Vec<u8>, [u8; 32], [u8; 32])> = vec![(double, NONCE, server.public_key())];
     all.extend(REAL[..2].iter().map(|(nonce, packet)| (packet.to_vec(), [*nonce; 32], REAL_KEY)));
