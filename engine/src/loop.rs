@@ -1,5 +1,6 @@
 //! The loop: wait for the links, the control socket and the next deadline; pass facts in, effects out.
 
+use crate::anchors::Anchors;
 use crate::answers::Surroundings;
 use crate::clock::Clock;
 use crate::control::Control;
@@ -17,6 +18,7 @@ use crate::time_page::Pages;
 use crate::verbose;
 use engine_core::io::{Input, Now, Output, Proof};
 use engine_core::recording::Recorder;
+use ipc::anchor::Anchor;
 use ipc::message::client::{Rejected, Silence, Unanswered};
 use ipc::message::exchange::{
     ExchangeFailed, ExchangeFailure, Failed, LookupFailure, MeasureFailed, MeasureFailure,
@@ -67,6 +69,8 @@ pub struct Running {
     pub history: Option<History>,
     /// Proofs about Roughtime servers.
     pub reports: Option<Reports>,
+    /// What Roughtime servers signed over audit log and history.
+    pub anchors: Option<Anchors>,
     /// From which programs compute the time.
     pub pages: Pages,
     /// Keys that survive, and the keys of cookies.
@@ -285,7 +289,10 @@ impl Running {
                 }
                 Fact::Alive(_) => {}
                 Fact::Reload => self.reload(now)?,
-                Fact::HistoryNoted(noted) => self.history.iter_mut().for_each(|it| it.note(noted)),
+                Fact::HistoryNoted(noted) => {
+                    self.history.iter_mut().for_each(|it| it.note(noted));
+                    self.pending.push(Input::HistoryNoted(noted));
+                }
                 Fact::Hello(process, _) => return Err(Breach::new(process, "said hello twice").into()),
             }
         }
@@ -364,6 +371,7 @@ impl Running {
                     }
                 }
                 Output::Malfeasance(proof) => self.keep_report(raw, &proof),
+                Output::Anchor(anchor) => self.keep_anchor(raw, &anchor),
                 Output::SaveAssociations => {
                     if let Err(error) = self.keeping.save(raw, self.engine.associations()) {
                         self.complain_of_keys(raw, &error);
@@ -420,6 +428,16 @@ impl Running {
             let text = format!(
                 "the proof that a Roughtime server signed a wrong time cannot be written to engine.malfeasance ({error}); \
                  free some space on its disk"
+            );
+            self.log.write_fault(now, Severity::WARNING, Event::StateUnwritten.says(&text));
+        }
+    }
+
+    /// Keeps what Roughtime servers signed over audit log and history.
+    fn keep_anchor(&mut self, now: RawInstant, anchor: &Anchor) {
+        if let Some(Err(error)) = self.anchors.as_mut().map(|anchors| anchors.keep(anchor)) {
+            let text = format!(
+                "an anchor cannot be written to engine.anchors ({error}); free some space on its disk"
             );
             self.log.write_fault(now, Severity::WARNING, Event::StateUnwritten.says(&text));
         }

@@ -16,7 +16,7 @@
 //!   keys           keys that survive a restart
 //!   cookie_keys    where the keys of cookies come from, and when they change
 //!   keeping        the two of them in the running process
-//!   reports        the last proof that a Roughtime server signed a wrong time
+//!   reports        the last proof that a Roughtime server signed a wrong time; anchors: what servers signed over log and history
 //!   key_exchange   what is known of the key exchange service
 //!   control        the socket that chimerctl talks to; answers: the replies; documents: what they are made from
 //!   log            one line for each event; sentence: the sentences for administrators
@@ -29,6 +29,7 @@
 //! comes from `engine/core`, which reads neither clock nor socket.
 #![forbid(unsafe_code)]
 
+mod anchors;
 mod answering;
 mod answers;
 mod check;
@@ -54,6 +55,7 @@ mod state;
 mod time_page;
 mod verbose;
 
+use crate::anchors::Anchors;
 use crate::answers::Surroundings;
 use crate::clock::Clock;
 use crate::configuration::{Configuration, OpenFiles, Texts, profile_name};
@@ -232,6 +234,8 @@ fn run(
         Links::new(Ends { launch: take("launch"), links: ends }).unwrap_or_else(|errno| fail(errno));
     let control = Control::new(take("control"), owner).unwrap_or_else(|errno| fail(errno));
     let mut state = StateFile::new(take("state"));
+    let anchors = words.optional_fd("anchors").unwrap_or_else(|error| fail(error));
+    let anchors = anchors.and_then(|file| Anchors::begin(file).ok());
     let reports = words.optional_fd("malfeasance").unwrap_or_else(|error| fail(error)).map(Reports::new);
     let elsewhere = words.text("state-elsewhere").map(str::to_owned);
     let state_aside =
@@ -291,6 +295,7 @@ fn run(
         state,
         history,
         reports,
+        anchors,
         pages,
         keeping,
         log,

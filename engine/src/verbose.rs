@@ -35,6 +35,7 @@ pub fn line(output: &Output) -> Option<String> {
         }
         Output::Serve(_)
         | Output::Malfeasance(_)
+        | Output::Anchor(_)
         | Output::Page(_)
         | Output::Save(_)
         | Output::SaveAssociations

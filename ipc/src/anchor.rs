@@ -19,6 +19,8 @@ use alloc::vec::Vec;
 
 /// Octets of a slot.
 pub const SLOT: usize = 4096;
+/// Slots of the engine's file: one for each hour of 400 days.
+pub const SLOTS: u64 = 9_600;
 /// First octets of a slot.
 pub const FORM: [u8; 8] = *b"anchor1\0";
 /// First octets of what the first nonce is the hash of.

@@ -6,9 +6,9 @@ use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
 use bench::nts::NtsServer;
 use bench::programs::{Place, find_peer, free_port, wait_for};
-use ipc::anchor::Exchange;
+use ipc::anchor::{Anchor, Exchange, SLOT};
 use roughtime::double::Server as Double;
-use roughtime::{Signed, Version, contradictions, request, verify, verify_chain};
+use roughtime::{Signed, Version, contradictions, request, verify, verify_anchor, verify_chain};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::process::{Child, Command, Stdio};
@@ -135,6 +135,35 @@ fn a191_sources_that_lie_together_move_nothing_and_a_roughtime_server_that_lies_
     let is_liar = |at: usize| exchanges[at].public_key == signers[2].key;
     assert!(caught.iter().all(|(one, other)| is_liar(*one) || is_liar(*other)), "{caught:?}");
     assert_eq!(daemon.stop().code, Some(0));
+}
+
+#[test]
+fn a_minute_after_the_start_audit_log_and_history_are_anchored_and_others_can_verify_it() {
+    let Some(signers) = Signer::three(0) else { return bench::skip(MISSING) };
+    let forger = Forger::honest(HERE, 0);
+    let setup = Setup::new("roughtime-anchor", &format!("{}{}", source(forger.address()), section(&signers)));
+    let setup = setup.with_virtual_clock(50_000_000, 10.0);
+    let daemon = setup.start();
+    let file = setup.place().join("state/engine.anchors");
+    let first = || std::fs::read(&file).ok()?.first_chunk::<SLOT>().and_then(Anchor::decode);
+    // The first note of the history comes after a minute.
+    daemon.wait_until("anchored", Duration::from_secs(120), |_| first().is_some());
+    let anchor = first().expect("it is there");
+    let verified = verify_anchor(&anchor);
+    assert!(verified.len() == 6 && verified.iter().all(Result::is_ok), "{verified:?}");
+    let keys: Vec<[u8; 32]> = signers.iter().map(|signer| signer.key).collect();
+    assert!(anchor.exchanges.iter().all(|exchange| keys.contains(&exchange.public_key)));
+    let now = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
+    assert!(verified.iter().flatten().all(|signed| signed.earliest() <= now && now - 60 <= signed.latest()));
+    // What was anchored is in the audit log: the line that says where the history ends is its last one then.
+    let hash = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+    let log = setup.audit_log();
+    let noted = format!("event=history records={} hash={}", anchor.history.lines, hash(&anchor.history.hash));
+    let line = log.lines().find(|line| line.contains(&noted)).unwrap_or_else(|| panic!("{noted}: {log}"));
+    assert!(line.contains(&format!("sequence={} ", anchor.audit.lines - 1)), "{line}");
+    assert!(line.ends_with(&hash(&anchor.audit.hash)), "{line}");
+    let again = daemon.stop();
+    assert_eq!(again.code, Some(0));
 }
 
 #[test]

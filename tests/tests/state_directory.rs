@@ -29,7 +29,7 @@ const WITHOUT_INODES: &str = "mount -t tmpfs -o nr_inodes=1,mode=755 tmpfs $stat
 const TOO_SMALL: &str = "mount -t tmpfs -o size=16k,mode=755 tmpfs $state";
 /// All files are there in full length, as after a restore of a backup, and nothing can be written into them.
 const SPARSE: &str = "mount -t tmpfs -o size=64k,mode=755 tmpfs $state && (umask 077; cd $state; \
-                      touch lock engine.state engine.keys engine.history engine.malfeasance; truncate -s 8192 governor; truncate -s 4718592 audit.log; \
+                      touch lock engine.state engine.keys engine.history engine.malfeasance engine.anchors; truncate -s 8192 governor; truncate -s 4718592 audit.log; \
                       head -c 1M /dev/zero > filler; true)";
 /// What is there stays, and is read-only.
 const REMOUNTED: &str = "mount --bind $state $state && mount -o remount,bind,ro $state";

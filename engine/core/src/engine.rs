@@ -351,6 +351,7 @@ impl Engine {
             Input::Signed(signed) => self.take_signed(now, &signed),
             Input::Measured(ended) => self.round_ended(now, &ended),
             Input::MeasureFailed(failed) => self.round_failed(now, &failed),
+            Input::HistoryNoted(ends) => self.note_ends(now, ends),
             Input::OwnAddresses(addresses) => self.change_own(addresses),
         }
         if self.distrusted {

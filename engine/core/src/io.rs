@@ -9,12 +9,13 @@ pub use crate::signed::Proof;
 use crate::violation::Violation;
 use alloc::vec::Vec;
 use ipc::address::Address;
+use ipc::anchor::Anchor;
 use ipc::message::client::{PlainReply, ProtectedReply, Query, QueryId, Sent, Unanswered};
 use ipc::message::exchange::{
     Cookie, Exchange, ExchangeFailed, Exchanged, Failed, HostName, Measure, MeasureFailed, Measured,
     Operator, Resolve, Resolved, Signed,
 };
-use ipc::message::privileged::{Adjust, Applied, ClockEvent, Refused, Status, Step, Welcome};
+use ipc::message::privileged::{Adjust, Applied, ClockEvent, HistoryNoted, Refused, Status, Step, Welcome};
 use ipc::message::server::ServerState;
 use ipc::packet::CookieOctets;
 use ipc::process::Process;
@@ -69,6 +70,8 @@ pub enum Input {
     Measured(Measured),
     /// A round of Roughtime ended without a result.
     MeasureFailed(MeasureFailed),
+    /// Audit log and history of minutes are on the disk up to there.
+    HistoryNoted(HistoryNoted),
     /// A command of an administrator, already authorised.
     Command(Command),
     /// The network of this host has changed. Its addresses now, as far as they are known: they are never taken from a name
@@ -105,6 +108,8 @@ pub enum Output {
     Measure(Measure),
     /// To the file of reports: signed answers that exclude each other.
     Malfeasance(Proof),
+    /// To the file of anchors, which numbers it: signed answers that prove where audit log and history ended.
+    Anchor(Anchor),
     /// To the privileged process; at most one adjust or step is unanswered at a time.
     Adjust(Adjust),
     /// To the privileged process.

@@ -34,6 +34,8 @@ pub struct RoughtimeSettings {
     pub servers: Vec<Signer>,
     /// About how long a round is after the one before.
     pub interval: Span,
+    /// Rounds also prove where the audit log and the history of minutes ended.
+    pub anchor: bool,
 }
 
 /// A Roughtime server.

@@ -4,10 +4,11 @@
 use crate::nonce::Nonces;
 use crate::settings::RoughtimeSettings;
 use alloc::vec::Vec;
-use ipc::anchor::Exchange;
+use ipc::anchor::{Anchor, Exchange};
 use ipc::message::exchange::{
     ExchangeId, Heard, HeardOf, MAX_ROUND, Measure, Measured, RoundServer, RoundServers, Signed,
 };
+use ipc::message::privileged::HistoryNoted;
 use ipc::units::{Offset, RawInstant, Span, WallTime};
 use roughtime::{Claim, MAX_DRIFT_PPM, Standing, Verdict, contradictions, judge, verify_chain};
 
@@ -31,6 +32,10 @@ pub(crate) struct SignedTime {
     /// A round has ended.
     tried: bool,
     limits: Option<Limits>,
+    /// Where audit log and history ended when both were last known to be on the disk.
+    ends: Option<HistoryNoted>,
+    /// When the last round began that proves such ends.
+    anchored: Option<RawInstant>,
     /// What was told of each server last, by its place in the configuration.
     told: Vec<Finding>,
 }
@@ -43,6 +48,8 @@ struct Round {
     /// Which server of the configuration each one is.
     places: Vec<usize>,
     answers: Vec<Signed>,
+    /// What it proves, without the exchanges.
+    anchor: Option<Anchor>,
 }
 
 /// True time was between these at this instant.
@@ -75,6 +82,8 @@ pub(crate) struct Outcome {
     pub(crate) news: Vec<(usize, Finding)>,
     /// The whole chain, if answers of it exclude each other: proof that somebody signed a wrong time.
     pub(crate) malfeasance: Option<Proof>,
+    /// What the valid answers prove of audit log and history.
+    pub(crate) anchor: Option<Anchor>,
 }
 
 /// Exchanges of a round, as a report has them.
@@ -105,12 +114,26 @@ impl SignedTime {
         }
     }
 
+    /// Audit log and history are on the disk up to there: a round is made at once, unless one has lately proved where they ended.
+    pub(crate) fn note_ends(&mut self, ends: HistoryNoted, interval: Span, now: RawInstant) {
+        self.ends = Some(ends);
+        let is_late = |at: RawInstant| now.since(at).nanos() > interval.nanos() / 2;
+        if self.anchored.is_none_or(is_late) && self.failures == 0 {
+            self.due = Some(now);
+        }
+    }
+
+    /// Where audit log and history ended.
+    pub(crate) const fn ends(&self) -> Option<HistoryNoted> {
+        self.ends
+    }
+
     /// Begins a round with servers drawn by lot, in an order that is, too.
     pub(crate) fn begin(
         &mut self,
         id: ExchangeId,
         settings: &RoughtimeSettings,
-        first_nonce: [u8; 32],
+        (first_nonce, anchor): ([u8; 32], Option<Anchor>),
         nonces: &mut Nonces,
         now: RawInstant,
     ) -> Option<Measure> {
@@ -126,7 +149,8 @@ impl SignedTime {
         nonces.fill(&mut seed);
         let measure = Measure { id, first_nonce, seed, servers: RoundServers::new(servers).ok()? };
         self.told.resize(settings.servers.len(), Finding::Sound);
-        self.open = Some(Round { measure, begun: now, places, answers: Vec::new() });
+        self.anchored = if anchor.is_some() { Some(now) } else { self.anchored };
+        self.open = Some(Round { measure, begun: now, places, answers: Vec::new(), anchor });
         Some(measure)
     }
 
@@ -160,7 +184,7 @@ impl SignedTime {
         // The child has verified them, too.
         let is_whole = round.answers.len() == usize::from(ended.answers);
         let Some(verified) = verified.ok().filter(|_| is_whole) else {
-            return Some(Outcome { verdict: None, news: Vec::new(), malfeasance: None });
+            return Some(Outcome { verdict: None, news: Vec::new(), malfeasance: None, anchor: None });
         };
         let claims: Vec<Claim> = round
             .answers
@@ -177,9 +201,14 @@ impl SignedTime {
         let in_order: Vec<_> = verified.iter().copied().enumerate().collect();
         let is_caught = !contradictions(&in_order).is_empty();
         let first_nonce = round.measure.first_nonce;
+        let anchor = round.anchor.filter(|_| !exchanges.is_empty()).map(|mut anchor| {
+            anchor.exchanges.clone_from(&exchanges);
+            anchor.fit();
+            anchor
+        });
         let malfeasance = is_caught.then_some(Proof { first_nonce, exchanges });
         let news = self.news(&round.places, &verdict, &ended.heard);
-        Some(Outcome { verdict: Some(verdict), news, malfeasance })
+        Some(Outcome { verdict: Some(verdict), news, malfeasance, anchor })
     }
 
     fn news(&mut self, places: &[usize], verdict: &Verdict, heard: &HeardOf) -> Vec<(usize, Finding)> {
@@ -219,7 +248,9 @@ impl SignedTime {
         let before = self.failures;
         self.failures = if is_good { 0 } else { before.saturating_add(1) };
         let doubled = RETRY.nanos().saturating_mul(1 << u32::from(before).min(16));
-        let wait = if is_good { interval.nanos() } else { doubled.min(interval.nanos()) };
+        // The next end comes first, after an hour.
+        let usual = if self.ends.is_some() { interval.nanos() / 8 * 9 } else { interval.nanos() };
+        let wait = if is_good { usual } else { doubled.min(interval.nanos()) };
         let wait = wait as f64 * nonces.factor(SPREAD);
         self.due = Some(now.after(Span::saturating(wait as i64)));
         if is_good { before > 0 || is_first_ever } else { before == 0 }

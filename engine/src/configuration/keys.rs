@@ -50,7 +50,7 @@ pub const CLOCK: [&str; 11] = [
 ];
 
 /// Of `[roughtime]`.
-pub const ROUGHTIME: [&str; 1] = ["interval"];
+pub const ROUGHTIME: [&str; 2] = ["interval", "anchor"];
 
 /// Of `[[roughtime.server]]`.
 pub const ROUGHTIME_SERVER: [&str; 4] = ["address", "key", "operator", "draft"];

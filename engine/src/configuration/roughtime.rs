@@ -27,6 +27,7 @@ pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<RoughtimeSett
     let known: Vec<&str> = keys::ROUGHTIME.into_iter().chain(["server"]).collect();
     section.refuse_unknown(&known, faults);
     let interval = section.whole("interval", INTERVAL, USUAL_INTERVAL, faults).unwrap_or(USUAL_INTERVAL);
+    let anchor = section.boolean("anchor", faults).unwrap_or(true);
     let tables = section.tables("server", TITLE, faults);
     let mut servers: Vec<(Signer, String)> = Vec::new();
     for table in &tables {
@@ -56,7 +57,7 @@ pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<RoughtimeSett
         faults.add(section.at, text);
     }
     let servers = servers.into_iter().map(|(signer, _)| signer).collect();
-    Some(RoughtimeSettings { servers, interval: Span::from_secs(interval) })
+    Some(RoughtimeSettings { servers, interval: Span::from_secs(interval), anchor })
 }
 
 /// A server, with its operator and where that stands.

@@ -60,6 +60,8 @@ pub struct EngineFiles {
     pub keys: File,
     /// The history of minutes, where one is kept.
     pub history: Option<File>,
+    /// Anchors, the same.
+    pub anchors: Option<File>,
     /// The last report about Roughtime servers.
     pub report: File,
     /// Both of the directory that is not in use.
@@ -120,7 +122,7 @@ impl Children {
         files: EngineFiles,
         clock: Option<&File>,
     ) -> Result<EngineEnds, Ending> {
-        let EngineFiles { state, keys, history, report, aside, home, record, time_pages } = files;
+        let EngineFiles { state, keys, history, anchors, report, aside, home, record, time_pages } = files;
         let orders = self.ends[Process::Privileged]
             .take()
             .ok_or_else(|| Ending::Internal("an engine twice".into()))?;
@@ -145,6 +147,9 @@ impl Children {
             if let Some(file) = file {
                 given.word(&mut command, word, file.as_fd());
             }
+        }
+        if let Some(anchors) = &anchors {
+            given.word(&mut command, "anchors", anchors.as_fd());
         }
         if let Some(history) = &history {
             given.word(&mut command, "history", history.as_fd());

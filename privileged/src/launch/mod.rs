@@ -99,6 +99,7 @@ pub fn launch(
         state,
         keys,
         history,
+        anchors,
         report,
         aside,
         locks,
@@ -106,7 +107,7 @@ pub fn launch(
         home,
         has_refuge,
     } = files;
-    let engine_files = EngineFiles { state, keys, history, report, aside, home, record, time_pages };
+    let engine_files = EngineFiles { state, keys, history, anchors, report, aside, home, record, time_pages };
     let signals = catch().map_err(|errno| Ending::Internal(format!("signals: {}", errno.desc())))?;
 
     let programs = programs::folder(options)?;

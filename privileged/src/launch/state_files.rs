@@ -12,7 +12,7 @@ use super::directory::{self, Directory, Found};
 use super::home::{self, Home, Lack, Missing};
 use super::kept::Secrecy;
 use super::memory;
-use ipc::{audit_line, governor_record, history};
+use ipc::{anchor, audit_line, governor_record, history};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -30,10 +30,12 @@ const KEYS: &str = "engine.keys";
 /// The history of minutes (the same).
 const HISTORY: &str = "engine.history";
 const REPORT: &str = "engine.malfeasance";
+/// Anchors of log and history (as that one).
+const ANCHORS: &str = "engine.anchors";
 /// What becomes of the run directory, for the messages.
 const LOST: &str = "and is lost by a reboot";
 /// All of them, with the length that is allocated at the start.
-const ALL: [(&str, u64); 7] = [
+const ALL: [(&str, u64); 8] = [
     (directory::LOCK, 0),
     (GOVERNOR, governor_record::LENGTH),
     (AUDIT, audit_line::LENGTH),
@@ -41,6 +43,7 @@ const ALL: [(&str, u64); 7] = [
     (KEYS, 0),
     (HISTORY, 0),
     (REPORT, 0),
+    (ANCHORS, 0),
 ];
 
 /// Warns, for `--check`, of a state directory that a start could not write its files into. One that is not there is made by
@@ -87,6 +90,8 @@ pub struct StateFiles {
     pub keys: File,
     /// The same; none elsewhere: what is lost by a reboot is no history.
     pub history: Option<File>,
+    /// The same.
+    pub anchors: Option<File>,
     /// The engine's: the last proof that a Roughtime server signed a wrong time.
     pub report: File,
     /// The engine's in the other directory, `state` and `keys`, as far as they are there and trusted.
@@ -151,6 +156,8 @@ impl StateFiles {
         // A record that was spent there and cannot be written here must not be forgotten: it goes on there.
         files.take_back(state, run).map_err(|errno| state.refused(GOVERNOR, errno))?;
         files.history = Some(state.engine_file(HISTORY, Secrecy::Mendable, history::LARGEST)?);
+        let most = anchor::SLOTS * anchor::SLOT as u64;
+        files.anchors = Some(state.engine_file(ANCHORS, Secrecy::Mendable, most)?);
         files.has_refuge = !run.is(state);
         Ok(files)
     }
@@ -186,6 +193,7 @@ impl StateFiles {
             state,
             keys,
             history: None,
+            anchors: None,
             report,
             aside: [None, None],
             locks: [None, None],

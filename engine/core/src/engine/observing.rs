@@ -32,6 +32,7 @@ impl Engine {
             | Input::Signed(_)
             | Input::Measured(_)
             | Input::MeasureFailed(_)
+            | Input::HistoryNoted(_)
             | Input::Command(_)
             | Input::OwnAddresses(_) => false,
         }

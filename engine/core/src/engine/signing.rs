@@ -10,8 +10,10 @@ use crate::signed::Finding;
 use crate::source::Source;
 use crate::timers::Timer;
 use alloc::vec::Vec;
+use ipc::anchor::Anchor;
 use ipc::audit_line::End;
 use ipc::message::exchange::{ExchangeId, MeasureFailed, Measured, Signed};
+use ipc::message::privileged::HistoryNoted;
 use ipc::units::{RawInstant, Span};
 use roughtime::first_nonce;
 
@@ -36,10 +38,23 @@ impl Engine {
         let nonces = self.nonces.of(Group::Deciding);
         let mut random = [0; 32];
         nonces.fill(&mut random);
-        let nonce = first_nonce(&ipc::anchor::commitment(&End::NONE, &End::NONE, &random));
+        let ends = self.signed.ends().filter(|_| settings.anchor);
+        let anchor = ends.map(|ends| Anchor {
+            sequence: 0,
+            wall: now.wall,
+            audit: ends.log,
+            history: ends.history,
+            random,
+            exchanges: Vec::new(),
+        });
+        let commitment = match &anchor {
+            Some(anchor) => anchor.commitment(),
+            None => ipc::anchor::commitment(&End::NONE, &End::NONE, &random),
+        };
+        let nonce = first_nonce(&commitment);
         let id = ExchangeId(self.next_lookup);
         self.next_lookup += 1;
-        let measure = self.signed.begin(id, settings, nonce, nonces, now.raw)?;
+        let measure = self.signed.begin(id, settings, (nonce, anchor), nonces, now.raw)?;
         self.outputs.push_back(Output::Measure(measure));
         None
     }
@@ -58,6 +73,13 @@ impl Engine {
         Some((offset(earliest), offset(latest)))
     }
 
+    /// Audit log and history are on the disk up to there.
+    pub(super) fn note_ends(&mut self, now: Now, ends: HistoryNoted) {
+        if let Some(settings) = self.settings.roughtime.as_ref().filter(|settings| settings.anchor) {
+            self.signed.note_ends(ends, settings.interval, now.raw);
+        }
+    }
+
     pub(super) fn take_signed(&mut self, now: Now, signed: &Signed) {
         self.signed.take(signed, now.raw);
     }
@@ -73,6 +95,7 @@ impl Engine {
             self.tell(Notice::System(SystemNotice::Malfeasance));
             self.outputs.push_back(Output::Malfeasance(proof));
         }
+        self.outputs.extend(outcome.anchor.map(Output::Anchor));
         let failure = match outcome.verdict {
             None => Some(NoSignedTime::Unverified),
             Some(verdict) if verdict.interval.is_none() => Some(NoSignedTime::NoMajority),

@@ -43,6 +43,11 @@ pub(super) fn write(out: &mut Writer, output: &Output) {
                 out.octets(&exchange.response);
             }
         }
+        Output::Anchor(anchor) => {
+            out.u8(15);
+            out.octets(&anchor.commitment());
+            out.u8(anchor.exchanges.len() as u8);
+        }
         Output::Adjust(adjust) => {
             out.u8(4);
             out.message(&ToPrivileged::Adjust(*adjust));

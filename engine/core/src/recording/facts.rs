@@ -117,6 +117,7 @@ fn write_input(out: &mut Writer, input: &Input, redaction: &mut Redaction) {
         Input::Applied(kind, applied) => privileged(out, Some(*kind), FromPrivileged::Applied(*applied)),
         Input::Refused(kind, refused) => privileged(out, Some(*kind), FromPrivileged::Refused(*refused)),
         Input::ClockEvent(event) => privileged(out, None, FromPrivileged::ClockEvent(*event)),
+        Input::HistoryNoted(ends) => privileged(out, None, FromPrivileged::HistoryNoted(*ends)),
         Input::Sent(sent) => client(out, FromClient::Sent(*sent)),
         Input::Reply(reply) => client(out, FromClient::PlainReply(*reply)),
         Input::Protected(reply) => {
@@ -194,6 +195,7 @@ fn read_input(from: &mut Reader<'_>, kind: u8) -> Result<Input, Malformed> {
                 (Some(kind), FromPrivileged::Applied(applied)) => Input::Applied(kind, applied),
                 (Some(kind), FromPrivileged::Refused(refused)) => Input::Refused(kind, refused),
                 (None, FromPrivileged::ClockEvent(event)) => Input::ClockEvent(event),
+                (None, FromPrivileged::HistoryNoted(ends)) => Input::HistoryNoted(ends),
                 _ => return Err(Malformed),
             }
         }

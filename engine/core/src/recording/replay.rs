@@ -243,6 +243,7 @@ fn kind_of_input(input: &Input) -> &'static str {
         Input::Signed(_) => "signed time",
         Input::Measured(_) => "round ended",
         Input::MeasureFailed(_) => "round failed",
+        Input::HistoryNoted(_) => "history noted",
         Input::Command(_) => "command",
         Input::OwnAddresses(_) => "own addresses",
     }
@@ -256,6 +257,7 @@ fn kind_of_output(output: &Output) -> &'static str {
         Output::Exchange(_) => "key exchange",
         Output::Measure(_) => "round",
         Output::Malfeasance(_) => "report",
+        Output::Anchor(_) => "anchor",
         Output::Adjust(_) => "adjust",
         Output::Step(_) => "step",
         Output::SetStatus(_) => "status",

@@ -81,7 +81,7 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
         list(out, listen, write_address);
         out.bool(*nts);
     });
-    out.option(roughtime.as_ref(), |out, RoughtimeSettings { servers, interval }| {
+    out.option(roughtime.as_ref(), |out, RoughtimeSettings { servers, interval, anchor }| {
         list(out, servers, |out, Signer { name, server }| {
             out.text(name);
             out.octets(&server.public_key);
@@ -90,6 +90,7 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
             out.u16(server.port);
         });
         out.i64(interval.nanos());
+        out.bool(*anchor);
     });
 }
 
@@ -115,7 +116,7 @@ fn read_roughtime(from: &mut Reader<'_>) -> Result<RoughtimeSettings, Malformed>
         let (host, port) = (read_key_server(from)?, from.u16()?);
         Ok(Signer { name, server: RoundServer { public_key, version, host, port } })
     })?;
-    Ok(RoughtimeSettings { servers, interval: span(from)? })
+    Ok(RoughtimeSettings { servers, interval: span(from)?, anchor: from.bool()? })
 }
 
 fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {

@@ -1,11 +1,14 @@
 //! Signed time of Roughtime servers: what it keeps sources from, and when it is asked for.
 
 use super::world::*;
+use crate::io::Input;
 use crate::notice::{NoSignedTime, Notice, SignerNotice, SourceNotice, SystemNotice};
 use crate::select::Impasse;
 use crate::status::{SourceReason, SystemReason};
+use ipc::audit_line::End;
 use ipc::message::exchange::Heard;
-use roughtime::{contradictions, verify_chain};
+use ipc::message::privileged::HistoryNoted;
+use roughtime::{contradictions, verify_anchor, verify_chain};
 use std::vec::Vec;
 
 const HOUR: f64 = 3_600.0;
@@ -150,6 +153,29 @@ fn rounds_are_made_at_once_each_hour_and_after_a_sleep_and_retried_ever_more_sel
     world.signers.iter_mut().for_each(|signer| signer.up = true);
     world.run(1.2 * HOUR);
     assert!(tells(&world, |notice| matches!(notice, SystemNotice::SignedTime(_))));
+}
+
+#[test]
+fn what_is_on_the_disk_is_anchored_at_once_and_then_once_an_hour() {
+    let mut world = Setup::of(lan(3)).signed_by(signers(3)).start();
+    world.run(60.0);
+    assert!(world.anchors.is_empty() && world.rounds.len() == 1, "nothing is known to be on the disk");
+    let end = |lines: u64| End { lines, hash: [lines as u8; 32] };
+    for hour in 1..4 {
+        world.give(Input::HistoryNoted(HistoryNoted { history: end(hour), log: end(10 + hour) }));
+        world.run(HOUR);
+        assert_eq!((world.anchors.len() as u64, world.rounds.len() as u64), (hour, 1 + hour));
+        let anchor = world.anchors.last().unwrap();
+        assert_eq!((anchor.history, anchor.audit), (end(hour), end(10 + hour)));
+        let verified = verify_anchor(anchor);
+        assert!(verified.len() == 6 && verified.iter().all(Result::is_ok), "{verified:?}");
+    }
+    let mut setup = Setup::of(lan(3)).signed_by(signers(3));
+    setup.settings.roughtime.as_mut().unwrap().anchor = false;
+    let mut world = setup.start();
+    world.give(Input::HistoryNoted(HistoryNoted { history: end(1), log: end(2) }));
+    world.run(2.0 * HOUR);
+    assert!(world.anchors.is_empty() && world.rounds.len() >= 2);
 }
 
 #[test]

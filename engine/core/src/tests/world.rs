@@ -109,6 +109,7 @@ pub struct World {
     pub signers: Vec<SigningServer>,
     pub rounds: Vec<(i64, ipc::message::exchange::Measure)>,
     pub proofs: Vec<crate::io::Proof>,
+    pub anchors: Vec<ipc::anchor::Anchor>,
     pub servers: Vec<Server>,
     pub page: ClockPage,
     pub random: Random,
@@ -234,6 +235,7 @@ impl World {
             Output::Exchange(exchange) => self.exchange(exchange),
             Output::Measure(measure) => self.measure(measure),
             Output::Malfeasance(proof) => self.proofs.push(proof),
+            Output::Anchor(anchor) => self.anchors.push(anchor),
             Output::SaveAssociations => {
                 self.kept = self.engine.associations();
                 self.writes += 1;

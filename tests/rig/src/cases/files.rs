@@ -53,9 +53,15 @@ fn upgrade(stand: &Stand) -> Result<Found, String> {
 fn state(stand: &Stand) -> Result<Found, String> {
     let mut guest = boot_right(stand, &Start::default())?;
     let mut slowest = 0.0_f64;
-    for name in
-        ["governor", "audit.log", "engine.state", "engine.keys", "engine.history", "engine.malfeasance"]
-    {
+    for name in [
+        "governor",
+        "audit.log",
+        "engine.state",
+        "engine.keys",
+        "engine.history",
+        "engine.malfeasance",
+        "engine.anchors",
+    ] {
         for spoil in [
             "chown nobody:nogroup $f",
             "chmod 0 $f",

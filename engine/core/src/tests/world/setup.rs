@@ -152,6 +152,7 @@ impl Setup {
             signers: self.signers,
             rounds: Vec::new(),
             proofs: Vec::new(),
+            anchors: Vec::new(),
             page,
             random: Random::new(self.seed),
             random_aside: Random::new(self.seed ^ 0x5555),

@@ -37,7 +37,8 @@ impl Setup {
             },
         };
         let servers = signers.iter().enumerate().map(signer).collect();
-        self.settings.roughtime = Some(RoughtimeSettings { servers, interval: Span::from_secs(3_600) });
+        self.settings.roughtime =
+            Some(RoughtimeSettings { servers, interval: Span::from_secs(3_600), anchor: true });
         self.signers = signers;
         self
     }
