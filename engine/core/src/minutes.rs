@@ -27,6 +27,8 @@ pub(crate) struct Who {
     pub(crate) authenticated: u8,
     /// All that the clock follows.
     pub(crate) is_authenticated: bool,
+    /// What Roughtime servers signed limits true time.
+    pub(crate) is_signed: bool,
     pub(crate) stratum: u8,
 }
 
@@ -94,6 +96,7 @@ impl Minutes {
             let is_first = is_first && at == 0;
             minute.synchronised = moment.synchronised && (is_first || minute.synchronised);
             minute.authenticated = moment.who.is_authenticated && (is_first || minute.authenticated);
+            minute.signed = moment.who.is_signed && (is_first || minute.signed);
             let least = |before: u8, now: u8| if is_first { now } else { before.min(now) };
             minute.used_at_least = least(minute.used_at_least, moment.used);
             minute.authenticated_at_least = least(minute.authenticated_at_least, moment.who.authenticated);

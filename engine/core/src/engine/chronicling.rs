@@ -69,6 +69,7 @@ impl Engine {
         let stratum = self.system.line.as_ref().filter(|_| self.is_synchronised(now));
         let mut who = Who {
             is_authenticated: is_followed && all > 0 && all == authenticated,
+            is_signed: self.signed.is_known(),
             stratum: stratum.map_or(16, |line| line.reference.stratum.saturating_add(1).min(16)),
             ..Who::default()
         };

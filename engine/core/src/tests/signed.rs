@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::io::Input;
+use crate::minutes::Lasting;
 use crate::notice::{NoSignedTime, Notice, SignerNotice, SourceNotice, SystemNotice};
 use crate::select::Impasse;
 use crate::status::{SourceReason, SystemReason};
@@ -176,6 +177,30 @@ fn what_is_on_the_disk_is_anchored_at_once_and_then_once_an_hour() {
     world.give(Input::HistoryNoted(HistoryNoted { history: end(1), log: end(2) }));
     world.run(2.0 * HOUR);
     assert!(world.anchors.is_empty() && world.rounds.len() >= 2);
+}
+
+#[test]
+fn the_history_says_in_which_minutes_the_time_was_signed() {
+    let mut signers = signers(3);
+    signers.iter_mut().for_each(|signer| signer.up = false);
+    let mut world = Setup::of(lan(3)).signed_by(signers).start();
+    let minutes = |world: &mut World| -> Vec<bool> {
+        let taken = world.alter(|engine, _| engine.take_history(false));
+        let signed = |it| match it {
+            Lasting::Minute(_, minute) => Some(minute.signed),
+            Lasting::Numbered { .. } => None,
+        };
+        taken.into_iter().filter_map(signed).collect()
+    };
+    world.run(300.0);
+    let before = minutes(&mut world);
+    assert!(before.len() >= 4 && !before.contains(&true), "{before:?}");
+    world.signers.iter_mut().for_each(|signer| signer.up = true);
+    world.run(900.0);
+    let after = minutes(&mut world);
+    // The next try comes within a quarter of an hour.
+    let first = after.iter().position(|signed| *signed).expect("signed at last");
+    assert!(after[first..].iter().all(|signed| *signed), "{after:?}");
 }
 
 #[test]
