@@ -18,6 +18,7 @@
 //!   codec      message <-> octets; the only file that knows bincode
 //!   audit_line the form of the governor's log; governor_record: that of its memory
 //!   history    the form of the record of each minute, for auditors
+//!   anchor     the form of signed answers that prove when log and history ended there
 //!   clock_page a clock that isn't the kernel's: an offset and a rate over CLOCK_MONOTONIC_RAW
 //! ```
 //!
@@ -36,6 +37,7 @@ mod codec;
 #[macro_use]
 mod bounded;
 pub mod address;
+pub mod anchor;
 pub mod audit_line;
 pub mod calendar;
 pub mod checksum;
