@@ -33,7 +33,6 @@ pub const ROOM: usize = CHECK - FIRST;
 
 const FIRST: usize = 144;
 const CHECK: usize = SLOT - 8;
-const COUNT: usize = 136;
 
 /// See the module's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,6 +202,8 @@ impl<'a> Take<'a> {
 mod tests {
     use super::*;
     use alloc::vec;
+
+    const COUNT: usize = 136;
 
     fn exchange(number: u8, length: usize) -> Exchange {
         let response = vec![number; length];

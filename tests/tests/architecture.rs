@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ipc/report", &[]),
     ("ipc/time", &[]),
     ("protocol", &["ipc"]),
+    ("protocol/roughtime", &["ipc"]),
     ("policies", &["filters", "ipc"]),
     ("privileged", &["drop-ins", "ipc", "ipc-clock", "ipc-link", "keeper", "keeper-virtual", "policies"]),
     ("engine/core", &["ipc", "protocol", "report", "truechimer-time"]),
@@ -203,6 +204,7 @@ fn pure_libraries_have_neither_std_nor_unsafe_code() {
         "ipc/foreign/src/lib.rs",
         "ipc/report/src/lib.rs",
         "protocol/src/lib.rs",
+        "protocol/roughtime/src/lib.rs",
         "engine/core/src/lib.rs",
     ] {
         let code = code(library);
