@@ -63,6 +63,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("control/command_line", &[]),
+    ("control/history", &["ipc"]),
     ("control/import", &["foreign", "ipc"]),
     ("control/leave", &["ipc", "ipc-clock"]),
     ("control/metrics", &["control-socket", "ipc", "report"]),
