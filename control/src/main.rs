@@ -17,6 +17,7 @@
 //!   step     step; the operator's leave for it goes through control/leave
 //!   daemon_paths  where the daemon's files are, as its launch has left it beside the socket
 //!   audit    the governor's audit log: shown, and its chain verified
+//!   minutes  history: what was true of the clock in each minute, from the engine's file or a copy
 //!   replay   replays a recording of the engine in a separate process
 //!   file     the files that the command line names: regular ones only
 //!   import   import: another daemon's configuration, as one of ours
@@ -42,6 +43,7 @@ mod daemon_paths;
 mod file;
 mod import;
 mod keys;
+mod minutes;
 mod now;
 mod plot;
 mod process;
@@ -146,6 +148,7 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
         }
         Command::Clients(asked) => clients::list(socket, asked, form),
         Command::Access { address } => clients::access(socket, *address, form),
+        Command::History(asked) => minutes::show(socket, asked, form),
         Command::Plot(asked) => plot::show(socket, asked, form),
         Command::Import(asked) => import::show(asked, form),
         Command::Top { interval } => top::show(socket, *interval, form),

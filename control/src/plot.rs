@@ -49,6 +49,15 @@ pub fn show(socket: &Path, asked: &PlotArguments, form: Form) -> Result<String, 
     Ok(String::new())
 }
 
+/// A picture of another course, with a title and what is said below it.
+pub fn drawn(title: &str, said: &[String], course: &Course) -> String {
+    let screen = Screen { width: (WIDTH / 7.0) as usize, is_utf8: true };
+    let wrapped = said.iter().map(|text| screen.wrap(&screen.show(text), 0, 0));
+    let lines: Vec<String> =
+        wrapped.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    Picture { width: WIDTH, id: "history", title: Some(title), lines: &lines, course }.draw()
+}
+
 /// The name of this host, as its kernel has it.
 pub fn host_name() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;

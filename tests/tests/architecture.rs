@@ -55,6 +55,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "command-line",
             "control-socket",
             "drop-ins",
+            "history",
             "import",
             "ipc",
             "leave",

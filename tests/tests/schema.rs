@@ -6,7 +6,9 @@ use bench::forger::Forger;
 use bench::nts::NtsServer;
 use bench::programs::{Place, free_port, program, workspace};
 use bench::tree::read;
+use history::testing::Writer;
 use ipc::audit_line::{LENGTH, LINE, ORDERS, TEXT, finish};
+use ipc::history::{RECORD, Said};
 use report::{RejectReason, Words};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -109,6 +111,33 @@ fn rare_records(place: &Place) -> String {
     file.display().to_string()
 }
 
+/// Histories with everything that there can be: before the first record, and of months with a power cut and an edit.
+fn histories(place: &Place) -> Vec<(&'static str, Value)> {
+    let mut writer = Writer::simulated(30, 40, 3);
+    let mut minute = writer.minute();
+    (minute.leap, minute.stepped_by_another, minute.signed) = (true, true, true);
+    writer.append(Said::Minute(minute));
+    writer.append(Said::Configuration { configuration: [1; 32] });
+    let (before, synced) = (writer.octets().to_vec(), writer.end().lines);
+    (0..3).for_each(|_| writer.hour());
+    writer.cut_power(&before, synced);
+    let edited = writer.octets_mut();
+    edited[3_000 * RECORD..3_001 * RECORD].fill(0);
+    edited[0] = 9;
+    let file = place.join("copy.history");
+    let shown = |octets: &[u8], words: &[&str]| -> Value {
+        std::fs::write(&file, octets).expect("a new folder can be written");
+        let mut command = Command::new(program("chimerctl"));
+        let output = command.args(["history", "--json"]).args(words).arg(&file).output().expect("it runs");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    vec![
+        ("history", shown(&[], &[])),
+        ("history", shown(writer.octets(), &[])),
+        ("history", shown(writer.octets(), &["--minutes"])),
+    ]
+}
+
 /// The replies on the socket that chimerctl passes on as they are, with everything that there can be.
 fn golden() -> Vec<(&'static str, Value)> {
     let names = [
@@ -143,6 +172,7 @@ fn each_document_is_of_the_schema_and_each_key_of_the_schema_is_in_a_document() 
         unserved.as_array().is_some_and(|entries| !entries.is_empty())
     });
     documents.extend(read_from(&idle));
+    documents.extend(histories(idle.setup().place()));
 
     // Plain sources: one that is used, one whose replies fail a test, one that is silent, one without an address.
     let forgers = [

@@ -37,7 +37,7 @@ pub enum What {
 
 impl Finding {
     /// It may be what a power cut left: nothing that was on the disk for certain is missing.
-    pub fn may_be_a_power_cut(&self) -> bool {
+    pub const fn may_be_a_power_cut(&self) -> bool {
         matches!(self.what, What::Torn(_))
     }
 }
