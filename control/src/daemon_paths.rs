@@ -19,8 +19,12 @@ pub enum Wanted {
     History,
 }
 
-/// The name of the history, in the folder of the audit log.
+/// The names of what lies in the folder of the audit log: the history,
 pub const HISTORY: &str = "engine.history";
+/// anchors of both,
+pub const ANCHORS: &str = "engine.anchors";
+/// and the governor's record.
+pub const GOVERNOR: &str = "governor";
 
 impl Wanted {
     /// Where it is as the package is delivered.

@@ -16,7 +16,7 @@
 //!   now      now;  assert  assert
 //!   step     step; the operator's leave for it goes through control/leave
 //!   daemon_paths  where the daemon's files are, as its launch has left it beside the socket
-//!   audit    the governor's audit log: shown, and its chain verified
+//!   audit    the governor's audit log: shown, and verified with history and anchors
 //!   minutes  history: what was true of the clock in each minute, from the engine's file or a copy
 //!   replay   replays a recording of the engine in a separate process
 //!   file     the files that the command line names: regular ones only
@@ -159,7 +159,7 @@ fn show_audit(socket: &Path, asked: &AuditArguments, form: Form) -> Result<Strin
     let ring = if asked.steps { audit_line::STEPS } else { audit_line::ORDERS };
     let file = named(asked.file.as_ref(), Wanted::Audit, socket)?;
     match asked.verify {
-        true => audit::verify_file(&file, form),
+        true => audit::verify(&file, asked, form),
         false => audit::show(&file, ring, asked.last, form),
     }
 }

@@ -16,6 +16,8 @@ mod row;
 #[cfg(test)]
 mod tests;
 
+pub use event::hex;
+
 use crate::daemon_paths::Wanted;
 use crate::screen::{Form, complain};
 use crate::{Failure, exit, file, named};
@@ -29,7 +31,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 /// Octets of the longest file that is read.
-const LARGEST: u64 = 800 * OF_A_DAY * RECORD as u64;
+pub const LARGEST: u64 = 800 * OF_A_DAY * RECORD as u64;
 /// How much is shown minute by minute where nothing else is asked for.
 const MINUTES: Span = Span::from_secs(86_400);
 

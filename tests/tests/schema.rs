@@ -7,8 +7,9 @@ use bench::nts::NtsServer;
 use bench::programs::{Place, free_port, program, workspace};
 use bench::tree::read;
 use history::testing::Writer;
-use ipc::audit_line::{LENGTH, LINE, ORDERS, TEXT, finish};
+use ipc::audit_line::{LENGTH, LINE, ORDERS, STEPS, TEXT, finish};
 use ipc::history::{RECORD, Said};
+use proof::testing::{Disk, Host};
 use report::{RejectReason, Words};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -138,6 +139,61 @@ fn histories(place: &Place) -> Vec<(&'static str, Value)> {
     ]
 }
 
+/// What is said of the files of a host: as they are, after a power cut, and with something altered in each.
+fn verified(place: &Place) -> Vec<(&'static str, Value)> {
+    let folder = place.join("copies");
+    std::fs::create_dir_all(&folder).expect("a new folder can be made");
+    let list = r#"{ "servers": [{ "name": "server-1", "version": 1, "publicKeyType": "ed25519", "publicKey": "KEY",
+        "addresses": [{ "protocol": "udp", "address": "192.0.2.1:2002" }] }] }"#;
+    let key = &proof::testing::keys()[0].public_key;
+    let coded = Command::new("python3")
+        .args([
+            "-c",
+            "import base64,sys;print(base64.b64encode(bytes(map(int,sys.argv[1:]))).decode(),end='')",
+        ])
+        .args(key.iter().map(u8::to_string))
+        .output();
+    let coded =
+        coded.map_or_else(|_| String::new(), |output| String::from_utf8(output.stdout).expect("text"));
+    std::fs::write(folder.join("keys.json"), list.replace("KEY", &coded)).expect("it can be written");
+    let shown = |disk: &Disk| -> Value {
+        let files = [
+            ("audit.log", &disk.log),
+            ("governor", &disk.governor),
+            ("engine.history", &disk.history),
+            ("engine.anchors", &disk.anchors),
+        ];
+        for (name, octets) in files {
+            std::fs::write(folder.join(name), octets).expect("it can be written");
+        }
+        let mut command = Command::new(program("chimerctl"));
+        command.args(["audit", "--verify", "--json", "--file"]).arg(folder.join("audit.log"));
+        if !coded.is_empty() {
+            command.arg("--keys").arg(folder.join("keys.json"));
+        }
+        let output = command.output().expect("it runs");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    let mut host = Host::new(2, 16, 5);
+    for _ in 0..6 {
+        host.hour();
+        host.write_step("event=permitted asked=step why=Start delta_ns=1 any_size=false by_leave=false");
+        host.anchor();
+        host.keep_anchors();
+    }
+    let whole = shown(&host.disk());
+    let mut altered = host.disk();
+    altered.log[100] ^= 1;
+    altered.log[usize::try_from(STEPS.place(1)).expect("it fits") + 100] ^= 1;
+    altered.history[77 * RECORD + 40] ^= 1;
+    altered.anchors[200] ^= 1;
+    let altered = shown(&altered);
+    host.orders();
+    host.cut_power();
+    host.restart();
+    vec![("auditVerified", whole), ("auditVerified", altered), ("auditVerified", shown(&host.disk()))]
+}
+
 /// The replies on the socket that chimerctl passes on as they are, with everything that there can be.
 fn golden() -> Vec<(&'static str, Value)> {
     let names = [
@@ -173,6 +229,7 @@ fn each_document_is_of_the_schema_and_each_key_of_the_schema_is_in_a_document() 
     });
     documents.extend(read_from(&idle));
     documents.extend(histories(idle.setup().place()));
+    documents.extend(verified(idle.setup().place()));
 
     // Plain sources: one that is used, one whose replies fail a test, one that is silent, one without an address.
     let forgers = [

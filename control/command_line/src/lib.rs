@@ -319,10 +319,21 @@ pub struct AssertArguments {
 /// The options of `audit`.
 #[derive(Args, Debug)]
 pub struct AuditArguments {
-    /// Check that no record was changed, moved or taken out; exit 1 if one was. Records cut off at the end
-    /// are seen by the daemon at its next start
+    /// Check that no record was changed, moved, taken out or cut off, and what is proven up to when; exit 1 if one was
     #[arg(long)]
     pub verify: bool,
+    /// The history of minutes to verify; otherwise engine.history beside the audit log, if it is there
+    #[arg(long, value_name = "F", requires = "verify", value_hint = clap::ValueHint::FilePath)]
+    pub history: Option<PathBuf>,
+    /// The anchors to verify; otherwise engine.anchors beside the audit log, if it is there
+    #[arg(long, value_name = "F", requires = "verify", value_hint = clap::ValueHint::FilePath)]
+    pub anchors: Option<PathBuf>,
+    /// The governor's record; otherwise the file governor beside the audit log, if it is there
+    #[arg(long, value_name = "F", requires = "verify", value_hint = clap::ValueHint::FilePath)]
+    pub governor: Option<PathBuf>,
+    /// A list of Roughtime servers with their public keys (JSON): signatures of others are not believed
+    #[arg(long, value_name = "F", requires = "verify", value_hint = clap::ValueHint::FilePath)]
+    pub keys: Option<PathBuf>,
     /// Only the steps, which are kept apart: the last 2048, however many other records came after them
     #[arg(long, conflicts_with = "verify")]
     pub steps: bool,

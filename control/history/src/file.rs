@@ -62,7 +62,7 @@ impl<'a> History<'a> {
         let mut history = Self { octets, room, numbers: 0..0, end: 0, hash: [0; 32], torn_start: None };
         let mut all: Vec<u64> = history.in_place().map(|record| record.sequence).collect();
         all.sort_unstable();
-        let Some(last) = newest(&all, room) else { return history };
+        let Some(last) = newest(&all, room, TORN) else { return history };
         history.numbers = last.saturating_add(1).saturating_sub(room)..last.saturating_add(1);
         let starts = history.in_place().filter(|record| history.numbers.contains(&record.sequence));
         let torn = |said: &Said| matches!(said, Said::Run(run) if run.torn > 0);
@@ -200,8 +200,9 @@ impl<'a> History<'a> {
     }
 }
 
-/// The last number of the round of which most are there; what little goes on behind it belongs to it.
-fn newest(sorted: &[u64], room: u64) -> Option<u64> {
+/// The last number of the round of a ring with room for `room` numbers of which most are there, of these sorted ones; what goes on
+/// behind it by at most `reach` belongs to it.
+pub fn newest(sorted: &[u64], room: u64, reach: u64) -> Option<u64> {
     let mut from = 0;
     let (mut most, mut last) = (0, None);
     for (at, number) in sorted.iter().enumerate() {
@@ -213,6 +214,6 @@ fn newest(sorted: &[u64], room: u64) -> Option<u64> {
         }
     }
     let last = last?;
-    let reach = last.saturating_add(TORN.min(room.saturating_sub(1)));
+    let reach = last.saturating_add(reach.min(room.saturating_sub(1)));
     sorted.iter().rev().find(|number| **number <= reach).copied()
 }

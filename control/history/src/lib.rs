@@ -27,7 +27,7 @@ pub mod testing;
 mod tests;
 mod walk;
 
-pub use file::{Head, History};
+pub use file::{Head, History, newest};
 pub use finding::{Finding, What};
 pub use names::{Name, Names};
 pub use walk::{Entry, Survey, Walk};
