@@ -32,9 +32,9 @@ pub use finding::{Finding, What};
 pub use names::{Name, Names};
 pub use walk::{Entry, Survey, Walk};
 
-/// How many records a power cut takes from the end at most: a start counts them in an octet, and the history is
-/// synchronised to disk once an hour at least.
-pub const TORN: u64 = 255;
+/// How many records a power cut takes from the end at most: the history is synchronised to disk once an hour, and a start looks for
+/// its end so far back.
+pub const TORN: u64 = 256;
 
 /// Octets that a disk writes at once.
 const SECTOR: u64 = 512;

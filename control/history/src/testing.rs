@@ -12,6 +12,8 @@ const MINUTE: i64 = 60_000_000_000;
 #[derive(Clone, Debug)]
 pub struct Writer {
     octets: Vec<u8>,
+    /// For so many records the file grows; then it is a ring.
+    room: u64,
     end: End,
     wall: i64,
     raw: i64,
@@ -21,8 +23,7 @@ pub struct Writer {
 impl Writer {
     /// With room for so many records, before any of them; random things follow from the seed.
     pub fn new(room: u64, seed: u64) -> Self {
-        let octets = vec![0; usize::try_from(room).expect("it has room in memory") * RECORD];
-        Self { octets, end: End::NONE, wall: BEGIN, raw: 0, seed: seed | 1 }
+        Self { octets: Vec::new(), room, end: End::NONE, wall: BEGIN, raw: 0, seed: seed | 1 }
     }
 
     /// So many days with room for `room` days: starts, sources that come and go, steps, hours without synchronisation.
@@ -78,10 +79,14 @@ impl Writer {
             said,
         };
         let (octets, hash) = record.encode(&self.end.hash);
-        let room = (self.octets.len() / RECORD) as u64;
-        let place = usize::try_from(self.end.lines % room).expect("it is in memory") * RECORD;
+        let place = self.place(self.end.lines);
+        self.octets.resize(self.octets.len().max(place + RECORD), 0);
         self.octets[place..place + RECORD].copy_from_slice(&octets);
         self.end = End { lines: self.end.lines + 1, hash };
+    }
+
+    fn place(&self, sequence: u64) -> usize {
+        usize::try_from(sequence % self.room).expect("it is in memory") * RECORD
     }
 
     /// The engine begins in a new boot and has two sources, of which the second is authenticated and has a name of two parts.
@@ -160,29 +165,36 @@ impl Writer {
     }
 
     /// What a power cut leaves of a history of which `synced` records were synchronised: of the sectors that were written
-    /// since, some reached the disk and the others are as they were in `before`, the file at that time.
+    /// since, some reached the disk and the others are as they were in `before`, the file at that time. Where it has grown, these are
+    /// zero, or not there at the end.
     pub fn cut_power(&mut self, before: &[u8], synced: u64) {
         const SECTOR: usize = 512;
-        let room = (self.octets.len() / RECORD) as u64;
         for sequence in synced..self.end.lines {
-            let sector =
-                usize::try_from(sequence % room).expect("it is in memory") * RECORD / SECTOR * SECTOR;
-            let is_first = sequence == synced || (sequence % room).is_multiple_of((SECTOR / RECORD) as u64);
+            let sector = self.place(sequence) / SECTOR * SECTOR;
+            let is_first = sequence == synced || self.place(sequence).is_multiple_of(SECTOR);
             if is_first && self.random(3) == 0 {
                 let until = (sector + SECTOR).min(self.octets.len());
-                self.octets[sector..until].copy_from_slice(&before[sector..until]);
+                for at in sector..until {
+                    self.octets[at] = before.get(at).copied().unwrap_or(0);
+                }
             }
+        }
+        let grown = self.octets.len().saturating_sub(before.len()) / RECORD;
+        if self.random(2) == 0 {
+            let lost = self.random(grown as u64 + 1) as usize;
+            self.octets.truncate(self.octets.len() - lost * RECORD);
         }
     }
 
     /// The engine begins again after that: throws away what does not follow from the record before it, and goes on behind.
     pub fn recover(&mut self) {
         let end = crate::History::read(&self.octets).end();
-        let room = (self.octets.len() / RECORD) as u64;
         let thrown = self.end.lines.saturating_sub(end.lines);
         for sequence in end.lines..self.end.lines {
-            let place = usize::try_from(sequence % room).expect("it is in memory") * RECORD;
-            self.octets[place..place + RECORD].fill(0);
+            let place = self.place(sequence);
+            if let Some(octets) = self.octets.get_mut(place..place + RECORD) {
+                octets.fill(0);
+            }
         }
         self.end = end;
         self.pass(10 * MINUTE);

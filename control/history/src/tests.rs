@@ -146,6 +146,14 @@ fn records_in_another_order_of_another_round_and_of_no_history_are_found() {
     let garbage = vec![0x55; 10 * RECORD];
     assert_eq!(found(&garbage).len(), 10);
     assert_eq!(found(&vec![0; 10 * RECORD]), []);
+    // A file that has not grown to a ring is as long as its records.
+    let young = Writer::simulated(1, 2, 5);
+    assert_eq!(young.octets().len() as u64, young.end().lines * RECORD as u64);
+    let cut = &young.octets()[..700 * RECORD];
+    assert_eq!((found(cut), History::read(cut).head(young.end().lines)), (vec![], Head::Beyond));
+    // A ring that was cut has other places.
+    let ring = &writer.octets()[..writer.octets().len() - 7 * RECORD];
+    assert!(!found(ring).is_empty() && History::read(ring).head(last) != Head::Held(writer.end().hash));
 }
 
 #[test]

@@ -59,7 +59,8 @@ impl<'a> Walk<'a> {
 
     /// A start that threw records away has cleared these oldest places of a full ring.
     fn was_cleared(&self, until: u64) -> bool {
-        let cleared = |run: u64| until + self.history.room() <= run.saturating_add(TORN + 1);
+        // As far before the last one that was whole as behind the last one that was there.
+        let cleared = |run: u64| until + self.history.room() <= run.saturating_add(2 * TORN);
         self.history.numbers().start > 0 && self.history.torn_start().is_some_and(cleared)
     }
 

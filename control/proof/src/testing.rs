@@ -179,7 +179,7 @@ impl Host {
 
     /// The history is synchronised, then its end is written into the log, and that is synchronised.
     pub fn note(&mut self) {
-        self.synced.history.copy_from_slice(self.history.octets());
+        self.synced.history = self.history.octets().to_vec();
         let End { lines, hash } = self.history.end();
         self.synced_records = lines;
         let hash: String = hash.iter().map(|octet| format!("{octet:02x}")).collect();

@@ -11,6 +11,9 @@ use ipc::anchor::{Anchor, SLOT};
 use ipc::audit_line::{End, LINE, ORDERS, Ring, STEPS, finish};
 use ipc::history::{RECORD, Record};
 
+/// Octets that a disk writes at once.
+const SECTOR: usize = 512;
+
 fn count() -> u64 {
     std::env::var("TRUECHIMER_MANIPULATIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(500)
 }
@@ -148,7 +151,7 @@ fn manipulate(case: &Case, random: &mut Random) -> (Disk, String) {
     let history_end = |disk: &Disk| history::History::read(&disk.history).end().lines;
     let anchor = random.within(case.anchors.saturating_sub(31), case.anchors - 1);
     let slot = (anchor % 32) as usize * SLOT;
-    let said = match random.below(18) {
+    let said = match random.below(22) {
         0 => {
             let at = line_at(ORDERS, line).start + random.below(LINE as u64) as usize;
             disk.log[at] ^= 1 << random.below(7);
@@ -262,6 +265,49 @@ fn manipulate(case: &Case, random: &mut Random) -> (Disk, String) {
             }
             disk.anchors[slot..slot + SLOT].copy_from_slice(&changed.encode().expect("it finds room"));
             format!("anchor {anchor} with another content under a right checksum")
+        }
+        17 => {
+            // As a power cut does it, but of what was on the disk.
+            let from = Log::read(&case.before.log, ORDERS).numbers().end;
+            let sector = |line: u64| ORDERS.place(line) as usize / SECTOR;
+            let first = sector(random.within(from + 1, lines - 1));
+            let last = sector(lines - 2).max(first);
+            let until = (first + 1 + random.below(6) as usize).min(last + 1);
+            let octets = first * SECTOR..until * SECTOR;
+            disk.log[octets.clone()].copy_from_slice(&case.before.log[octets]);
+            format!("sectors {first} to {until} of the log put back")
+        }
+        18 => {
+            let from = history::History::read(&case.before.history).end().lines;
+            let until = random.within(from + 4, records) / 4 * 4;
+            let first = until.saturating_sub(4 * (1 + random.below(20))).max(from);
+            for record in first..until {
+                let old = case.before.history.get(place(record)).map(<[u8]>::to_vec);
+                disk.history[place(record)].copy_from_slice(&old.unwrap_or_else(|| vec![0; RECORD]));
+            }
+            format!("records {first} to {until} put back to what was there before, in whole sectors")
+        }
+        19 => {
+            let most = (disk.history.len() / RECORD) as u64;
+            let kept = random.below(most.min(records));
+            disk.history.truncate(kept as usize * RECORD);
+            format!("the file of the history cut to {kept} records")
+        }
+        20 => {
+            let (first, said) = manipulate(case, random);
+            let (second, other) = manipulate(case, random);
+            disk = first;
+            // Of each file, what was done to it last.
+            if second.log != case.now.log {
+                disk.log = second.log;
+            }
+            if second.history != case.now.history {
+                disk.history = second.history;
+            }
+            if second.anchors != case.now.anchors {
+                disk.anchors = second.anchors;
+            }
+            format!("{said}, and {other}")
         }
         _ => {
             // The last step came before the last anchor.
