@@ -25,13 +25,11 @@ use command_line::{HistoryArguments, Time};
 use course::{Course, Line};
 use history::History;
 use ipc::calendar::Date;
-use ipc::history::{OF_A_DAY, RECORD};
+pub use ipc::history::LARGEST;
 use ipc::units::{Span, WallTime};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Octets of the longest file that is read.
-pub const LARGEST: u64 = 800 * OF_A_DAY * RECORD as u64;
 /// How much is shown minute by minute where nothing else is asked for.
 const MINUTES: Span = Span::from_secs(86_400);
 

@@ -84,6 +84,7 @@ fn read_from(daemon: &Daemon) -> Vec<(&'static str, Value)> {
 /// An audit log with a line of each kind that a daemon does not write without trouble, in the forms of the keeper.
 fn rare_records(place: &Place) -> String {
     let cut = format!("event=applied asked=adjust was=35 is={}", "1".repeat(300));
+    let history = format!("event=history records=61 hash={}", "0a".repeat(32));
     let lines = [
         "event=unwritten kind=adjust unwritten=3 charged_ns=3000000 frequency_least=-7 frequency_greatest=9 slew_net_ns=-5 \
          slew_sum_ns=15",
@@ -93,6 +94,7 @@ fn rare_records(place: &Place) -> String {
         "event=approved approved_ns=42000000000 for_ns=60000000000",
         "event=approval-ended",
         "event=panic beside_ns=700000 undone=true",
+        &history,
         "event=stop code=79 released=false",
         &cut,
     ];

@@ -9,6 +9,7 @@ use ipc::anchor::{Anchor, Exchange, SLOT, place};
 use ipc::audit_line::{End, LENGTH, LINE, ORDERS, Ring, STEPS, TEXT, chain, finish, parse};
 use ipc::calendar::Rfc3339;
 use ipc::governor_record::{self, Record};
+use ipc::text::Hex;
 use ipc::units::{BootInstant, WallTime};
 use roughtime::double::{Answer, Server};
 use roughtime::{Signed, Version, first_nonce, next_nonce};
@@ -182,8 +183,7 @@ impl Host {
         self.synced.history = self.history.octets().to_vec();
         let End { lines, hash } = self.history.end();
         self.synced_records = lines;
-        let hash: String = hash.iter().map(|octet| format!("{octet:02x}")).collect();
-        self.write(&format!("event=history records={lines} hash={hash}"));
+        self.write(&format!("event=history records={lines} hash={}", Hex(&hash)));
         self.synced.log.copy_from_slice(&self.log);
     }
 

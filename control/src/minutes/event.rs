@@ -4,7 +4,7 @@ use super::row::moment;
 use crate::text::seconds;
 use history::Finding;
 use ipc::history::Run;
-use ipc::text::escape;
+use ipc::text::{Hex, escape};
 use ipc::units::WallTime;
 use std::fmt;
 
@@ -63,7 +63,7 @@ impl What {
 
 /// As hexadecimal digits.
 pub fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    Hex(octets).to_string()
 }
 
 impl fmt::Display for What {

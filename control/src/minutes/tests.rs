@@ -1,7 +1,7 @@
 use super::*;
 use crate::screen::Screen;
 use history::testing::{Writer, long_name};
-use ipc::history::Said;
+use ipc::history::{OF_A_DAY, RECORD, Said};
 use serde_json::Value;
 
 const TEXT: Form = Form::Text(Screen::WIDE);

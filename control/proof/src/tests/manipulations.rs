@@ -104,7 +104,7 @@ fn rechain_log(octets: &mut [u8], ring: Ring, number: u64, heads: Option<&dyn Fn
         }
         let head = crate::words::head(line.text).filter(|_| heads.is_some());
         if let Some((head, hash_of)) = head.zip(heads) {
-            let digits: String = hash_of(head.lines).iter().map(|octet| format!("{octet:02x}")).collect();
+            let digits = ipc::text::Hex(&hash_of(head.lines)).to_string();
             let at = new.windows(5).position(|window| window == b"hash=").expect("it has one") + 5;
             new[at..at + 64].copy_from_slice(digits.as_bytes());
         }
