@@ -105,6 +105,7 @@ impl<'a> History<'a> {
             Place::Record(_, hash) if self.hash_of(last).is_none_or(|follows| follows == hash) => {
                 Head::Held(hash)
             }
+            Place::Zero | Place::Older if self.was_cleared(last) => Head::Overwritten,
             _ => Head::Broken,
         }
     }
@@ -118,8 +119,13 @@ impl<'a> History<'a> {
         self.numbers.clone()
     }
 
-    pub(crate) const fn torn_start(&self) -> Option<u64> {
-        self.torn_start
+    /// A start that threw records away may have cleared the place of this record, which is among the oldest of a full ring, or of one
+    /// that had begun its next round.
+    pub(crate) fn was_cleared(&self, sequence: u64) -> bool {
+        let is_full = self.numbers.start > 0 || self.numbers.end < self.room;
+        // As far before the last one that was whole as behind the last one that was there.
+        let cleared = |run: u64| sequence + self.room < run.saturating_add(2 * TORN);
+        is_full && self.torn_start.is_some_and(cleared)
     }
 
     fn octets_of(&self, sequence: u64) -> Option<&'a [u8; RECORD]> {
@@ -183,8 +189,8 @@ impl<'a> History<'a> {
         }
     }
 
-    /// A power cut can have left what begins with this number: no records up to the end of a sector, or records of before a
-    /// start that threw records away.
+    /// A power cut can have left what begins with this number: no records up to the end of a sector, records of before a
+    /// start that threw records away, or a newest one that was never finished.
     fn is_torn_at(&self, sequence: u64) -> bool {
         let is_absent = |number: &u64| matches!(self.place(*number), Place::Zero | Place::Older);
         let absent = (sequence..self.numbers.end).take_while(is_absent).count() as u64;
@@ -194,7 +200,8 @@ impl<'a> History<'a> {
                 && (next % self.room).is_multiple_of(IN_A_SECTOR);
         }
         let is_behind = |run: u64| run < sequence && sequence - run <= TORN;
-        self.torn_start.is_some_and(is_behind)
+        let is_newest = sequence.saturating_add(1) == self.numbers.end;
+        (is_newest || self.torn_start.is_some_and(is_behind))
             && matches!(self.place(sequence), Place::Record(..))
             && !self.follows(sequence)
     }

@@ -75,7 +75,9 @@ fn each_octet_that_is_changed_is_found_at_its_record() {
             let number = found.first().map(|found| found.0);
             let is_it = number == Some(sequence) || sequence == last && number == Some(first - 1);
             assert!(is_it, "record {sequence}, octet {octet}: {found:?}");
-            assert!(!matches!(found[0].1, What::Torn(_)), "octet {octet}: {found:?}");
+            // The newest one may never have been finished.
+            let is_torn = matches!(found[0].1, What::Torn(_));
+            assert!(!is_torn || sequence == last, "record {sequence}, octet {octet}: {found:?}");
         }
     }
 }
@@ -144,7 +146,7 @@ fn records_in_another_order_of_another_round_and_of_no_history_are_found() {
     let longer = [writer.octets(), &[0; 5]].concat();
     assert_eq!(found(&longer), [(last, What::Length(5))]);
     let garbage = vec![0x55; 10 * RECORD];
-    assert_eq!(found(&garbage).len(), 10);
+    assert_eq!((found(&garbage).len(), found(&garbage)[0]), (10, (0, What::Torn(1))));
     assert_eq!(found(&vec![0; 10 * RECORD]), []);
     // A file that has not grown to a ring is as long as its records.
     let young = Writer::simulated(1, 2, 5);

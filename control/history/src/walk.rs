@@ -1,6 +1,5 @@
 //! The records in their order, and what is not in order.
 
-use crate::TORN;
 use crate::file::{History, Place};
 use crate::finding::{Finding, What};
 use crate::names::Names;
@@ -57,19 +56,14 @@ impl<'a> Walk<'a> {
         (from..self.history.numbers().end).take_while(is_absent).count() as u64
     }
 
-    /// A start that threw records away has cleared these oldest places of a full ring.
-    fn was_cleared(&self, until: u64) -> bool {
-        // As far before the last one that was whole as behind the last one that was there.
-        let cleared = |run: u64| until + self.history.room() <= run.saturating_add(2 * TORN);
-        self.history.numbers().start > 0 && self.history.torn_start().is_some_and(cleared)
-    }
-
     fn look(&mut self, at: u64) -> Option<Result<Entry, Finding>> {
         let numbers = self.history.numbers();
         self.next = at.saturating_add(1);
         if at >= numbers.end {
             // Behind the end of a ring that is not full yet nothing was written.
             let Place::Other(what) = self.history.place(at) else { return None };
+            let is_unfinished = at == numbers.end && what == What::Unreadable;
+            let what = if is_unfinished { What::Torn(1) } else { what };
             return Some(Err(self.found(at, what)));
         }
         if at == self.history.end().lines {
@@ -89,7 +83,10 @@ impl<'a> Walk<'a> {
                 let count = self.absent(at);
                 self.next = at.saturating_add(count);
                 match at == numbers.start {
-                    true if self.was_cleared(self.next) => None,
+                    _ if self.history.was_cleared(self.next - 1) => {
+                        self.names = Rc::default();
+                        None
+                    }
                     true => Some(Err(self.found(at, What::Beginning(count)))),
                     false => Some(Err(self.found(at, What::Missing(count)))),
                 }

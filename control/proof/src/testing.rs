@@ -178,6 +178,11 @@ impl Host {
         self.orders();
     }
 
+    /// The history of an hour, which is not synchronised.
+    pub fn unnoted_hour(&mut self) {
+        self.history.hour();
+    }
+
     /// The history is synchronised, then its end is written into the log, and that is synchronised.
     pub fn note(&mut self) {
         self.synced.history = self.history.octets().to_vec();

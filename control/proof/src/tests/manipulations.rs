@@ -377,8 +377,10 @@ fn a140_of_as_many_states_that_nobody_touched_none_is_reported() {
             host.orders();
             let is_cut = host.random(5) == 0;
             if is_cut {
-                if host.random(2) == 0 {
-                    host.anchor();
+                match host.random(3) {
+                    0 => host.anchor(),
+                    1 => host.unnoted_hour(),
+                    _ => {}
                 }
                 host.cut_power();
                 cuts += 1;
