@@ -1,4 +1,5 @@
-//! The rows and events as JSON. A document of months is put together text by text: as values it would take a gigabyte.
+//! The rows and events as JSON. A document of months is put together text by text, a line for each row: as values it would take
+//! gigabytes.
 
 use super::course::{Course, Line};
 use super::event::{Event, What, hex};
@@ -18,13 +19,6 @@ pub fn document(
     course: Course<'_>,
     is_by_minutes: bool,
 ) -> String {
-    let (mut rows, mut events) = (Vec::new(), Vec::new());
-    for line in course {
-        match line {
-            Line::Row(row) => rows.push(json(&of_row(&row))),
-            Line::Event(event) => events.push(json(&of_event(&event))),
-        }
-    }
     let end = history.end();
     let findings: Vec<Value> = survey.findings.iter().map(finding).collect();
     let head = json!({
@@ -38,9 +32,25 @@ pub fn document(
         "more_findings": survey.more,
         "row": if is_by_minutes { "minute" } else { "hour" },
     });
-    let head = json(&head);
-    let head = head.trim_end().trim_end_matches('}').trim_end();
-    format!("{head},\n\"rows\": [\n{}],\n\"events\": [\n{}]\n}}\n", rows.join(","), events.join(","))
+    let mut text = json(&head);
+    text.truncate(text.trim_end().trim_end_matches('}').trim_end().len());
+    text.push_str(",\n\"rows\": [");
+    let (mut rows, mut events) = (0_usize, Vec::new());
+    for line in course {
+        match line {
+            Line::Row(row) => {
+                text.push_str(if rows > 0 { ",\n" } else { "\n" });
+                // In it is nothing but ASCII: names are.
+                text.push_str(&of_row(&row).to_string());
+                rows += 1;
+            }
+            Line::Event(event) => events.push(json(&of_event(&event))),
+        }
+    }
+    text.push_str("],\n\"events\": [\n");
+    text.push_str(&events.join(","));
+    text.push_str("]\n}\n");
+    text
 }
 
 fn time(wall: WallTime) -> String {
