@@ -2,20 +2,16 @@
 //!
 //! ```text
 //!   course  the points of the daemon's answer, on one line of time
-//!   axis    where the marks of an axis are, and what stands there
-//!   shape   numbers, escaped text and outlines of an SVG
 //!   svg     the picture
 //!   page    the same as a page for a browser
 //! ```
 
-mod axis;
 mod course;
 mod page;
-mod shape;
 mod svg;
 
-pub use axis::moment;
 pub use course::{Course, Spot};
+pub use drawing::axis::moment;
 
 use crate::screen::{Form, Screen};
 use crate::status::{bound, offset};
@@ -80,7 +76,7 @@ impl Drawing {
         let version = plain(status.version.as_ref());
         let since = match course.period() {
             Some((begin, end)) => {
-                format!("from {} to {} UTC", axis::moment(begin), axis::moment(end))
+                format!("from {} to {} UTC", moment(begin), moment(end))
             }
             None => "no history yet".to_owned(),
         };

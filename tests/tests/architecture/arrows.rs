@@ -41,6 +41,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
         &[
             "command-line",
             "control-socket",
+            "drawing",
             "drop-ins",
             "history",
             "import",
@@ -53,6 +54,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("control/command_line", &[]),
+    ("control/drawing", &["ipc"]),
     ("control/history", &["ipc"]),
     ("control/import", &["foreign", "ipc"]),
     ("control/leave", &["ipc", "ipc-clock"]),
