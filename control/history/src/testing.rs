@@ -70,6 +70,11 @@ impl Writer {
         self.raw += nanos;
     }
 
+    /// Moves the steered clock alone.
+    pub fn step(&mut self, nanos: i64) {
+        self.wall += nanos;
+    }
+
     /// Writes a record now.
     pub fn append(&mut self, said: Said) {
         let record = Record {

@@ -55,6 +55,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("control/command_line", &[]),
     ("control/drawing", &["ipc"]),
+    ("control/evidence", &["drawing", "history", "ipc", "report"]),
     ("control/history", &["ipc"]),
     ("control/import", &["foreign", "ipc"]),
     ("control/leave", &["ipc", "ipc-clock"]),
