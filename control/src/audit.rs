@@ -3,7 +3,7 @@
 
 mod verified;
 
-pub use verified::verify;
+pub use verified::{Gathered, Named, verify};
 
 use crate::screen::{Form, complain};
 use crate::text::json;

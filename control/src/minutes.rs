@@ -82,22 +82,24 @@ fn shown(path: &str, octets: &[u8], asked: &HistoryArguments, form: Form) -> Res
 }
 
 fn period(asked: &HistoryArguments, end: WallTime) -> Result<Period, Failure> {
-    let time = |time: Time| -> Result<WallTime, Failure> {
-        match time {
-            Time::Before(seconds) => Ok(end.before(Span::from_secs(i64::from(seconds)))),
-            Time::At(year, month, day, seconds) => {
-                let date = Date::try_new(year, month, day).ok_or_else(|| Failure {
-                    text: format!("{year:04}-{month:02}-{day:02}: there is no such day"),
-                    code: exit::UNABLE,
-                })?;
-                let seconds = date.number().saturating_mul(86_400).saturating_add(i64::from(seconds));
-                Ok(WallTime::saturating(seconds.saturating_mul(1_000_000_000)))
-            }
-        }
-    };
     let usual = if asked.minutes { end.before(MINUTES) } else { WallTime::MIN };
-    let since = asked.since.map_or(Ok(usual), time)?;
-    Ok(Period { since, until: asked.until.map_or(Ok(WallTime::MAX), time)? })
+    let since = asked.since.map_or(Ok(usual), |time| moment(time, end))?;
+    Ok(Period { since, until: asked.until.map_or(Ok(WallTime::MAX), |time| moment(time, end))? })
+}
+
+/// What a time on the command line means, where what is shown ends at `end`.
+pub fn moment(time: Time, end: WallTime) -> Result<WallTime, Failure> {
+    match time {
+        Time::Before(seconds) => Ok(end.before(Span::from_secs(i64::from(seconds)))),
+        Time::At(year, month, day, seconds) => {
+            let date = Date::try_new(year, month, day).ok_or_else(|| Failure {
+                text: format!("{year:04}-{month:02}-{day:02}: there is no such day"),
+                code: exit::UNABLE,
+            })?;
+            let seconds = date.number().saturating_mul(86_400).saturating_add(i64::from(seconds));
+            Ok(WallTime::saturating(seconds.saturating_mul(1_000_000_000)))
+        }
+    }
 }
 
 /// The whole file.

@@ -6,6 +6,7 @@ use bench::programs::program;
 use ipc::history::{BODY, Minute, RECORD, Record, Run, Said, chain, digest};
 use ipc::units::Span;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::time::Duration;
@@ -146,6 +147,14 @@ fn is_verified(daemon: &Daemon) {
         shown.status.success() && said.contains("start of version ") && said.starts_with("BEGIN "),
         "{shown:?}"
     );
+    // Nothing is known of most of an hour, and nothing that is known is wrong.
+    let shown = daemon.chimerctl(&["evidence", "--rule", "csbr", "--from", "1h", "--to", "0h", "--json"]);
+    let document: Value = serde_json::from_slice(&shown.stdout).expect("one document");
+    let out = (shown.status.code(), document["verdict"].as_str(), document["history"]["chain"].as_str());
+    assert_eq!(out, (Some(1), Some("not_shown"), Some("whole")), "{document:#}");
+    assert!(document["minutes"].as_u64() > Some(0) && document["host"].is_string(), "{document:#}");
+    let ends = document["audit"]["ends"].to_string();
+    assert!(ends.contains("of the audit log: it had "), "{ends}");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What `chimerctl --json` prints is what packaging/schema/chimerctl.schema.json says, and that says nothing else: documents of
 //! real daemons, and the golden ones, judged by the jsonschema package of Python (`schema/judge.py`).
 
+#[path = "evidence/month.rs"]
+mod month;
+
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
 use bench::nts::NtsServer;
@@ -9,6 +12,7 @@ use bench::tree::read;
 use history::testing::Writer;
 use ipc::audit_line::{LENGTH, LINE, ORDERS, STEPS, TEXT, finish};
 use ipc::history::{RECORD, Said};
+use month::Month;
 use proof::testing::{Disk, Host};
 use report::{RejectReason, Words};
 use serde_json::{Value, json};
@@ -196,6 +200,35 @@ fn verified(place: &Place) -> Vec<(&'static str, Value)> {
     vec![("auditVerified", whole), ("auditVerified", altered), ("auditVerified", shown(&host.disk()))]
 }
 
+/// Evidence of a bad month and of a good one, and what it can be of.
+fn evidence(place: &Place) -> Vec<(&'static str, Value)> {
+    let file = |month: Month| {
+        let file = place.join(&format!("{month:?}.history")).display().to_string();
+        std::fs::write(&file, month::written(month).octets()).expect("a new folder can be written");
+        file
+    };
+    let shown = |words: &[&str]| -> Value {
+        let mut command = Command::new(program("chimerctl"));
+        let output = command.args(["evidence", "--json"]).args(words).output().expect("it runs");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    let (good, bad) = (file(Month::Good), file(Month::Bad));
+    let period = ["--from", month::FROM, "--to", month::TO];
+    let of = |history: &str, words: &[&str]| {
+        ("evidence", shown(&[&period[..], &["--history", history], words].concat()))
+    };
+    // What `verified` has left there.
+    let copies = place.join("copies/engine.history").display().to_string();
+    let last = ["--from", "6h", "--to", "0h", "--history", &copies];
+    vec![
+        ("evidence", shown(&[&last[..], &["--rule", "pci-dss"]].concat())),
+        ("evidenceRules", shown(&["--rule", "list"])),
+        of(&good, &["--rule", "stig"]),
+        of(&bad, &["--rule", "csbr", "--host", "clock.example", "--authorised", month::SOURCES[0]]),
+        of(&bad, &["--rule", "mifid-ii", "--activity", "hft", "--by", "likely"]),
+    ]
+}
+
 /// The replies on the socket that chimerctl passes on as they are, with everything that there can be.
 fn golden() -> Vec<(&'static str, Value)> {
     let names = [
@@ -232,6 +265,7 @@ fn each_document_is_of_the_schema_and_each_key_of_the_schema_is_in_a_document() 
     documents.extend(read_from(&idle));
     documents.extend(histories(idle.setup().place()));
     documents.extend(verified(idle.setup().place()));
+    documents.extend(evidence(idle.setup().place()));
 
     // Plain sources: one that is used, one whose replies fail a test, one that is silent, one without an address.
     let forgers = [

@@ -2,6 +2,10 @@
 //! built (the completions of shells, `xtask/src/completions.rs`).
 #![forbid(unsafe_code)]
 
+mod evidence;
+
+pub use evidence::{Activity, ErrorFigure, EvidenceArguments, RuleName};
+
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
@@ -121,6 +125,8 @@ pub enum Command {
     },
     /// Show the history of minutes: how far the clock was off, by which sources, and what happened to it
     History(HistoryArguments),
+    /// What the history shows of the sentences of a rule, for auditors: exit 0: all of them that it can show; 1: not so; 2: no report
+    Evidence(EvidenceArguments),
     /// Draw what the clock did since the start of the daemon: an SVG, or a page
     Plot(PlotArguments),
     /// Make a configuration of another time daemon's: of chrony, ntpd, NTPsec, systemd-timesyncd, OpenNTPD or ntpd-rs

@@ -25,26 +25,75 @@ const MOST_ANCHORS: u64 = 20_000 * SLOT as u64;
 /// A file that may not be there: its place, and its octets.
 type Found = (PathBuf, Option<Vec<u8>>);
 
+/// Files that are named, in the place of those beside the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Named<'a> {
+    /// The governor's record.
+    pub governor: Option<&'a PathBuf>,
+    /// The anchors.
+    pub anchors: Option<&'a PathBuf>,
+    /// The history.
+    pub history: Option<&'a PathBuf>,
+    /// Servers whose signatures are believed.
+    pub keys: Option<&'a PathBuf>,
+}
+
+/// The files of a host, as far as they are there.
+pub struct Gathered {
+    /// The audit log.
+    pub log: Vec<u8>,
+    history: Found,
+    governor: Found,
+    anchors: Found,
+    keys: Option<Vec<Key>>,
+}
+
+impl Gathered {
+    /// Reads the files beside this log, or those that are named.
+    ///
+    /// # Errors
+    /// A file that was named cannot be read, or the list of keys is none.
+    pub fn read(log: &Path, named: Named<'_>) -> Result<Self, Failure> {
+        // In this order: what one names is in those after it, also while a daemon writes them.
+        let governor = beside(log, named.governor, GOVERNOR, governor_record::LENGTH)?;
+        let anchors = beside(log, named.anchors, ANCHORS, MOST_ANCHORS)?;
+        let octets = read(log)?;
+        let history = beside(log, named.history, HISTORY, minutes::LARGEST)?;
+        let keys = named.keys.map(|keys| read_keys(keys)).transpose()?;
+        Ok(Self { log: octets, history, governor, anchors, keys })
+    }
+
+    /// The history; empty: it is not there.
+    pub fn history(&self) -> &[u8] {
+        self.history.1.as_deref().unwrap_or_default()
+    }
+
+    /// What they prove.
+    pub fn report(&self) -> Report {
+        proof::verify(&Files {
+            governor: self.governor.1.as_deref(),
+            anchors: self.anchors.1.as_deref(),
+            log: &self.log,
+            history: self.history.1.as_deref(),
+            keys: self.keys.as_deref(),
+        })
+    }
+}
+
 /// Reads the files, and says what they prove.
 ///
 /// # Errors
 /// A file that was named cannot be read, the list of keys is none; or, once it is printed what was found: something was altered.
 pub fn verify(log: &Path, asked: &AuditArguments, form: Form) -> Result<String, Failure> {
-    // In this order: what one names is in those after it, also while a daemon writes them.
-    let governor = beside(log, asked.governor.as_ref(), GOVERNOR, governor_record::LENGTH)?;
-    let anchors = beside(log, asked.anchors.as_ref(), ANCHORS, MOST_ANCHORS)?;
-    let octets = read(log)?;
-    let history = beside(log, asked.history.as_ref(), HISTORY, minutes::LARGEST)?;
-    let keys = asked.keys.as_deref().map(read_keys).transpose()?;
-    let files = Files {
-        governor: governor.1.as_deref(),
-        anchors: anchors.1.as_deref(),
-        log: &octets,
-        history: history.1.as_deref(),
-        keys: keys.as_deref(),
+    let named = Named {
+        governor: asked.governor.as_ref(),
+        anchors: asked.anchors.as_ref(),
+        history: asked.history.as_ref(),
+        keys: asked.keys.as_ref(),
     };
-    let report = proof::verify(&files);
-    let places = [&governor, &anchors, &history];
+    let files = Gathered::read(log, named)?;
+    let report = files.report();
+    let places = [&files.governor, &files.anchors, &files.history];
     let text = match form {
         Form::Json => json(&document(log, places, &report)),
         Form::Text(_) => lines(log, places, &report),

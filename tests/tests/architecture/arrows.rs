@@ -43,6 +43,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
             "control-socket",
             "drawing",
             "drop-ins",
+            "evidence",
             "history",
             "import",
             "ipc",
