@@ -15,7 +15,16 @@ pub enum Wanted {
     Configuration,
     /// The audit log.
     Audit,
+    /// The history of minutes: beside the audit log.
+    History,
 }
+
+/// The names of what lies in the folder of the audit log: the history,
+pub const HISTORY: &str = "engine.history";
+/// anchors of both,
+pub const ANCHORS: &str = "engine.anchors";
+/// and the governor's record.
+pub const GOVERNOR: &str = "governor";
 
 impl Wanted {
     /// Where it is as the package is delivered.
@@ -23,14 +32,16 @@ impl Wanted {
         match self {
             Self::Configuration => "/etc/truechimer/truechimer.toml",
             Self::Audit => "/var/lib/truechimer/audit.log",
+            Self::History => "/var/lib/truechimer/engine.history",
         }
     }
 
-    /// What it is called, and the option that names another one.
+    /// What it is called, and what of the command line names another one.
     const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Configuration => ("configuration", "--config"),
             Self::Audit => ("audit log", "--file"),
+            Self::History => ("history", "FILE"),
         }
     }
 
@@ -48,6 +59,7 @@ impl Wanted {
         match (told, self) {
             (Some(paths), Self::Configuration) => Ok(paths.configuration.into()),
             (Some(paths), Self::Audit) => Ok(paths.audit.into()),
+            (Some(paths), Self::History) => Ok(Path::new(paths.audit).with_file_name(HISTORY)),
             (None, _) if socket == Path::new(SOCKET) => Ok(self.usual().into()),
             (None, _) => {
                 let (what, option) = self.words();
@@ -107,6 +119,8 @@ mod tests {
         assert_eq!(chosen(SOCKET), Some(PathBuf::from("/var/lib/truechimer/audit.log")));
         assert_eq!(chosen("/run/other/control.sock"), None);
         let told = Paths::try_new("/a", "/b");
+        let history = Wanted::History.choose(Paths::try_new("/a", "/b/c"), Path::new(SOCKET)).ok();
+        assert_eq!(history, Some(PathBuf::from("/b/engine.history")));
         assert_eq!(Wanted::Audit.choose(told, Path::new(SOCKET)).ok(), Some(PathBuf::from("/b")));
     }
 }

@@ -5,7 +5,7 @@ use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// `O_NONBLOCK` and `O_NOCTTY` of Linux on the architectures that there are packages for.
@@ -87,6 +87,50 @@ pub fn write_new(path: &Path, octets: &[u8]) -> io::Result<()> {
     write_beside(path, 0o600, octets, irregular, |new| std::fs::hard_link(new, path))
 }
 
+/// Writes a folder that is not there yet, or is empty, whole or not at all: for its owner alone.
+///
+/// # Errors
+/// That of the failed system call; [`ErrorKind::AlreadyExists`], with a sentence, where something is in the folder, and
+/// [`ErrorKind::InvalidInput`] where its place is taken by something else, a link among it.
+pub fn write_folder(path: &Path, files: &[(&str, Vec<u8>)]) -> io::Result<()> {
+    let invalid = |text: &'static str| io::Error::new(ErrorKind::InvalidInput, text);
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if there.is_symlink() => {
+            return Err(invalid("is a link, and nothing was written; name the folder itself"));
+        }
+        Ok(there) if !there.is_dir() => return Err(invalid("is no folder, and nothing was written")),
+        Ok(_) if std::fs::read_dir(path)?.next().is_some() => {
+            let text = "is not empty, and nothing was written; name a folder that is not there";
+            return Err(io::Error::new(ErrorKind::AlreadyExists, text));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut name = path.file_name().ok_or_else(|| invalid("is no name of a folder"))?.to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(name);
+    std::fs::DirBuilder::new().mode(0o700).create(&new)?;
+    let fill = || {
+        for (name, octets) in files {
+            let mut file = File::options().write(true).create_new(true).mode(0o600).open(new.join(name))?;
+            file.write_all(octets)?;
+            file.sync_all()?;
+        }
+        File::open(&new)?.sync_all()?;
+        // An empty folder in its place is replaced, and one in which something is by now is not.
+        std::fs::rename(&new, path)
+    };
+    let written = fill();
+    if written.is_err() {
+        for (name, _) in files {
+            let _ = std::fs::remove_file(new.join(name));
+        }
+        let _ = std::fs::remove_dir(&new);
+    }
+    written
+}
+
 /// Writes a new file beside this place, whole, and gives it the name then; it leaves nothing else. `unnamed`: the error where the path ends
 /// in no name.
 fn write_beside(
@@ -109,6 +153,43 @@ fn write_beside(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_folder_is_written_whole_or_not_at_all_and_nothing_that_is_there_is_touched() {
+        let place = std::env::temp_dir().join(format!("chimerctl-folder-{}", std::process::id()));
+        std::fs::create_dir_all(&place).unwrap();
+        let names = || {
+            let entries = std::fs::read_dir(&place).unwrap();
+            let mut names: Vec<_> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        let files = [("a", b"one".to_vec()), ("b", b"two".to_vec())];
+        write_folder(&place.join("new"), &files).unwrap();
+        std::fs::create_dir(place.join("empty")).unwrap();
+        write_folder(&place.join("empty/"), &files).unwrap();
+        for folder in ["new", "empty"] {
+            assert_eq!(std::fs::read(place.join(folder).join("b")).unwrap(), b"two");
+            assert_eq!(std::fs::metadata(place.join(folder)).unwrap().mode() & 0o7777, 0o700);
+            assert_eq!(std::fs::metadata(place.join(folder).join("a")).unwrap().mode() & 0o7777, 0o600);
+        }
+        let error =
+            |path: &str, files: &[(&str, Vec<u8>)]| write_folder(&place.join(path), files).unwrap_err();
+        assert!(error("new", &files).to_string().contains("is not empty"));
+        std::fs::write(place.join("file"), b"x").unwrap();
+        assert!(error("file", &files).to_string().contains("is no folder"));
+        std::os::unix::fs::symlink("nowhere", place.join("link")).unwrap();
+        assert!(error("link", &files).to_string().contains("is a link"));
+        assert_eq!(error("nowhere/new", &files).kind(), ErrorKind::NotFound);
+        assert!(error("..", &files).to_string().contains("is not empty"));
+        // The second file cannot be made: nothing stays of the first.
+        let twice = [("a", b"one".to_vec()), ("a", b"two".to_vec())];
+        assert_eq!(error("half", &twice).kind(), ErrorKind::AlreadyExists);
+        assert_eq!(names(), ["empty", "file", "link", "new"]);
+        std::fs::remove_dir_all(&place).unwrap();
+    }
 
     #[test]
     fn a_file_is_written_whole_and_what_is_no_file_is_left_alone() {

@@ -16,7 +16,9 @@
 //!   now      now;  assert  assert
 //!   step     step; the operator's leave for it goes through control/leave
 //!   daemon_paths  where the daemon's files are, as its launch has left it beside the socket
-//!   audit    the governor's audit log: shown, and its chain verified
+//!   audit    the governor's audit log: shown, and verified with history and anchors
+//!   minutes  history: what was true of the clock in each minute, from the engine's file or a copy
+//!   evidence  evidence: what the history shows of a rule, for auditors
 //!   replay   replays a recording of the engine in a separate process
 //!   file     the files that the command line names: regular ones only
 //!   import   import: another daemon's configuration, as one of ours
@@ -31,7 +33,7 @@
 //! peer's credentials before it changes anything. The engine's output is treated as untrusted text: bounded in size and
 //! time, and never printed unescaped. Run as root it stays root, because only root may read the namespaces of the
 //! daemon's processes. It opens nothing for writing but the file that `plot --output` or
-//! `import --output` names, and never a path that the engine names.
+//! `import --output` names, and the folder that `evidence --out` names, and never a path that the engine names.
 #![forbid(unsafe_code)]
 
 mod activity;
@@ -39,9 +41,11 @@ mod assert;
 mod audit;
 mod clients;
 mod daemon_paths;
+mod evidence;
 mod file;
 mod import;
 mod keys;
+mod minutes;
 mod now;
 mod plot;
 mod process;
@@ -146,6 +150,8 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
         }
         Command::Clients(asked) => clients::list(socket, asked, form),
         Command::Access { address } => clients::access(socket, *address, form),
+        Command::History(asked) => minutes::show(socket, asked, form),
+        Command::Evidence(asked) => evidence::show(socket, asked, form),
         Command::Plot(asked) => plot::show(socket, asked, form),
         Command::Import(asked) => import::show(asked, form),
         Command::Top { interval } => top::show(socket, *interval, form),
@@ -156,7 +162,7 @@ fn show_audit(socket: &Path, asked: &AuditArguments, form: Form) -> Result<Strin
     let ring = if asked.steps { audit_line::STEPS } else { audit_line::ORDERS };
     let file = named(asked.file.as_ref(), Wanted::Audit, socket)?;
     match asked.verify {
-        true => audit::verify_file(&file, form),
+        true => audit::verify(&file, asked, form),
         false => audit::show(&file, ring, asked.last, form),
     }
 }

@@ -2,20 +2,16 @@
 //!
 //! ```text
 //!   course  the points of the daemon's answer, on one line of time
-//!   axis    where the marks of an axis are, and what stands there
-//!   shape   numbers, escaped text and outlines of an SVG
 //!   svg     the picture
 //!   page    the same as a page for a browser
 //! ```
 
-mod axis;
 mod course;
 mod page;
-mod shape;
 mod svg;
 
-pub use axis::moment;
 pub use course::{Course, Spot};
+pub use drawing::axis::moment;
 
 use crate::screen::{Form, Screen};
 use crate::status::{bound, offset};
@@ -49,6 +45,15 @@ pub fn show(socket: &Path, asked: &PlotArguments, form: Form) -> Result<String, 
     Ok(String::new())
 }
 
+/// A picture of another course, with a title and what is said below it.
+pub fn drawn(title: &str, said: &[String], course: &Course) -> String {
+    let screen = Screen { width: (WIDTH / 7.0) as usize, is_utf8: true };
+    let wrapped = said.iter().map(|text| screen.wrap(&screen.show(text), 0, 0));
+    let lines: Vec<String> =
+        wrapped.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    Picture { width: WIDTH, id: "history", title: Some(title), lines: &lines, course }.draw()
+}
+
 /// The name of this host, as its kernel has it.
 pub fn host_name() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
@@ -71,7 +76,7 @@ impl Drawing {
         let version = plain(status.version.as_ref());
         let since = match course.period() {
             Some((begin, end)) => {
-                format!("from {} to {} UTC", axis::moment(begin), axis::moment(end))
+                format!("from {} to {} UTC", moment(begin), moment(end))
             }
             None => "no history yet".to_owned(),
         };

@@ -196,7 +196,7 @@ impl History {
     pub fn give_room(&mut self, days: u16) {
         if !self.is_full {
             let wanted = u64::from(days.min(MOST_DAYS)) * OF_A_DAY;
-            self.places = self.places.max(wanted).max(self.end.lines.saturating_add(1));
+            self.places = self.places.max(wanted);
         }
     }
 
@@ -313,46 +313,35 @@ fn read(file: &File, place: u64) -> io::Result<Option<Stored>> {
 /// Where the history in a file of so many places ends. What a power cut has left behind that is overwritten with zeros.
 fn find_end(file: &File, there: u64) -> io::Result<Found> {
     let empty = Found { end: End::NONE, torn: 0, first: 0 };
-    let last = there.saturating_sub(1);
-    let Some((first, ..)) = read(file, 0)? else {
-        // The first place of a ring that begins again may be what is torn.
-        return Ok(match read(file, last)? {
-            Some((sequence, _, hash)) if sequence % there.max(1) == last => Found {
-                end: End { lines: sequence.saturating_add(1), hash },
-                torn: 1,
-                first: sequence - last,
-            },
-            _ => empty,
-        });
-    };
-    let stands = |place: u64| -> io::Result<bool> {
-        Ok(read(file, place)?.is_some_and(|(sequence, ..)| sequence == first.saturating_add(place)))
+    let Some((first, ..)) = read(file, 0)? else { return Ok(empty) };
+    let stands = |sequence: u64| -> io::Result<bool> {
+        Ok(read(file, sequence % there)?.is_some_and(|(found, ..)| found == sequence))
     };
     let (mut low, mut high) = (0, there);
     while high - low > 1 {
         let middle = low + (high - low) / 2;
-        if stands(middle)? { low = middle } else { high = middle }
+        if stands(first.saturating_add(middle))? { low = middle } else { high = middle }
     }
-    let newest = low;
-    // A block in the middle may be missing.
+    let newest = first.saturating_add(low);
+    // A block in the middle may be missing, also where the ring begins again; and one may have come to the disk behind a missing one.
+    let oldest = newest.saturating_sub(UNSURE.min(there - 1));
     let mut end = newest;
-    for place in (newest.saturating_sub(UNSURE)..newest).rev() {
-        if !stands(place)? {
-            end = place.saturating_sub(1);
+    for sequence in (oldest..newest).rev() {
+        if !stands(sequence)? {
+            end = sequence.saturating_sub(1).max(oldest);
         }
     }
-    let before = |place: u64| -> io::Result<[u8; 32]> {
-        match place {
-            0 if first == 0 => Ok([0; 32]),
-            0 => Ok(read(file, last)?.map_or([0; 32], |(.., hash)| hash)),
-            _ => Ok(read(file, place - 1)?.map_or([0; 32], |(.., hash)| hash)),
+    let before = |sequence: u64| -> io::Result<[u8; 32]> {
+        match sequence.checked_sub(1) {
+            None => Ok([0; 32]),
+            Some(before) => Ok(read(file, before % there)?.map_or([0; 32], |(.., hash)| hash)),
         }
     };
     // The last ones may be torn themselves.
     let whole = end;
     let mut follows = false;
     while !follows && whole - end < UNSURE {
-        let Some((_, octets, hash)) = read(file, end)? else { break };
+        let Some((_, octets, hash)) = read(file, end % there)? else { break };
         follows = chain(&before(end)?, &octets[..BODY]) == hash;
         match follows {
             false if end == 0 => break,
@@ -364,12 +353,13 @@ fn find_end(file: &File, there: u64) -> io::Result<Found> {
         // That is no power cut. What is there stays there, for who looks into it.
         end = whole;
     }
-    let Some((sequence, _, hash)) = read(file, end)? else { return Ok(empty) };
-    let mut torn = newest - end;
-    for place in end + 1..(newest + UNSURE).min(there) {
-        if stands(place)? {
-            torn = torn.max(place - end);
-            file.write_all_at(&[0; RECORD], place * RECORD as u64)?;
+    let Some((sequence, _, hash)) = read(file, end % there)? else { return Ok(empty) };
+    let mut torn = 0;
+    let reach = newest.saturating_add(UNSURE).min(end.saturating_add(there));
+    for sequence in end.saturating_add(1)..reach {
+        if stands(sequence)? {
+            torn = sequence - end;
+            file.write_all_at(&[0; RECORD], sequence % there * RECORD as u64)?;
         }
     }
     let torn = u8::try_from(torn).unwrap_or(u8::MAX);

@@ -96,7 +96,8 @@ pub fn finish(line: &mut [u8; LINE], before: &[u8; 32]) -> [u8; 32] {
 pub fn parse(line: &[u8]) -> Option<(u64, [u8; 32])> {
     let (text, rest) = line.split_at_checked(TEXT)?;
     let digits = rest.strip_prefix(KEY)?.strip_suffix(b"\n").filter(|digits| digits.len() == 64)?;
-    let digit = |octet: u8| char::from(octet).to_digit(16);
+    // As they are written: a line that has another form says nothing else, and was not written so.
+    let digit = |octet: u8| char::from(octet).to_digit(16).filter(|_| !octet.is_ascii_uppercase());
     let mut hash = [0; 32];
     for (octet, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
         *octet = u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok()?;
@@ -125,5 +126,8 @@ mod tests {
             altered[at] = b'#';
             assert_eq!(parse(&altered), None, "octet {at}");
         }
+        let letter = (TEXT + 6..LINE - 1).find(|at| line[*at].is_ascii_lowercase()).unwrap();
+        line[letter] ^= 0x20;
+        assert_eq!(parse(&line), None, "a capital letter among the digits");
     }
 }

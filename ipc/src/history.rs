@@ -142,10 +142,10 @@ pub fn chain(before: &[u8; 32], body: &[u8]) -> [u8; 32] {
     crate::audit_line::chain(before, body)
 }
 
-/// SHA-256 of texts, one behind the other, as of a configuration and its drop-ins.
-pub fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> [u8; 32] {
+/// SHA-256 of texts or octets, one behind the other, as of a configuration and its drop-ins.
+pub fn digest(parts: impl IntoIterator<Item: AsRef<[u8]>>) -> [u8; 32] {
     let mut hash = Hash::new();
-    texts.into_iter().for_each(|text| hash.update(text));
+    parts.into_iter().for_each(|part| hash.update(part));
     hash.finalize()
 }
 

@@ -1,101 +1,20 @@
 //! The shape of the source tree, held by a test: who may know whom, where unsafe code may be, what may not
 //! grow. Each failure says which file and which rule.
 
+#[path = "architecture/arrows.rs"]
+mod arrows;
 #[path = "architecture/linked.rs"]
 mod linked;
 #[path = "architecture/states.rs"]
 mod states;
 
+use arrows::{ARROWS, OF_A_PROGRAM};
 use bench::programs::workspace;
 use bench::tree::{code, files, functions, names, packages, read};
 use ipc::leave::HOLDS;
 use ipc::message::privileged::{RUN_STEP_SPACING, Refusal};
 use ipc::process::Process;
 use std::collections::BTreeSet;
-
-/// Package, and the packages of ours that it may depend on; programs in `network` by [`OF_A_PROGRAM`]. Two arrows are never
-/// to be drawn: privileged to protocol (who moves the clock parses no packets) and engine to network (who decides hears
-/// nothing).
-const ARROWS: &[(&str, &[&str])] = &[
-    ("ipc", &[]),
-    ("ipc/clock", &["ipc"]),
-    ("ipc/drop_ins", &["ipc"]),
-    ("ipc/foreign", &[]),
-    ("ipc/link", &["ipc"]),
-    ("ipc/report", &[]),
-    ("ipc/time", &[]),
-    ("protocol", &["ipc"]),
-    ("protocol/roughtime", &["ipc"]),
-    ("policies", &["filters", "ipc"]),
-    ("privileged", &["drop-ins", "ipc", "ipc-clock", "ipc-link", "keeper", "keeper-virtual", "policies"]),
-    ("engine/core", &["ipc", "protocol", "report", "roughtime", "truechimer-time"]),
-    ("policies/filters", &[]),
-    ("privileged/keeper", &["filters", "ipc", "ipc-clock", "ipc-link"]),
-    ("privileged/keeper/virtual", &["filters", "ipc", "ipc-clock", "keeper"]),
-    (
-        "engine",
-        &[
-            "engine-core",
-            "foreign",
-            "ipc",
-            "ipc-clock",
-            "ipc-link",
-            "protocol",
-            "policies",
-            "report",
-            "roughtime",
-            "truechimer-time",
-        ],
-    ),
-    ("network/process", &["ipc", "ipc-clock", "ipc-link", "policies"]),
-    ("network/tls", &["ipc"]),
-    ("network/threads", &["ipc", "network"]),
-    (
-        "control",
-        &[
-            "command-line",
-            "control-socket",
-            "drop-ins",
-            "import",
-            "ipc",
-            "leave",
-            "report",
-            "truechimer-time",
-        ],
-    ),
-    ("control/command_line", &[]),
-    ("control/import", &["foreign", "ipc"]),
-    ("control/leave", &["ipc", "ipc-clock"]),
-    ("control/metrics", &["control-socket", "ipc", "report"]),
-    ("control/chronyc_bridge", &["control-socket", "ipc", "report"]),
-    ("control/chrony_logs", &["control-socket", "ipc", "report"]),
-    ("control/socket", &[]),
-    (
-        "tests",
-        &[
-            "ipc",
-            "ipc-link",
-            "protocol",
-            "policies",
-            "filters",
-            "keeper",
-            "report",
-            "network",
-            "truechimer-time",
-        ],
-    ),
-    ("tests/rig", &["bench", "ipc", "protocol", "simulation"]),
-    (
-        "tests/simulation",
-        &["ipc", "protocol", "engine-core", "keeper", "report", "sentence", "truechimer-time"],
-    ),
-    ("xtask", &["bench", "command-line", "ipc", "report", "rig", "sentence", "simulation"]),
-];
-
-/// The same for every program in `network`. What it has of these beyond the first five is named in its own manifest
-/// (`linked.rs`).
-const OF_A_PROGRAM: &[&str] =
-    &["ipc", "ipc-link", "network", "policies", "protocol", "roughtime", "threads", "tls"];
 
 /// The only files outside tests/ that may hold unsafe code.
 const UNSAFE: &[&str] = &[

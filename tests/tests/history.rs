@@ -2,9 +2,13 @@
 
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
+use bench::programs::program;
 use ipc::history::{BODY, Minute, RECORD, Record, Run, Said, chain, digest};
+use ipc::units::Span;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
 use std::time::Duration;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -75,6 +79,7 @@ fn what_was_true_in_each_minute_is_written_and_the_audit_log_has_its_end() {
         "it began unsynchronised: {first:?}"
     );
     assert!((first.used, first.used_authenticated, first.falsetickers) == (1, 0, 0), "{first:?}");
+    is_verified(&daemon);
     // What nobody can foresee loses the minute that is not over.
     daemon.signal(daemon.process("engine").pid, Signal::SIGKILL);
     daemon.wait_for_end(TIMEOUT);
@@ -91,6 +96,7 @@ fn what_was_true_in_each_minute_is_written_and_the_audit_log_has_its_end() {
         last == Some(digest([changed.as_str()]))
     };
     daemon.wait_until("the new configuration", TIMEOUT, |_| configured(&setup));
+    is_verified(&daemon);
     assert_eq!(daemon.stop().code, Some(0));
     let written = records(&setup);
     assert_eq!(runs(&written).iter().map(|run| run.torn).collect::<Vec<_>>(), [0, 0]);
@@ -98,6 +104,57 @@ fn what_was_true_in_each_minute_is_written_and_the_audit_log_has_its_end() {
     assert_eq!(written.last().map(|(record, _)| &record.said), Some(&Said::Ended));
     let last = minutes(&written).pop().expect("one");
     assert!(last.length_ms < 61_000, "{last:?}");
+
+    // A copy of it elsewhere, in which the time of a minute that the audit log names is another one, with all behind computed anew.
+    let (copies, mut forged) = (setup.place().join("copies"), Vec::new());
+    std::fs::create_dir_all(&copies).expect("ours");
+    for name in ["audit.log", "governor"] {
+        std::fs::copy(setup.place().join("state").join(name), copies.join(name)).expect("ours");
+    }
+    let mut before = [0; 32];
+    for (record, _) in &written {
+        let wall =
+            if record.sequence == count - 1 { record.wall.after(Span::from_secs(1)) } else { record.wall };
+        let (octets, hash) = Record { wall, ..record.clone() }.encode(&before);
+        forged.extend(octets);
+        before = hash;
+    }
+    std::fs::write(copies.join("engine.history"), forged).expect("ours");
+    let verified = Command::new(program("chimerctl"))
+        .args(["audit", "--verify", "--file"])
+        .arg(copies.join("audit.log"))
+        .output()
+        .expect("it can be executed");
+    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+    let last = count - 1;
+    assert_eq!(verified.status.code(), Some(1), "{verified:?}");
+    assert!(said.contains(&format!("history: record {last} is not the one that record ")), "{said}");
+}
+
+/// What the daemon has written is in order while it runs, and shown.
+fn is_verified(daemon: &Daemon) {
+    let verified = daemon.chimerctl(&["audit", "--verify"]);
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success(), "{verified:?}");
+    assert!(said.contains("the history is in order: record") && !said.contains("power cut"), "{said}");
+    assert!(
+        said.contains("  its end, by the governor's record: ") && said.contains("  its end, by record "),
+        "{said}"
+    );
+    let shown = daemon.chimerctl(&["history", "--minutes"]);
+    let said = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(
+        shown.status.success() && said.contains("start of version ") && said.starts_with("BEGIN "),
+        "{shown:?}"
+    );
+    // Nothing is known of most of an hour, and nothing that is known is wrong.
+    let shown = daemon.chimerctl(&["evidence", "--rule", "csbr", "--from", "1h", "--to", "0h", "--json"]);
+    let document: Value = serde_json::from_slice(&shown.stdout).expect("one document");
+    let out = (shown.status.code(), document["verdict"].as_str(), document["history"]["chain"].as_str());
+    assert_eq!(out, (Some(1), Some("not_shown"), Some("whole")), "{document:#}");
+    assert!(document["minutes"].as_u64() > Some(0) && document["host"].is_string(), "{document:#}");
+    let ends = document["audit"]["ends"].to_string();
+    assert!(ends.contains("of the audit log: it had "), "{ends}");
 }
 
 #[test]

@@ -1,12 +1,19 @@
 //! What `chimerctl --json` prints is what packaging/schema/chimerctl.schema.json says, and that says nothing else: documents of
 //! real daemons, and the golden ones, judged by the jsonschema package of Python (`schema/judge.py`).
 
+#[path = "evidence/month.rs"]
+mod month;
+
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
 use bench::nts::NtsServer;
 use bench::programs::{Place, free_port, program, workspace};
 use bench::tree::read;
-use ipc::audit_line::{LENGTH, LINE, ORDERS, TEXT, finish};
+use history::testing::Writer;
+use ipc::audit_line::{LENGTH, LINE, ORDERS, STEPS, TEXT, finish};
+use ipc::history::{RECORD, Said};
+use month::Month;
+use proof::testing::{Disk, Host};
 use report::{RejectReason, Words};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -81,6 +88,7 @@ fn read_from(daemon: &Daemon) -> Vec<(&'static str, Value)> {
 /// An audit log with a line of each kind that a daemon does not write without trouble, in the forms of the keeper.
 fn rare_records(place: &Place) -> String {
     let cut = format!("event=applied asked=adjust was=35 is={}", "1".repeat(300));
+    let history = format!("event=history records=61 hash={}", "0a".repeat(32));
     let lines = [
         "event=unwritten kind=adjust unwritten=3 charged_ns=3000000 frequency_least=-7 frequency_greatest=9 slew_net_ns=-5 \
          slew_sum_ns=15",
@@ -90,6 +98,7 @@ fn rare_records(place: &Place) -> String {
         "event=approved approved_ns=42000000000 for_ns=60000000000",
         "event=approval-ended",
         "event=panic beside_ns=700000 undone=true",
+        &history,
         "event=stop code=79 released=false",
         &cut,
     ];
@@ -107,6 +116,117 @@ fn rare_records(place: &Place) -> String {
     let file = place.join("rare.log");
     std::fs::write(&file, octets).expect("a new folder can be written");
     file.display().to_string()
+}
+
+/// Histories with everything that there can be: before the first record, and of months with a power cut and an edit.
+fn histories(place: &Place) -> Vec<(&'static str, Value)> {
+    let mut writer = Writer::simulated(30, 40, 3);
+    let mut minute = writer.minute();
+    (minute.leap, minute.stepped_by_another, minute.signed) = (true, true, true);
+    writer.append(Said::Minute(minute));
+    writer.append(Said::Configuration { configuration: [1; 32] });
+    let (before, synced) = (writer.octets().to_vec(), writer.end().lines);
+    (0..3).for_each(|_| writer.hour());
+    writer.cut_power(&before, synced);
+    let edited = writer.octets_mut();
+    edited[3_000 * RECORD..3_001 * RECORD].fill(0);
+    edited[0] = 9;
+    let file = place.join("copy.history");
+    let shown = |octets: &[u8], words: &[&str]| -> Value {
+        std::fs::write(&file, octets).expect("a new folder can be written");
+        let mut command = Command::new(program("chimerctl"));
+        let output = command.args(["history", "--json"]).args(words).arg(&file).output().expect("it runs");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    vec![
+        ("history", shown(&[], &[])),
+        ("history", shown(writer.octets(), &[])),
+        ("history", shown(writer.octets(), &["--minutes"])),
+    ]
+}
+
+/// What is said of the files of a host: as they are, after a power cut, and with something altered in each.
+fn verified(place: &Place) -> Vec<(&'static str, Value)> {
+    let folder = place.join("copies");
+    std::fs::create_dir_all(&folder).expect("a new folder can be made");
+    let list = r#"{ "servers": [{ "name": "server-1", "version": 1, "publicKeyType": "ed25519", "publicKey": "KEY",
+        "addresses": [{ "protocol": "udp", "address": "192.0.2.1:2002" }] }] }"#;
+    let key = &proof::testing::keys()[0].public_key;
+    let coded = Command::new("python3")
+        .args([
+            "-c",
+            "import base64,sys;print(base64.b64encode(bytes(map(int,sys.argv[1:]))).decode(),end='')",
+        ])
+        .args(key.iter().map(u8::to_string))
+        .output();
+    let coded =
+        coded.map_or_else(|_| String::new(), |output| String::from_utf8(output.stdout).expect("text"));
+    std::fs::write(folder.join("keys.json"), list.replace("KEY", &coded)).expect("it can be written");
+    let shown = |disk: &Disk| -> Value {
+        let files = [
+            ("audit.log", &disk.log),
+            ("governor", &disk.governor),
+            ("engine.history", &disk.history),
+            ("engine.anchors", &disk.anchors),
+        ];
+        for (name, octets) in files {
+            std::fs::write(folder.join(name), octets).expect("it can be written");
+        }
+        let mut command = Command::new(program("chimerctl"));
+        command.args(["audit", "--verify", "--json", "--file"]).arg(folder.join("audit.log"));
+        if !coded.is_empty() {
+            command.arg("--keys").arg(folder.join("keys.json"));
+        }
+        let output = command.output().expect("it runs");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    let mut host = Host::new(2, 16, 5);
+    for _ in 0..6 {
+        host.hour();
+        host.write_step("event=permitted asked=step why=Start delta_ns=1 any_size=false by_leave=false");
+        host.anchor();
+        host.keep_anchors();
+    }
+    let whole = shown(&host.disk());
+    let mut altered = host.disk();
+    altered.log[100] ^= 1;
+    altered.log[usize::try_from(STEPS.place(1)).expect("it fits") + 100] ^= 1;
+    altered.history[77 * RECORD + 40] ^= 1;
+    altered.anchors[200] ^= 1;
+    let altered = shown(&altered);
+    host.orders();
+    host.cut_power();
+    host.restart();
+    vec![("auditVerified", whole), ("auditVerified", altered), ("auditVerified", shown(&host.disk()))]
+}
+
+/// Evidence of a bad month and of a good one, and what it can be of.
+fn evidence(place: &Place) -> Vec<(&'static str, Value)> {
+    let file = |month: Month| {
+        let file = place.join(&format!("{month:?}.history")).display().to_string();
+        std::fs::write(&file, month::written(month).octets()).expect("a new folder can be written");
+        file
+    };
+    let shown = |words: &[&str]| -> Value {
+        let mut command = Command::new(program("chimerctl"));
+        let output = command.args(["evidence", "--json"]).args(words).output().expect("it runs");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    let (good, bad) = (file(Month::Good), file(Month::Bad));
+    let period = ["--from", month::FROM, "--to", month::TO];
+    let of = |history: &str, words: &[&str]| {
+        ("evidence", shown(&[&period[..], &["--history", history], words].concat()))
+    };
+    // What `verified` has left there.
+    let copies = place.join("copies/engine.history").display().to_string();
+    let last = ["--from", "6h", "--to", "0h", "--history", &copies];
+    vec![
+        ("evidence", shown(&[&last[..], &["--rule", "pci-dss"]].concat())),
+        ("evidenceRules", shown(&["--rule", "list"])),
+        of(&good, &["--rule", "stig"]),
+        of(&bad, &["--rule", "csbr", "--host", "clock.example", "--authorised", month::SOURCES[0]]),
+        of(&bad, &["--rule", "mifid-ii", "--activity", "hft", "--by", "likely"]),
+    ]
 }
 
 /// The replies on the socket that chimerctl passes on as they are, with everything that there can be.
@@ -143,6 +263,9 @@ fn each_document_is_of_the_schema_and_each_key_of_the_schema_is_in_a_document() 
         unserved.as_array().is_some_and(|entries| !entries.is_empty())
     });
     documents.extend(read_from(&idle));
+    documents.extend(histories(idle.setup().place()));
+    documents.extend(verified(idle.setup().place()));
+    documents.extend(evidence(idle.setup().place()));
 
     // Plain sources: one that is used, one whose replies fail a test, one that is silent, one without an address.
     let forgers = [

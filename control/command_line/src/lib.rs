@@ -2,6 +2,10 @@
 //! built (the completions of shells, `xtask/src/completions.rs`).
 #![forbid(unsafe_code)]
 
+mod evidence;
+
+pub use evidence::{Activity, ErrorFigure, EvidenceArguments, RuleName};
+
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
@@ -119,6 +123,10 @@ pub enum Command {
         #[arg(value_parser = parse_client)]
         address: IpAddr,
     },
+    /// Show the history of minutes: how far the clock was off, by which sources, and what happened to it
+    History(HistoryArguments),
+    /// What the history shows of the sentences of a rule, for auditors: exit 0: all of them that it can show; 1: not so; 2: no report
+    Evidence(EvidenceArguments),
     /// Draw what the clock did since the start of the daemon: an SVG, or a page
     Plot(PlotArguments),
     /// Make a configuration of another time daemon's: of chrony, ntpd, NTPsec, systemd-timesyncd, OpenNTPD or ntpd-rs
@@ -197,6 +205,35 @@ pub struct PlotArguments {
     /// Write it to this file; otherwise to standard output
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub output: Option<PathBuf>,
+}
+
+/// The options of `history`.
+#[derive(Args, Debug)]
+pub struct HistoryArguments {
+    /// Only what was later: a time of UTC such as 2026-11-30 or 2026-11-30T12:00, or 12h or 7d before the end of the file
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub since: Option<Time>,
+    /// Only what was earlier
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub until: Option<Time>,
+    /// Each minute; without --since, those of the last day
+    #[arg(long)]
+    pub minutes: bool,
+    /// A picture
+    #[arg(long, conflicts_with_all = ["json", "minutes"])]
+    pub svg: bool,
+    /// The history; otherwise the one that the daemon writes
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+}
+
+/// A time on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// Year, month, day, and seconds of this day of UTC, below 86400. Whether there is such a day is not looked at.
+    At(u32, u32, u32, u32),
+    /// So many seconds before the end of what is shown.
+    Before(u32),
 }
 
 /// The options of `import`.
@@ -288,10 +325,21 @@ pub struct AssertArguments {
 /// The options of `audit`.
 #[derive(Args, Debug)]
 pub struct AuditArguments {
-    /// Check that no record was changed, moved or taken out; exit 1 if one was. Records cut off at the end
-    /// are seen by the daemon at its next start
+    /// Check that no record was changed, moved, taken out or cut off, and what is proven up to when; exit 1 if one was
     #[arg(long)]
     pub verify: bool,
+    /// The history of minutes to verify; otherwise engine.history beside the audit log, if it is there
+    #[arg(long, value_name = "F", requires = "verify", value_hint = clap::ValueHint::FilePath)]
+    pub history: Option<PathBuf>,
+    /// The anchors to verify; otherwise engine.anchors beside the audit log, if it is there
+    #[arg(long, value_name = "F", requires = "verify", value_hint = clap::ValueHint::FilePath)]
+    pub anchors: Option<PathBuf>,
+    /// The governor's record; otherwise the file governor beside the audit log, if it is there
+    #[arg(long, value_name = "F", requires = "verify", value_hint = clap::ValueHint::FilePath)]
+    pub governor: Option<PathBuf>,
+    /// A list of Roughtime servers with their public keys (JSON): signatures of others are not believed
+    #[arg(long, value_name = "F", requires = "verify", value_hint = clap::ValueHint::FilePath)]
+    pub keys: Option<PathBuf>,
     /// Only the steps, which are kept apart: the last 2048, however many other records came after them
     #[arg(long, conflicts_with = "verify")]
     pub steps: bool,
@@ -348,6 +396,35 @@ fn parse_length(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A date of UTC, alone or with a time of day, or a number of hours or days.
+fn parse_time(text: &str) -> Result<Time, String> {
+    let wrong =
+        || "expected a time of UTC such as 2026-11-30 or 2026-11-30T12:00:00Z, or a length such as 12h or 7d";
+    let number = |digits: &str, most: u32| {
+        let is_number = !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());
+        digits.parse::<u32>().ok().filter(|number| is_number && *number <= most)
+    };
+    let length = [("h", 3_600, 99_999), ("d", 86_400, 9_999)]
+        .into_iter()
+        .find_map(|(unit, seconds, most)| Some(number(text.strip_suffix(unit)?, most)? * seconds));
+    if let Some(length) = length {
+        return Ok(Time::Before(length));
+    }
+    let (date, of_day) = text.trim_end_matches('Z').split_once('T').unwrap_or((text, "00:00"));
+    let parts = |text: &str, between: char, most: [u32; 3]| -> Option<Vec<u32>> {
+        text.split(between).zip(most).map(|(digits, most)| number(digits, most)).collect()
+    };
+    let date = parts(date, '-', [9_999, 12, 31]).filter(|_| date.split('-').count() == 3);
+    let of_day = parts(of_day, ':', [23, 59, 59]).filter(|_| matches!(of_day.split(':').count(), 2 | 3));
+    match (date.as_deref(), of_day.as_deref()) {
+        (Some([year, month, day]), Some([hour, minute, rest @ ..])) => {
+            let seconds = hour * 3_600 + minute * 60 + rest.first().copied().unwrap_or(0);
+            Ok(Time::At(*year, *month, *day, seconds))
+        }
+        _ => Err(wrong().to_owned()),
+    }
+}
+
 /// From a fifth of a second to an hour.
 fn parse_interval(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -374,6 +451,33 @@ mod tests {
         }
         for bad in ["192.0.2.0/24", "192.0.2.1/64", "2001:db8::/48", "192.0.2.1:123", "fe80::1%lo", ""] {
             assert!(parse_client(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_are_of_utc_or_so_long_before_the_end() {
+        for (text, time) in [
+            ("2026-11-30", Time::At(2026, 11, 30, 0)),
+            ("2026-11-30T12:34", Time::At(2026, 11, 30, 45_240)),
+            ("2026-11-30T12:34:56Z", Time::At(2026, 11, 30, 45_296)),
+            ("12h", Time::Before(43_200)),
+            ("7d", Time::Before(604_800)),
+        ] {
+            assert_eq!(parse_time(text), Ok(time), "{text}");
+        }
+        for bad in [
+            "",
+            "h",
+            "+1h",
+            "2026",
+            "2026-11",
+            "2026-13-01",
+            "2026-11-30T",
+            "2026-11-30T24:00",
+            "1w",
+            "2026-1-1-1",
+        ] {
+            assert!(parse_time(bad).is_err(), "{bad}");
         }
     }
 

@@ -2,10 +2,10 @@
 //! from anywhere.
 
 use super::Drawing;
-use super::shape::xml;
 use super::svg::{Picture, STYLE};
 use crate::status::{bound, offset};
 use crate::text::{plain, ppm};
+use drawing::shape::xml;
 
 /// The pictures' widths in pixels, and names.
 const WIDTHS: [(f64, &str); 2] = [(380.0, "narrow"), (1120.0, "wide")];

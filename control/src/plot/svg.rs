@@ -1,8 +1,8 @@
 //! The picture: panels on one line of time.
 
-use super::axis;
 use super::course::{Course, Spot};
-use super::shape::{Shape, number, xml};
+use drawing::axis;
+use drawing::shape::{Shape, number, xml};
 use std::fmt::Write as _;
 
 /// Colours that people who see few of them tell apart (Okabe and Ito), for a light and a dark page; shape and dashes tell the

@@ -93,7 +93,11 @@ fn a_full_file_keeps_its_size_and_its_last_records() {
     let file = file();
     let places = i64::from(OF_A_DAY as u16);
     let mut history = begin(&file, 1);
-    assert_eq!(history.write(minutes(places + 10)), None);
+    for _ in 0..places + 10 {
+        assert_eq!(history.write(minutes(1)), None);
+        // As after each minute.
+        history.give_room(1);
+    }
     assert_eq!(octets(&file).len(), places as usize * RECORD);
     drop(history);
     // Begun again, with more days, it is what it was.
@@ -111,8 +115,8 @@ fn a_full_file_keeps_its_size_and_its_last_records() {
     assert_eq!(history.places, 2 * OF_A_DAY);
 }
 
-/// A power cut: of the last `unsure` records, blocks are missing, or one is torn.
-fn cut(file: &File, unsure: u64, seed: u64) {
+/// A power cut: of the last `unsure` records, blocks are as they were `before`, zero where the file was shorter, or one is torn.
+fn cut(file: &File, before: &[u8], unsure: u64, seed: u64) {
     let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = |most: u64| {
         random ^= random << 13;
@@ -121,6 +125,10 @@ fn cut(file: &File, unsure: u64, seed: u64) {
         random % most.max(1)
     };
     let octets = octets(file);
+    let put_back = |from: u64, length: u64| {
+        let old = (from as usize..(from + length) as usize).map(|at| before.get(at).copied().unwrap_or(0));
+        file.write_all_at(&old.collect::<Vec<_>>(), from).unwrap();
+    };
     let newest = octets
         .chunks_exact(RECORD)
         .enumerate()
@@ -139,36 +147,59 @@ fn cut(file: &File, unsure: u64, seed: u64) {
                 if newest.1 as u64 >= unsure && from / (RECORD as u64) <= newest.1 as u64 - unsure {
                     continue;
                 }
-                file.write_all_at(&[0; 512], from).unwrap();
+                put_back(from, 512);
             }
         }
         // In the middle of a record.
         1 => file.write_all_at(&[0; 70], newest.1 as u64 * RECORD as u64 + 58).unwrap(),
-        // The file has its length, and nothing in it.
+        // The file has its length, and nothing of it has come to the disk.
         _ => {
             let length = next(unsure).min(newest.1 as u64 - 1) * RECORD as u64;
             let from = (newest.1 as u64 + 1) * RECORD as u64 - length;
-            file.write_all_at(&vec![0; length as usize], from).unwrap();
+            put_back(from, length);
         }
     }
+}
+
+/// What auditors read of the file is in order, and ends where the next record goes.
+fn is_read(file: &File, written: &History) {
+    let octets = octets(file);
+    let read = ::history::History::read(&octets);
+    assert_eq!(read.survey().findings, []);
+    assert_eq!(read.end(), written.end);
 }
 
 #[test]
 fn after_any_power_cut_the_chain_is_whole_and_what_was_synchronised_is_there() {
     for seed in 1..600 {
         let file = file();
-        let kept = if seed % 3 == 0 { OF_A_DAY as i64 + 300 } else { 300 };
+        // In a second round, as the first one begins again, and before.
+        let kept = match seed % 3 {
+            0 => OF_A_DAY as i64 + 300,
+            1 => OF_A_DAY as i64 - 30,
+            _ => 300,
+        };
         let mut history = begin(&file, 1);
         assert_eq!(history.write(minutes(kept)), None);
         let synchronised = history.note_due(now(3_700).raw).expect("it is time");
+        let before = octets(&file);
         assert_eq!(history.write(minutes(60)), None);
         let all = history.end.lines;
         drop(history);
-        cut(&file, 60, seed);
+        cut(&file, &before, 60, seed);
+        let left = octets(&file);
+        let findings = ::history::History::read(&left).survey().findings;
+        let is_cut = findings.iter().all(::history::Finding::may_be_a_power_cut);
+        assert!(is_cut && findings.len() <= 1, "seed {seed}: {findings:?}");
         let mut history = begin(&file, 1);
         let begun = history.end.lines;
+        assert_eq!(::history::History::read(&left).end().lines + 1, begun, "seed {seed}");
+        is_read(&file, &history);
         assert!((synchronised.lines + 1..=all + 1).contains(&begun), "{seed}: {begun} of {all}");
-        assert_eq!(history.write(minutes(70)), None);
+        for _ in 0..7 {
+            assert_eq!(history.write(minutes(10)), None);
+            is_read(&file, &history);
+        }
         let records = records(&file);
         let run = records.iter().find(|record| record.sequence + 1 == begun).expect("it began");
         let lost = all + 1 - begun;

@@ -1,0 +1,5 @@
+//! What the files of a host prove, and what is found when they were touched.
+
+mod hosts;
+mod manipulations;
+mod rings;
