@@ -163,7 +163,7 @@ impl Heard {
             Self::Unreachable => "no packet can be sent to it; check network and firewall",
             Self::Nothing => "it does not answer; check that UDP to its port is let through",
             Self::Invalid => {
-                "its answers are not signed by the key in the list, or have another version; compare key and version with its \
+                "its answers are not signed by the configured key, or have another version; compare key and version with its \
                  operator's"
             }
         }
