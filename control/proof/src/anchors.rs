@@ -1,6 +1,6 @@
 //! The slots of anchors, the signatures, and what they prove of both logs.
 
-use ipc::anchor::{Anchor, SLOT};
+use ipc::anchor::{Anchor, FORM, OVERHEAD, SLOT};
 use ipc::audit_line::End;
 use ipc::calendar::Rfc3339;
 use ipc::units::WallTime;
@@ -100,8 +100,10 @@ pub(crate) enum SlotFault {
     Misplaced(u64, u64),
     /// Anchors are missing, from this number to that.
     Missing(u64, u64),
-    /// The slot behind the newest anchor was never finished.
+    /// This anchor was never finished: whole sectors of its slot are missing.
     Torn(u64),
+    /// This one may never have been finished, in a ring that has come round: nothing tells what was there before from other octets.
+    Unclear(u64),
 }
 
 impl fmt::Display for SlotFault {
@@ -116,52 +118,86 @@ impl fmt::Display for SlotFault {
             }
             Self::Missing(from, to) if from == to => write!(f, "anchor {from} is missing"),
             Self::Missing(from, to) => write!(f, "anchors {from} to {to} are missing"),
+            Self::Unclear(sequence) => {
+                write!(
+                    f,
+                    "anchor {sequence} cannot be read: it was altered, or never finished in a power cut"
+                )
+            }
             Self::Torn(sequence) => write!(f, "anchor {sequence} was never finished, as in a power cut"),
         }
     }
 }
 
-/// The anchors of a file in their order, and what is wrong with it.
+/// The anchors of a file in their order, and what is wrong with it. The file grows until it is a ring.
 pub(crate) fn slots(octets: &[u8]) -> (Vec<Anchor>, Vec<SlotFault>) {
     let room = (octets.len() / SLOT) as u64;
     let (mut anchors, mut faults, mut damaged) = (Vec::new(), Vec::new(), Vec::new());
-    if !octets.len().is_multiple_of(SLOT) {
-        faults.push(SlotFault::Length(octets.len() % SLOT));
-    }
-    for (octets, slot) in octets.chunks_exact(SLOT).zip(0..) {
-        let anchor: Option<Anchor> = octets.first_chunk().and_then(Anchor::decode);
-        match anchor {
+    for (octets, slot) in octets.as_chunks::<SLOT>().0.iter().zip(0..) {
+        match Anchor::decode(octets) {
             Some(anchor) if anchor.sequence % room == slot => anchors.push(anchor),
             Some(anchor) => faults.push(SlotFault::Misplaced(anchor.sequence, slot)),
             None if octets.iter().all(|octet| *octet == 0) => {}
-            None => damaged.push(slot),
+            None => damaged.push((slot, octets)),
         }
     }
     anchors.sort_by_key(|anchor| anchor.sequence);
-    let Some(last) = anchors.last().map(|anchor| anchor.sequence) else {
-        // The first one was never finished, or it is no file of anchors.
-        faults.extend(
-            damaged
-                .iter()
-                .map(|slot| if *slot == 0 { SlotFault::Torn(0) } else { SlotFault::Damaged(*slot) }),
-        );
-        return (anchors, faults);
-    };
-    let next = last.saturating_add(1);
-    let torn = damaged.iter().any(|slot| *slot == next % room);
-    faults.extend(damaged.iter().filter(|slot| **slot != next % room).map(|slot| SlotFault::Damaged(*slot)));
-    if torn {
-        faults.push(SlotFault::Torn(next));
+    let newest = anchors.last().map(|anchor| anchor.sequence);
+    let mut end = newest.map_or(0, |newest| newest.saturating_add(1));
+    let is_ring = newest.is_some_and(|newest| newest >= room);
+    let mut unread = Vec::new();
+    for (slot, octets) in damaged {
+        let named = number(octets).filter(|number| number % room == slot);
+        let named = named.or((slot == end % room).then_some(end));
+        match named.filter(|_| is_ring || is_torn(octets)) {
+            Some(number) => {
+                let is_torn = !is_ring || number >= end;
+                faults.push(if is_torn { SlotFault::Torn(number) } else { SlotFault::Unclear(number) });
+                unread.push(number);
+                end = end.max(number.saturating_add(1));
+            }
+            None => {
+                faults.push(SlotFault::Damaged(slot));
+                unread.extend(named);
+            }
+        }
     }
-    let mut expected = (next + u64::from(torn)).saturating_sub(room);
-    let is_there = |number: u64| damaged.contains(&(number % room));
+    match octets.len() % SLOT {
+        0 => {}
+        length if is_ring => faults.push(SlotFault::Length(length)),
+        _ => faults.push(SlotFault::Torn(end)),
+    }
+    let mut expected = end.saturating_sub(room);
     for anchor in &anchors {
-        if anchor.sequence > expected && !(expected..anchor.sequence).all(is_there) {
-            faults.push(SlotFault::Missing(expected, anchor.sequence - 1));
+        let missing = (expected..anchor.sequence).find(|number| !unread.contains(number));
+        if let Some(first) = missing {
+            faults.push(SlotFault::Missing(first, anchor.sequence - 1));
         }
         expected = anchor.sequence + 1;
     }
     (anchors, faults)
+}
+
+/// The number in the head of a slot.
+fn number(octets: &[u8; SLOT]) -> Option<u64> {
+    let number = octets.strip_prefix(&FORM)?.first_chunk()?;
+    Some(u64::from_le_bytes(*number))
+}
+
+/// A power cut has left out whole sectors: they are zero, though something was to be in them, the checksum in the last one for
+/// instance.
+fn is_torn(octets: &[u8; SLOT]) -> bool {
+    const SECTOR: usize = 512;
+    const COUNT: usize = 136;
+    let word =
+        |at: usize| octets.get(at..at + 2).map_or(0, |two| usize::from(two[0]) | usize::from(two[1]) << 8);
+    let mut end = COUNT + 8;
+    for _ in 0..octets[COUNT] {
+        end = (end + OVERHEAD + word(end + OVERHEAD - 2)).min(SLOT - 8);
+    }
+    let sectors = octets.chunks(SECTOR).enumerate();
+    let mut empty = sectors.filter(|(_, octets)| octets.iter().all(|octet| *octet == 0));
+    empty.any(|(at, _)| at * SECTOR < end || at + 1 == SLOT / SECTOR)
 }
 
 /// What the answers of an anchor are worth.

@@ -5,7 +5,7 @@ use crate::anchors::Key;
 use crate::verify::Files;
 use crate::words::found;
 use history::testing::Writer;
-use ipc::anchor::{Anchor, Exchange, SLOT, place};
+use ipc::anchor::{Anchor, Exchange, FORM, SLOT, place};
 use ipc::audit_line::{End, LENGTH, LINE, ORDERS, Ring, STEPS, TEXT, chain, finish, parse};
 use ipc::calendar::Rfc3339;
 use ipc::governor_record::{self, Record};
@@ -54,6 +54,8 @@ pub struct Host {
     governor: Vec<u8>,
     history: Writer,
     anchors: Vec<u8>,
+    /// For so many anchors the file grows; then it is a ring.
+    slots: u64,
     next_anchor: u64,
     /// What was on the disk for certain at the last synchronisation.
     synced: Disk,
@@ -67,13 +69,13 @@ pub fn keys() -> Vec<Key> {
 }
 
 impl Host {
-    /// A host whose first run begins, with room for a history of `days` and so many anchors.
-    pub fn new(days: u64, anchors: usize, seed: u64) -> Self {
+    /// A host whose first run begins, with room for a history of `days` and anchors in `slots`.
+    pub fn new(days: u64, slots: u64, seed: u64) -> Self {
         let log = vec![0; LENGTH as usize];
         let governor = vec![0; governor_record::LENGTH as usize];
         let mut history = Writer::new(days * ipc::history::OF_A_DAY, seed);
         history.start(0);
-        let anchors = vec![0; anchors * SLOT];
+        let anchors = Vec::new();
         let synced = Disk {
             log: log.clone(),
             governor: governor.clone(),
@@ -91,6 +93,7 @@ impl Host {
             governor,
             history,
             anchors,
+            slots,
             next_anchor: 0,
             synced,
             synced_records,
@@ -201,15 +204,15 @@ impl Host {
         let count = 1 + self.random(3);
         let first = self.random(3);
         let anchor = sign(self.next_anchor, self.orders, self.history.end(), wall, random, (first, count));
-        let slots = (self.anchors.len() / SLOT) as u64;
-        let at = place(self.next_anchor, slots) as usize;
+        let at = place(self.next_anchor, self.slots) as usize;
+        self.anchors.resize(self.anchors.len().max(at + SLOT), 0);
         self.anchors[at..at + SLOT].copy_from_slice(&anchor.encode().expect("it finds room"));
         self.next_anchor += 1;
     }
 
     /// Its anchors are on the disk.
     pub fn keep_anchors(&mut self) {
-        self.synced.anchors.copy_from_slice(&self.anchors);
+        self.synced.anchors.clone_from(&self.anchors);
     }
 
     /// The power fails: of the sectors that were written since they were synchronised, some are on the disk.
@@ -224,9 +227,13 @@ impl Host {
 
     fn torn(&mut self, before: &[u8], after: &[u8]) -> Vec<u8> {
         let mut octets = after.to_vec();
-        for (at, (old, new)) in before.chunks(SECTOR).zip(after.chunks(SECTOR)).enumerate() {
-            if old != new && self.random(2) == 0 {
-                octets[at * SECTOR..at * SECTOR + old.len()].copy_from_slice(old);
+        for (at, sector) in octets.chunks_mut(SECTOR).enumerate() {
+            let old = |octet: usize| before.get(at * SECTOR + octet).copied().unwrap_or(0);
+            let is_written = sector.iter().enumerate().any(|(octet, new)| *new != old(octet));
+            if is_written && self.random(2) == 0 {
+                for (octet, new) in sector.iter_mut().enumerate() {
+                    *new = old(octet);
+                }
             }
         }
         octets
@@ -244,8 +251,12 @@ impl Host {
         let (steps, lost_steps) = Self::resume(&mut self.log, STEPS, self.record.audit_steps);
         (self.orders, self.steps) = (orders, steps);
         self.history.recover();
-        let anchors = self.anchors.chunks_exact(SLOT).filter_map(|slot| Anchor::decode(slot.first_chunk()?));
-        self.next_anchor = anchors.map(|anchor| anchor.sequence + 1).max().unwrap_or(0);
+        // The number of one that was torn is not given again, if it can be read.
+        let numbers = self.anchors.chunks_exact(SLOT).filter_map(|slot| {
+            let number: [u8; 8] = *slot.strip_prefix(&FORM)?.first_chunk()?;
+            Some(u64::from_le_bytes(number) + 1)
+        });
+        self.next_anchor = numbers.max().unwrap_or(0);
         let word = if lost || lost_steps { "torn" } else { "whole" };
         self.write(&format!("event=start version=0.1.0 record=resumed log={word}"));
         self.persist();

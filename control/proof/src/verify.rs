@@ -1,10 +1,10 @@
 //! All of it together.
 
-use crate::anchors::{Claim, Key, Proof, moment, prove, slots};
+use crate::anchors::{Claim, Key, Proof, SlotFault, moment, prove, slots};
 use crate::judged::Judged;
 use crate::log::{Fault, Log};
 use crate::report::{Chain, Of, Report, Weight};
-use crate::words::{found, head, is_synchronised, word};
+use crate::words::{found, head, is_event, is_synchronised, word};
 use history::{Head, History, What};
 use ipc::anchor::Anchor;
 use ipc::audit_line::{End, ORDERS, STEPS};
@@ -52,8 +52,14 @@ pub fn verify(files: &Files<'_>) -> Report {
         is_altered: false,
     };
     for fault in faults {
-        let is_torn = matches!(fault, crate::anchors::SlotFault::Torn(_));
-        let weight = if is_torn { Weight::PowerCut } else { Weight::Altered };
+        let weight = match fault {
+            SlotFault::Torn(number) => weight_of_torn(number, &anchors, &log),
+            SlotFault::Unclear(number) => match weight_of_torn(number, &anchors, &log) {
+                Weight::PowerCut => Weight::Doubtful,
+                other => other,
+            },
+            _ => Weight::Altered,
+        };
         report.add(Of::Anchors, weight, None, fault.to_string());
     }
     if files.governor.is_some() && governor.is_none() {
@@ -83,6 +89,22 @@ pub fn verify(files: &Files<'_>) -> Report {
         }
     }
     report
+}
+
+/// A power cut, if the daemon has begun again between the anchors before this one and behind it, or has not begun again yet.
+fn weight_of_torn(number: u64, anchors: &[Anchor], log: &Log<'_>) -> Weight {
+    let lines = |anchor: &Anchor| anchor.audit.lines;
+    let from = anchors.iter().rev().find(|anchor| anchor.sequence < number).map_or(0, lines);
+    let Some(until) = anchors.iter().find(|anchor| anchor.sequence > number).map(lines) else {
+        return Weight::PowerCut;
+    };
+    let is_held = log.lines.first().is_some_and(|first| first.sequence <= from);
+    let between = || log.lines.iter().filter(|line| (from..until).contains(&line.sequence));
+    match between().any(|line| is_event(line.text, "start")) {
+        true => Weight::PowerCut,
+        false if is_held => Weight::Altered,
+        false => Weight::Doubtful,
+    }
 }
 
 fn record(octets: &[u8]) -> Option<Record> {

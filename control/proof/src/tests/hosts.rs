@@ -126,7 +126,7 @@ fn a_step_that_was_taken_out_of_one_ring_is_missed() {
 fn power_cuts_are_told_apart_before_and_after_the_next_start() {
     let (mut cut, mut torn) = (0, 0);
     for seed in 1..60 {
-        let mut host = Host::new(2, 24, seed);
+        let mut host = Host::new(2, 64, seed);
         if seed % 3 == 0 {
             host.fill(10_200 + seed);
         }
@@ -160,6 +160,37 @@ fn power_cuts_are_told_apart_before_and_after_the_next_start() {
 }
 
 #[test]
+fn an_anchor_that_a_power_cut_has_torn_is_told_from_one_that_was_altered() {
+    let mut torn = 0;
+    for seed in 1..30 {
+        let mut host = Host::new(2, 16, seed);
+        host.hour();
+        host.anchor();
+        host.keep_anchors();
+        host.anchor();
+        host.cut_power();
+        host.restart();
+        for _ in 0..4 {
+            host.hour();
+            host.anchor();
+            host.keep_anchors();
+        }
+        let disk = host.disk();
+        let report = verify(&disk.files(&keys()));
+        assert_eq!(altered(&report), Vec::<String>::new(), "seed {seed}");
+        let is_torn =
+            report.findings.iter().any(|finding| finding.text.starts_with("anchor 1 was never finished"));
+        torn += usize::from(is_torn);
+        // The same sectors of an anchor beside which nothing began again.
+        let mut forged = disk.clone();
+        forged.anchors[3 * SLOT + 512..3 * SLOT + 1024].fill(0);
+        let report = verify(&forged.files(&keys()));
+        assert!(altered(&report).iter().any(|text| text.contains("anchor 3 was")), "{:?}", report.findings);
+    }
+    assert!(torn > 5, "{torn} were torn so that their number is there");
+}
+
+#[test]
 fn an_anchor_of_an_old_end_is_doubtful_and_of_other_ends_is_found() {
     let mut host = day();
     let (log, history) = host.ends();
@@ -169,6 +200,7 @@ fn an_anchor_of_an_old_end_is_doubtful_and_of_other_ends_is_found() {
     let put = |anchor: Anchor| {
         let mut changed = disk.clone();
         let at = ipc::anchor::place(anchor.sequence, 48) as usize;
+        changed.anchors.resize(at + SLOT, 0);
         changed.anchors[at..at + SLOT].copy_from_slice(&anchor.encode().unwrap());
         verify(&changed.files(&keys()))
     };

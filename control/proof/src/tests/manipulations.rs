@@ -364,7 +364,7 @@ fn a140_of_as_many_states_that_nobody_touched_none_is_reported() {
     let mut seed = 100;
     while states < count() {
         seed += 1;
-        let mut host = Host::new(1, 12, seed);
+        let mut host = Host::new(1, 64, seed);
         if seed % 7 == 0 {
             host.fill(10_180);
         }
