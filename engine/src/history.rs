@@ -277,7 +277,11 @@ impl History {
         let sequence = self.end.lines;
         let record = Record { sequence, wall: at.wall, raw: at.raw, said };
         let (octets, hash) = record.encode(&self.end.hash);
-        self.is_full |= sequence >= self.places;
+        if !self.is_full && sequence >= self.places {
+            // After a power cut the file must not be shorter than the round in whose first places the next one stands.
+            self.file.sync_data()?;
+            self.is_full = true;
+        }
         let place = sequence % self.places.max(1);
         self.file.write_all_at(&octets, place * RECORD as u64)?;
         self.end = End { lines: sequence.saturating_add(1), hash };
