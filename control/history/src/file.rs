@@ -2,7 +2,7 @@
 
 use crate::finding::What;
 use crate::walk::{Survey, Walk};
-use crate::{SECTOR, TORN};
+use crate::{NUMBERS, SECTOR, TORN};
 use ipc::history::{BODY, End, RECORD, Record, Said, chain};
 use std::ops::Range;
 
@@ -139,9 +139,9 @@ impl<'a> History<'a> {
         match Record::decode(octets) {
             Some((record, hash)) if record.sequence == sequence => Place::Record(record, hash),
             Some((record, _)) if record.sequence.checked_add(self.room) == Some(sequence) => Place::Older,
-            Some((record, _)) => Place::Other(What::Misplaced(record.sequence)),
+            Some((record, _)) if record.sequence < NUMBERS => Place::Other(What::Misplaced(record.sequence)),
             None if octets.iter().all(|octet| *octet == 0) => Place::Zero,
-            None => Place::Other(What::Unreadable),
+            _ => Place::Other(What::Unreadable),
         }
     }
 
@@ -171,7 +171,7 @@ impl<'a> History<'a> {
         let places = self.octets.chunks_exact(RECORD).zip(0..self.room);
         places.filter_map(move |(octets, place)| {
             let (record, _) = Record::decode(octets.first_chunk()?)?;
-            (record.sequence % self.room == place).then_some(record)
+            (record.sequence % self.room == place && record.sequence < NUMBERS).then_some(record)
         })
     }
 

@@ -36,5 +36,8 @@ pub use walk::{Entry, Survey, Walk};
 /// its end so far back.
 pub const TORN: u64 = 256;
 
+/// No log or history has so many records, ever: what has a higher number is none.
+pub const NUMBERS: u64 = 1 << 62;
+
 /// Octets that a disk writes at once.
 const SECTOR: u64 = 512;

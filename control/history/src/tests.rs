@@ -186,6 +186,19 @@ fn a_start_after_a_power_cut_goes_on_and_what_it_threw_away_is_no_finding() {
 }
 
 #[test]
+fn no_number_is_too_high() {
+    for sequence in [u64::MAX, u64::MAX - 1, crate::NUMBERS, crate::NUMBERS - 1] {
+        let wall = ipc::units::WallTime::MAX;
+        let record =
+            ipc::history::Record { sequence, wall, raw: ipc::units::RawInstant::MIN, said: Said::Ended };
+        let (octets, _) = record.encode(&[0; 32]);
+        let history = History::read(&octets);
+        let _ = (history.survey(), history.head(u64::MAX), history.head(sequence), history.head(0));
+        assert_eq!(history.survey().records, u64::from(sequence < crate::NUMBERS), "{sequence}");
+    }
+}
+
+#[test]
 fn a_finding_says_number_time_and_what_it_is() {
     let mut writer = Writer::simulated(1, 1, 5);
     let at = place(&writer, 600);

@@ -1,5 +1,6 @@
 //! The slots of anchors, the signatures, and what they prove of both logs.
 
+use history::NUMBERS;
 use ipc::anchor::{Anchor, FORM, OVERHEAD, SLOT};
 use ipc::audit_line::End;
 use ipc::calendar::Rfc3339;
@@ -134,7 +135,7 @@ pub(crate) fn slots(octets: &[u8]) -> (Vec<Anchor>, Vec<SlotFault>) {
     let room = (octets.len() / SLOT) as u64;
     let (mut anchors, mut faults, mut damaged) = (Vec::new(), Vec::new(), Vec::new());
     for (octets, slot) in octets.as_chunks::<SLOT>().0.iter().zip(0..) {
-        match Anchor::decode(octets) {
+        match Anchor::decode(octets).filter(|anchor| anchor.sequence < NUMBERS) {
             Some(anchor) if anchor.sequence % room == slot => anchors.push(anchor),
             Some(anchor) => faults.push(SlotFault::Misplaced(anchor.sequence, slot)),
             None if octets.iter().all(|octet| *octet == 0) => {}
@@ -181,7 +182,7 @@ pub(crate) fn slots(octets: &[u8]) -> (Vec<Anchor>, Vec<SlotFault>) {
 /// The number in the head of a slot.
 fn number(octets: &[u8; SLOT]) -> Option<u64> {
     let number = octets.strip_prefix(&FORM)?.first_chunk()?;
-    Some(u64::from_le_bytes(*number))
+    Some(u64::from_le_bytes(*number)).filter(|number| *number < NUMBERS)
 }
 
 /// A power cut has left out whole sectors: they are zero, though something was to be in them, the checksum in the last one for

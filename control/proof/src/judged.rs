@@ -53,7 +53,7 @@ impl Judged {
         }
         // A place as far behind the end as a power cut reaches; in a full ring it was that of one of the oldest lines.
         let reach = match durable {
-            Some(durable) => (durable + UNSYNCHRONISED).saturating_sub(end).min(room),
+            Some(durable) => durable.saturating_add(UNSYNCHRONISED).saturating_sub(end).min(room),
             None => 1,
         };
         let is_behind = |number: u64| {

@@ -1,6 +1,6 @@
 //! A ring of the audit log: its lines, its order, its end.
 
-use history::{Head, newest};
+use history::{Head, NUMBERS, newest};
 use ipc::audit_line::{End, LENGTH, LINE, Ring, TEXT, chain, parse};
 use std::fmt;
 use std::ops::Range;
@@ -86,7 +86,7 @@ impl<'a> Log<'a> {
             if line.iter().all(|octet| *octet == 0) {
                 continue;
             }
-            match parse(line).zip(line.get(..TEXT)) {
+            match parse(line).filter(|(sequence, _)| *sequence < NUMBERS).zip(line.get(..TEXT)) {
                 Some(((sequence, _), _)) if sequence % ring.lines != (slot - first) as u64 => {
                     log.faults.push(Fault::Misplaced(sequence, slot));
                 }

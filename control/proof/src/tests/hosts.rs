@@ -1,6 +1,6 @@
 //! Given the files of a host that was let alone, also in a power cut, then nothing is found, and this is proven.
 
-use crate::testing::{Host, keys};
+use crate::testing::{Disk, Host, keys};
 use crate::{Files, Report, Weight, verify};
 use ipc::anchor::{Anchor, SLOT};
 
@@ -157,6 +157,30 @@ fn power_cuts_are_told_apart_before_and_after_the_next_start() {
         }
     }
     assert!(cut > 20 && torn > 20, "the tests cut no power: {cut}, {torn}");
+}
+
+#[test]
+fn no_number_is_too_high() {
+    let host = day();
+    let most = ipc::audit_line::End { lines: u64::MAX, hash: [1; 32] };
+    for sequence in [u64::MAX, u64::MAX - 1, history::NUMBERS - 1] {
+        let mut disk = host.disk();
+        let anchor = crate::testing::sign(sequence, most, most, 0, [0; 32], (0, 1));
+        let at = (sequence % (disk.anchors.len() / SLOT) as u64) as usize * SLOT;
+        disk.anchors[at..at + SLOT].copy_from_slice(&anchor.encode().unwrap());
+        let mut line = [b' '; ipc::audit_line::LINE];
+        let text =
+            format!("sequence={sequence} at=x event=history records={} hash={}", u64::MAX, "ab".repeat(32));
+        line[..text.len()].copy_from_slice(text.as_bytes());
+        ipc::audit_line::finish(&mut line, &[0; 32]);
+        for ring in [ipc::audit_line::ORDERS, ipc::audit_line::STEPS] {
+            let place = ring.place(sequence) as usize;
+            disk.log[place..place + line.len()].copy_from_slice(&line);
+        }
+        assert!(verify(&disk.files(&keys())).is_altered, "{sequence}");
+        let only = Disk { log: vec![0; disk.log.len()], anchors: anchor.encode().unwrap().to_vec(), ..disk };
+        let _ = verify(&only.files(&keys()));
+    }
 }
 
 #[test]
