@@ -162,6 +162,30 @@ fn a_minute_after_the_start_audit_log_and_history_are_anchored_and_others_can_ve
     let line = log.lines().find(|line| line.contains(&noted)).unwrap_or_else(|| panic!("{noted}: {log}"));
     assert!(line.contains(&format!("sequence={} ", anchor.audit.lines - 1)), "{line}");
     assert!(line.ends_with(&hash(&anchor.audit.hash)), "{line}");
+    // With the servers' public keys alone.
+    let list = setup.place().join("keys.json");
+    let server = |(number, key): (usize, &[u8; 32])| {
+        let addresses = [serde_json::json!({ "protocol": "udp", "address": "192.0.2.1:2002" })];
+        serde_json::json!({
+            "name": format!("signer-{number}"),
+            "version": 1,
+            "publicKeyType": "ed25519",
+            "publicKey": STANDARD.encode(key),
+            "addresses": addresses,
+        })
+    };
+    let servers: Vec<Value> = keys.iter().enumerate().map(server).collect();
+    std::fs::write(&list, serde_json::json!({ "servers": servers }).to_string()).expect("ours");
+    let said = daemon.chimerctl(&["audit", "--verify", "--keys", &list.display().to_string()]);
+    let said = (said.status.code(), String::from_utf8_lossy(&said.stdout).into_owned());
+    let (line, record) = (anchor.audit.lines - 1, anchor.history.lines - 1);
+    let proven = format!(
+        "\nproven: records 0 to {line} of the audit log and records 0 to {record} of the history existed at the latest at "
+    );
+    assert!(
+        said.0 == Some(0) && said.1.contains(&proven) && said.1.contains("signed by signer-"),
+        "{said:?}"
+    );
     let again = daemon.stop();
     assert_eq!(again.code, Some(0));
 }
