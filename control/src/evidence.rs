@@ -219,7 +219,9 @@ fn ending(report: &Report) -> Result<String, Failure> {
     let rule = report.asked.rule.name;
     let text = match report.verdict() {
         Verdict::Pass => return Ok(String::new()),
-        _ if report.is_broken() => format!("{rule}: the records on which this rests were altered"),
+        _ if report.is_broken() => format!(
+            "{rule}: the records on which this rests were altered; chimerctl audit --verify says which (docs/audit.md)"
+        ),
         Verdict::Fail if lacking > 0 => {
             format!("{rule}: {failed} not met, and {lacking} not shown for lack of history")
         }

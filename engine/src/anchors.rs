@@ -10,6 +10,9 @@ use std::os::unix::fs::FileExt;
 /// Octets of a slot that say which one it is: its form and its number.
 const HEAD: usize = FORM.len() + 8;
 
+/// No anchor has this number or a later one.
+const NUMBERS: u64 = 1 << 62;
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct Anchors {
@@ -35,7 +38,8 @@ impl Anchors {
             }
             let number = head.strip_prefix(&FORM).and_then(|octets| octets.try_into().ok());
             // Whatever stands in a place that is not its own is none.
-            let number = number.map(u64::from_le_bytes).filter(|number| number % SLOTS == slot);
+            let number =
+                number.map(u64::from_le_bytes).filter(|number| number % SLOTS == slot && *number < NUMBERS);
             next = next.max(number.map_or(0, |number| number.saturating_add(1)));
         }
         Ok(Self { file, next })

@@ -29,6 +29,9 @@ const FIRST: Span = Span::from_secs(60);
 /// How many records a power cut takes at most: those of an hour in which sources come and go.
 const UNSURE: u64 = 256;
 
+/// No record has this number or a later one.
+const NUMBERS: u64 = 1 << 62;
+
 /// What a new file has room for where the configuration says nothing, in days.
 pub const DAYS: u16 = 400;
 
@@ -94,6 +97,10 @@ pub fn begin(
     let (days, configuration) = in_force.history();
     let boot = words.text("boot").and_then(|text| u128::from_str_radix(text, 16).ok()).unwrap_or(0);
     let identity = Identity { boot: boot.to_be_bytes(), version: env!("CARGO_PKG_VERSION"), configuration };
+    if days > 0 && matches!(given, Ok(None)) {
+        let text = "no history of minutes is kept in this run: the state directory cannot be written";
+        log.write(Severity::WARNING, Event::StateUnwritten.says(text));
+    }
     let begun = given.and_then(|given| {
         let begin = |given| History::begin(given, days, now, identity).map_err(|error| error.to_string());
         given.filter(|_| days > 0).map(begin).transpose()
@@ -308,7 +315,10 @@ type Stored = (u64, [u8; RECORD], [u8; 32]);
 fn read(file: &File, place: u64) -> io::Result<Option<Stored>> {
     let mut octets = [0; RECORD];
     match file.read_exact_at(&mut octets, place * RECORD as u64) {
-        Ok(()) => Ok(Record::decode(&octets).map(|(record, hash)| (record.sequence, octets, hash))),
+        Ok(()) => {
+            let found = Record::decode(&octets).filter(|(record, _)| record.sequence < NUMBERS);
+            Ok(found.map(|(record, hash)| (record.sequence, octets, hash)))
+        }
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
     }
@@ -317,14 +327,23 @@ fn read(file: &File, place: u64) -> io::Result<Option<Stored>> {
 /// Where the history in a file of so many places ends. What a power cut has left behind that is overwritten with zeros.
 fn find_end(file: &File, there: u64) -> io::Result<Found> {
     let empty = Found { end: End::NONE, torn: 0, first: 0 };
-    let Some((first, ..)) = read(file, 0)? else { return Ok(empty) };
+    let Some(first) = find_first(file, there)? else { return Ok(empty) };
     let stands = |sequence: u64| -> io::Result<bool> {
         Ok(read(file, sequence % there)?.is_some_and(|(found, ..)| found == sequence))
+    };
+    // One that cannot be read, or a block that is missing, is not the end: what follows it may stand.
+    let stands_about = |sequence: u64| -> io::Result<bool> {
+        for later in sequence..sequence.saturating_add(UNSURE.min(there)) {
+            if stands(later)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     };
     let (mut low, mut high) = (0, there);
     while high - low > 1 {
         let middle = low + (high - low) / 2;
-        if stands(first.saturating_add(middle))? { low = middle } else { high = middle }
+        if stands_about(first.saturating_add(middle))? { low = middle } else { high = middle }
     }
     let newest = first.saturating_add(low);
     // A block in the middle may be missing, also where the ring begins again; and one may have come to the disk behind a missing one.
@@ -367,7 +386,32 @@ fn find_end(file: &File, there: u64) -> io::Result<Found> {
         }
     }
     let torn = u8::try_from(torn).unwrap_or(u8::MAX);
+    // Of the round in which the first place was written.
+    let first = first / there * there;
     Ok(Found { end: End { lines: sequence.saturating_add(1), hash }, torn, first })
+}
+
+/// The number of the first record in the file: that of its first place, or where that cannot be read, as after a power cut where the ring
+/// begins again, of one of the next places. None: nothing was ever written.
+///
+/// # Errors
+/// The kernel's; or there is something, and no history.
+fn find_first(file: &File, there: u64) -> io::Result<Option<u64>> {
+    for place in 0..(2 * UNSURE).min(there) {
+        if let Some((sequence, ..)) = read(file, place)?.filter(|(sequence, ..)| sequence % there == place) {
+            return Ok(Some(sequence));
+        }
+    }
+    let mut at = 0;
+    let mut octets = [0; 1 << 14];
+    loop {
+        match file.read_at(&mut octets, at)? {
+            0 => return Ok(None),
+            count if octets[..count].iter().all(|octet| *octet == 0) => at += count as u64,
+            _ => break,
+        }
+    }
+    Err(io::Error::other("it is no history, or its beginning is lost; move it away to begin another one"))
 }
 
 #[cfg(test)]

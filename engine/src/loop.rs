@@ -36,6 +36,9 @@ use std::net::IpAddr;
 /// like the frequency.
 pub const HEARTBEAT: Span = Span::from_secs(70);
 
+/// A turn is never longer than a heartbeat and what it has to do: after this the process was stopped, or had no CPU.
+const AWAY: Span = Span::from_secs(100);
+
 /// Between two looks whether what was begun ends.
 const TIDY: Span = Span::from_secs(60);
 
@@ -136,6 +139,9 @@ impl Running {
         self.links.flush(now.raw)?;
         let woken = self.wait(now.raw)?;
         let now = self.clock.now()?;
+        if now.raw.since(self.seen.raw).nanos() > AWAY.nanos() {
+            self.engine.was_away(self.seen.raw, now.raw);
+        }
         self.hint_at_jump(now)?;
         if self.engine.poll_timeout().is_some_and(|due| due <= now.raw) {
             self.engine.handle_input(now, Input::Timeout);

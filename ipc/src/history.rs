@@ -95,6 +95,8 @@ pub struct Minute {
     pub frequency: Option<Frequency>,
     /// Sum of the steps in ns (positive: forward).
     pub steps: i64,
+    /// The largest of them in size, in µs, rounded away from zero (positive: forward); at the ends of its range, or beyond.
+    pub largest_step_us: i32,
     /// The smallest number of sources that were used at a time.
     pub used_at_least: u8,
     /// The smallest number of authenticated ones among them at a time.
@@ -159,6 +161,16 @@ const KNOWN: u16 = 1 << 8;
 const STEERED: u16 = 1 << 9;
 
 impl Minute {
+    /// The largest step in size, or what all of them come to if that is larger, in ns (positive: forward).
+    pub fn step(&self) -> i64 {
+        let largest = i64::from(self.largest_step_us) * 1_000;
+        if largest.unsigned_abs() > self.steps.unsigned_abs().saturating_add(1_000) {
+            largest
+        } else {
+            self.steps
+        }
+    }
+
     fn flags(&self) -> u16 {
         let flags = [
             self.synchronised,
@@ -199,6 +211,7 @@ impl Record {
                 put(&mut octets, 80, &minute.used.to_le_bytes());
                 put(&mut octets, 84, &minute.used_authenticated.to_le_bytes());
                 put(&mut octets, 88, &minute.falsetickers.to_le_bytes());
+                put(&mut octets, 92, &minute.largest_step_us.to_le_bytes());
                 1
             }
             Said::Source(source) => {
@@ -267,6 +280,7 @@ impl Record {
                     used: mask(80),
                     used_authenticated: mask(84),
                     falsetickers: mask(88),
+                    largest_step_us: i32::from_le_bytes(array(octets, 92)),
                 })
             }
             2 => {
@@ -339,6 +353,7 @@ mod tests {
             bound: Some(0),
             frequency: Some(Frequency::try_new(-655_360).unwrap()),
             steps: i64::MIN,
+            largest_step_us: i32::MIN,
             used_at_least: 3,
             authenticated_at_least: 2,
             stratum: 16,

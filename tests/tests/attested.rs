@@ -122,6 +122,7 @@ fn what_decides_beside_two_authenticated_operators_is_refused_with_what_to_do() 
     let two = nts("a.example") + &nts("b.example");
     for (text, expected) in [
         (nts("a.example"), "at least two operators"),
+        (nts("a.example:4460") + &nts("a.example:4461"), "at least two operators"),
         (two.clone() + "[[source]]\naddress = \"c.example\"\n", "each source that decides is authenticated"),
         (two.clone() + "trust = true\n", "leave trust out"),
         (two.clone() + "[dhcp]\nuse = true\n", "leave [dhcp] out"),

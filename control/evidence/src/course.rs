@@ -298,7 +298,7 @@ impl Reader {
         }
         if minute.steps != 0 || minute.stepped || minute.stepped_by_another {
             let (by_daemon, by_another) = (minute.stepped, minute.stepped_by_another);
-            self.course.steps.push(Stepped { at: end, nanos: minute.steps, by_daemon, by_another });
+            self.course.steps.push(Stepped { at: end, nanos: minute.step(), by_daemon, by_another });
         }
         let sources = self.roll.take(entry, minute, end);
         self.course.minutes.push(Kept { begin, end, minute: *minute, sources, starting });

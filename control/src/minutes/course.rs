@@ -96,10 +96,10 @@ impl<'a> Course<'a> {
         }
         self.is_synchronised = Some(minute.synchronised);
         if minute.stepped {
-            self.event(at, sequence, What::Step(minute.steps));
+            self.event(at, sequence, What::Step(minute.step()));
         }
         if minute.stepped_by_another {
-            self.event(at, sequence, What::OthersStep(minute.steps));
+            self.event(at, sequence, What::OthersStep(minute.step()));
         }
         if minute.leap {
             self.event(at, sequence, What::Leap);

@@ -87,7 +87,7 @@ impl fmt::Display for What {
             Self::Source(name) => write!(f, "source {}", escape(name)),
             Self::Step(nanos) => write!(f, "the clock was stepped by {}", step(*nanos)),
             Self::OthersStep(nanos) => {
-                write!(f, "another program stepped the clock; steps of this minute: {}", step(*nanos))
+                write!(f, "another program stepped the clock; largest step of this minute: {}", step(*nanos))
             }
             Self::Leap => f.write_str("a leap second passed"),
             Self::Synchronised(true) => f.write_str("synchronised"),

@@ -46,7 +46,7 @@ fn each_hour_and_each_change_has_a_line() {
         "start of version 0.1.0, boot ",
         "source 192.0.2.1\n",
         ", authenticated\n",
-        "another program stepped the clock; steps of this minute: -5.000 ms",
+        "another program stepped the clock; largest step of this minute: -5.000 ms",
         "a leap second passed",
         "falsetickers: source 2; stepped -5.000 ms",
         "another configuration: abab",

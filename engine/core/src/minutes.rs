@@ -65,6 +65,8 @@ struct Open {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Minutes {
     begun: Option<RawInstant>,
+    /// Between these the engine process did not run.
+    away: Option<(RawInstant, RawInstant)>,
     open: Option<Open>,
     numbers: [Option<SourceId>; SOURCES],
     waiting: VecDeque<Lasting>,
@@ -86,10 +88,17 @@ impl Minutes {
         self.close();
     }
 
+    /// The engine process did not run between these: nobody looked at anything, whatever is concluded afterwards.
+    pub(crate) fn was_away(&mut self, from: RawInstant, until: RawInstant) {
+        self.away = Some((from, until));
+    }
+
     /// A time that does not go beyond a slot of any multiple of a quarter of a minute, by what was true at its beginning and at its
     /// end.
     pub(crate) fn add(&mut self, from: &Moment, to: &Moment) {
+        let is_away = self.away.is_some_and(|(begun, ended)| from.at.raw < ended && to.at.raw > begun);
         let open = self.open(from.at);
+        open.minute.gap |= is_away;
         let is_first = !core::mem::replace(&mut open.is_filled, true);
         let minute = &mut open.minute;
         for (at, moment) in [from, to].into_iter().enumerate() {
@@ -130,6 +139,11 @@ impl Minutes {
     pub(crate) fn stepped(&mut self, now: Now, seconds: f64, is_ours: bool) {
         let minute = &mut self.open(now).minute;
         minute.steps = minute.steps.saturating_add((seconds * 1e9) as i64);
+        let away = if seconds < 0.0 { libm::floor(seconds * 1e6) } else { libm::ceil(seconds * 1e6) };
+        let step = away as i32;
+        if step.unsigned_abs() > minute.largest_step_us.unsigned_abs() {
+            minute.largest_step_us = step;
+        }
         match is_ours {
             true => minute.stepped = true,
             false => minute.stepped_by_another = true,

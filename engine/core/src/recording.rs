@@ -47,6 +47,7 @@ pub use facts::Call;
 use facts::ENTROPY;
 use frame::Kind;
 use hmac_sha256::Hash;
+use ipc::units::RawInstant;
 use octets::Writer;
 use redaction::Redaction;
 
@@ -91,6 +92,11 @@ impl Recorder {
     /// As [`Engine::take_history`]. It is not recorded: nothing depends on it.
     pub fn take_history(&mut self, is_last: bool) -> VecDeque<Lasting> {
         self.engine.take_history(is_last)
+    }
+
+    /// As [`Engine::was_away`]. It is not recorded either.
+    pub fn was_away(&mut self, from: RawInstant, until: RawInstant) {
+        self.engine.was_away(from, until);
     }
 
     /// Creates an engine. If there is a tape, the engine is recorded.

@@ -198,6 +198,17 @@ impl Place {
         }
     }
 
+    /// Whether both denote one host, whatever the port.
+    pub fn is_same_host(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Name(one, _), Self::Name(other, _)) => is_one_name(one.as_str(), other.as_str()),
+            (Self::Address(one), Self::Address(other)) => {
+                one.socket_address().ip().to_canonical() == other.socket_address().ip().to_canonical()
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it is an address on an interface that is named (`fe80::1%eth0`), which is looked up as a name is.
     pub fn is_scoped(&self) -> bool {
         matches!(self, Self::Name(name, _) if name.scoped().is_some())

@@ -18,6 +18,9 @@ const RETRY: Span = Span::from_secs(16);
 /// What is contradicted by a round of this age or more, is looked at by another one at once.
 const FRESH: Span = Span::from_secs(64);
 
+/// Not more often than that: the servers are others'.
+const AGAIN: Span = Span::from_secs(600);
+
 /// How much the time between rounds varies by chance.
 const SPREAD: f64 = 0.1;
 
@@ -36,6 +39,10 @@ pub(crate) struct SignedTime {
     ends: Option<HistoryNoted>,
     /// When the last round began that proves such ends.
     anchored: Option<RawInstant>,
+    /// Which ends the last anchor proves.
+    proven: Option<HistoryNoted>,
+    /// When what contradicts was looked at last.
+    looked: Option<RawInstant>,
     /// What was told of each server last, by its place in the configuration.
     told: Vec<Finding>,
 }
@@ -123,9 +130,9 @@ impl SignedTime {
         }
     }
 
-    /// Where audit log and history ended.
-    pub(crate) const fn ends(&self) -> Option<HistoryNoted> {
-        self.ends
+    /// Where audit log and history ended, if no anchor proves that yet.
+    pub(crate) fn ends(&self) -> Option<HistoryNoted> {
+        self.ends.filter(|ends| self.proven != Some(*ends))
     }
 
     /// Begins a round with servers drawn by lot, in an order that is, too.
@@ -191,7 +198,8 @@ impl SignedTime {
             .iter()
             .zip(&verified)
             .map(|(answer, signed)| {
-                Claim::carried(usize::from(answer.server), signed, (answer.sent, answer.received), now)
+                // When it was sent and came within the round is the word of the process that asked: it is not needed.
+                Claim::carried(usize::from(answer.server), signed, (round.begun, now), now)
             })
             .collect();
         let verdict = judge(servers.len(), &claims);
@@ -204,6 +212,7 @@ impl SignedTime {
         let anchor = round.anchor.filter(|_| !exchanges.is_empty()).map(|mut anchor| {
             anchor.exchanges.clone_from(&exchanges);
             anchor.fit();
+            self.proven = Some(HistoryNoted { history: anchor.history, log: anchor.audit });
             anchor
         });
         let malfeasance = is_caught.then_some(Proof { first_nonce, exchanges });
@@ -261,9 +270,10 @@ impl SignedTime {
         self.limits.is_some()
     }
 
-    /// What was signed says nothing of now: the raw clock may have stood still.
+    /// What was signed says nothing of now: the raw clock may have stood still, also in the middle of a round.
     pub(crate) fn forget(&mut self, now: RawInstant) {
         self.limits = None;
+        self.open = None;
         self.due = Some(now);
     }
 
@@ -275,7 +285,9 @@ impl SignedTime {
     /// Something contradicts what was signed: another round shows whether it stands.
     pub(crate) fn contradicted(&mut self, now: RawInstant) {
         let is_old = self.limits.is_some_and(|limits| limits.at.after(FRESH) <= now);
-        if is_old && self.failures == 0 {
+        let is_soon = self.looked.is_some_and(|last| now.since(last).nanos() < AGAIN.nanos());
+        if is_old && !is_soon && self.failures == 0 {
+            self.looked = Some(now);
             self.due = self.due.map(|due| due.min(now));
         }
     }
@@ -289,6 +301,8 @@ impl SignedTime {
 
     /// UTC itself moved (a leap second).
     pub(crate) fn shift(&mut self, moved: i64) {
+        // Its answers are of both times.
+        self.open = None;
         if let Some(limits) = &mut self.limits {
             let moved = Offset::saturating(moved);
             limits.earliest = limits.earliest.checked_add(moved).unwrap_or(WallTime::MIN);

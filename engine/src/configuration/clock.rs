@@ -188,7 +188,9 @@ pub fn refuse_unattested(
             faults.add(at, text);
         }
     }
-    if deciding.iter().filter(|source| source.nts.is_some()).count() < 2 {
+    let nts: Vec<_> = deciding.iter().filter(|source| source.nts.is_some()).collect();
+    let is_one = nts.iter().all(|source| source.place.is_same_host(&nts[0].place));
+    if nts.len() < 2 || is_one {
         let text = "profile: attested wants sources of at least two operators with mode = \"nts\"; add them";
         faults.add(root.place_of("governor"), text);
     }

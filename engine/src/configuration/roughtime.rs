@@ -5,7 +5,7 @@ use super::keys;
 use super::place::parse_place;
 use super::words::shorten;
 use engine_core::settings::{Place, RoughtimeSettings, Signer};
-use ipc::message::exchange::{KeyServer, MIN_ROUND, RoundServer};
+use ipc::message::exchange::{KeyServer, MAX_ROUND, MIN_ROUND, RoundServer};
 use ipc::units::Span;
 use roughtime::{PublicKey, Version, read_key};
 
@@ -13,7 +13,7 @@ use roughtime::{PublicKey, Version, read_key};
 const PORT: u16 = 5319;
 
 /// Most servers.
-const MAX_SERVERS: usize = 16;
+const MAX_SERVERS: usize = MAX_ROUND;
 
 /// Seconds between rounds: not so often that servers of others are burdened, not so seldom that drift makes the limits wide.
 const INTERVAL: std::ops::RangeInclusive<i64> = 600..=86_400;

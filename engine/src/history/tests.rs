@@ -262,3 +262,39 @@ fn the_end_is_noted_a_minute_after_the_start_and_then_each_hour() {
     assert!(!due(5_459, false), "the second one was not answered");
     assert!(due(5_460, true));
 }
+
+#[test]
+fn a_record_that_cannot_be_read_is_not_the_end_wherever_it_is() {
+    for rounds in [1, 2] {
+        let whole = file();
+        let mut history = begin(&whole, 1);
+        assert_eq!(history.write(minutes(i64::from(OF_A_DAY as u16) * rounds - 700)), None);
+        let end = history.end;
+        drop(history);
+        for place in [0, 1, 2, 100, 375, 399, 400, 500] {
+            let copy = file();
+            copy.write_all_at(&octets(&whole), 0).unwrap();
+            copy.write_all_at(&[0xff; RECORD], place * RECORD as u64).unwrap();
+            let there = octets(&copy).len() as u64 / RECORD as u64;
+            let found = find_end(&copy, there).unwrap();
+            assert_eq!((found.end, found.torn, found.first > 0), (end, 0, rounds > 1), "{rounds} {place}");
+        }
+        // Where the ring begins again after a power cut, its beginning may be zeros.
+        let copy = file();
+        copy.write_all_at(&octets(&whole), 0).unwrap();
+        copy.write_all_at(&[0; 40 * RECORD], 0).unwrap();
+        let there = octets(&copy).len() as u64 / RECORD as u64;
+        assert_eq!(find_end(&copy, there).unwrap().end, end, "{rounds}");
+    }
+}
+
+#[test]
+fn what_is_no_history_is_left_as_it_is() {
+    let other = file();
+    other.write_all_at(&[b'x'; 200 * RECORD], 0).unwrap();
+    assert!(find_end(&other, 200).is_err());
+    let blank = file();
+    blank.write_all_at(&[0; 200 * RECORD], 0).unwrap();
+    assert_eq!(find_end(&blank, 200).unwrap().end, End::NONE);
+    assert_eq!(find_end(&file(), 0).unwrap().end, End::NONE);
+}

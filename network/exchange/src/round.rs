@@ -102,7 +102,7 @@ fn expected(place: &Place) -> Heard {
 }
 
 impl Chain<'_> {
-    /// The next nonce, and what it is made of beside the last answer. Each try has its own: an answer to an earlier one comes too late.
+    /// The next nonce, and what it is made of beside the last answer. Each try behind the first answer has its own: an answer to an earlier one comes too late.
     fn next(&mut self) -> (Nonce, Rand) {
         let Some(last) = &self.last else { return (self.round.first_nonce, [0; 32]) };
         let rand = rand(&self.round.seed, self.used);

@@ -7,7 +7,7 @@ use crate::minutes::{Lasting, Who};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::vec::Vec;
-use ipc::units::Span;
+use ipc::units::{RawInstant, Span};
 use report::{HistorySpan, SourceState};
 
 impl Engine {
@@ -55,6 +55,11 @@ impl Engine {
             self.chronicle.minutes.end();
         }
         self.chronicle.minutes.take()
+    }
+
+    /// The process did not run between these, for longer than it waits for anything.
+    pub fn was_away(&mut self, from: RawInstant, until: RawInstant) {
+        self.chronicle.minutes.was_away(from, until);
     }
 
     /// Whether [`Self::take_history`] has something.

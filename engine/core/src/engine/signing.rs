@@ -122,11 +122,6 @@ impl Engine {
     pub(super) fn tell_of_refuted(&mut self, verdicts: &[Verdict], now: RawInstant) {
         let refuted = verdicts.iter().filter(|verdict| verdict.standing == Standing::Refuted);
         let refuted: Vec<_> = refuted.map(|verdict| verdict.source).collect();
-        if refuted.is_empty() {
-            return;
-        }
-        self.signed.contradicted(now);
-        self.timers.advance(Timer::Signing, now);
         let is_new = |source: &Source| {
             refuted.contains(&source.id) && source.track.standing != Some(Standing::Refuted)
         };
@@ -134,6 +129,10 @@ impl Engine {
         let new: Vec<_> = new
             .map(|(entry, source)| (entry.settings.name.clone(), source.address().socket_address()))
             .collect();
+        if !new.is_empty() {
+            self.signed.contradicted(now);
+            self.timers.advance(Timer::Signing, now);
+        }
         for (name, address) in new {
             self.tell(Notice::Source(name, address, SourceNotice::Refuted));
         }

@@ -72,6 +72,7 @@ fn a_minute_is_as_bad_as_its_worst_moment() {
     let (first, second) = (all[0].1, all[1].1);
     assert!(!first.synchronised && first.stepped && first.stepped_by_another && first.leap && !first.gap);
     assert_eq!((first.steps, first.bound, first.used_at_least), (125_000_000, None, 0));
+    assert_eq!((first.largest_step_us, first.step()), (250_000, 250_000_000));
     assert_eq!((first.used, first.falsetickers), (3, 4), "at some time of it");
     assert!(second.synchronised && !second.stepped && !second.stepped_by_another && !second.leap);
     assert_eq!((second.steps, second.bound), (0, Some(1_000_000)));
@@ -90,6 +91,16 @@ fn a_time_of_which_nothing_is_known_is_a_gap_and_no_minute() {
     chronicle.stood_still(now(40.0 + 3.0 * 3_600.0 + 60.0));
     chronicle.minutes.end();
     assert!(minutes(&mut chronicle).last().is_some_and(|(_, minute)| minute.gap));
+}
+
+#[test]
+fn a_time_in_which_the_engine_did_not_run_is_a_gap_whatever_is_concluded_afterwards() {
+    let mut chronicle = Chronicle::new();
+    told(&mut chronicle, [0.0, 70.0]);
+    chronicle.minutes.was_away(now(130.0).raw, now(250.0).raw);
+    told(&mut chronicle, [250.0, 361.0]);
+    let gaps: Vec<bool> = minutes(&mut chronicle).iter().map(|(_, minute)| minute.gap).collect();
+    assert_eq!(gaps, [false, false, true, true, true, false]);
 }
 
 #[test]

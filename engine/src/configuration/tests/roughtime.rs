@@ -51,8 +51,8 @@ fn three_servers_of_different_operators_are_read_and_nothing_is_asked_without_th
 fn what_is_wrong_with_roughtime_is_said_with_a_remedy() {
     let two: String = three().split_inclusive("operator 1\"\n").take(1).collect();
     for (text, said) in [
-        (two, "t.toml:3: [roughtime]: 2 servers, expected 3 to 16 of different operators"),
-        ("[roughtime]\n".to_owned(), "0 servers, expected 3 to 16"),
+        (two, "t.toml:3: [roughtime]: 2 servers, expected 3 to 5 of different operators"),
+        ("[roughtime]\n".to_owned(), "0 servers, expected 3 to 5"),
         (three() + &server("192.0.2.9", KEYS[0], "other"), "key: it is that of 192.0.2.0:2002 too"),
         (three() + &server("192.0.2.9", KEYS[3], "Operator 1 "), "operator: 192.0.2.1:2002 has the same"),
         (three() + &server("192.0.2.9", "AQE=", "other"), "key: \"AQE=\" is not 32 octets in base64"),
