@@ -1,5 +1,6 @@
 //! The slots of anchors, the signatures, and what they prove of both logs.
 
+use crate::times::{Doubt, Time, apart};
 use history::NUMBERS;
 use ipc::anchor::{Anchor, FORM, OVERHEAD, SLOT};
 use ipc::audit_line::End;
@@ -22,10 +23,24 @@ pub struct Key {
 pub struct Signature {
     /// Its name in the list of keys.
     pub name: String,
+    /// Its long-term public key, by which servers are told apart.
+    pub public_key: [u8; 32],
     /// The middle of its time, in seconds since 1970.
     pub midpoint: u64,
     /// How far from that true time was, in seconds.
     pub radius: u32,
+}
+
+impl Signature {
+    /// Before this true time was not, Unix seconds.
+    pub const fn earliest(&self) -> u64 {
+        self.midpoint.saturating_sub(self.radius as u64)
+    }
+
+    /// After this true time was not, Unix seconds.
+    pub const fn latest(&self) -> u64 {
+        self.midpoint.saturating_add(self.radius as u64)
+    }
 }
 
 /// What an anchor proves, in one sentence with [`fmt::Display`].
@@ -39,7 +54,8 @@ pub struct Claim {
     pub history: End,
     /// Who signed, in the order of the round, at least one.
     pub signatures: Vec<Signature>,
-    /// From this line of the file on, all up to the end are proven; none: the file does not hold that end any more, or another one.
+    /// From this line of the file on, all up to the end are proven; none: the file does not hold that end any more, or another one, or
+    /// there is a [`Self::doubt`].
     pub log_from: Option<u64>,
     /// The same of the records of the history.
     pub history_from: Option<u64>,
@@ -51,10 +67,14 @@ impl Claim {
         self.log_from.is_some() || self.history_from.is_some()
     }
 
-    /// By each of those who signed, both ends were there at the latest then: the earliest of these times, Unix seconds.
+    /// Both ends were there at the latest then by a majority of those who signed, Unix seconds.
     pub fn latest(&self) -> u64 {
-        let latest = |signature: &Signature| signature.midpoint.saturating_add(u64::from(signature.radius));
-        self.signatures.iter().map(latest).min().unwrap_or(u64::MAX)
+        Time::of(&self.signatures).latest
+    }
+
+    /// Why it proves nothing by itself.
+    pub fn doubt(&self) -> Option<Doubt> {
+        Time::of(&self.signatures).doubt
     }
 }
 
@@ -73,20 +93,35 @@ impl fmt::Display for Claim {
             (Some(last), Some(from)) => format!("records {from} to {last} of {name}"),
             (Some(last), None) => format!("{name} up to record {last}, which these files do not hold,"),
         };
-        write!(
-            f,
-            "{} and {} existed at the latest at ",
-            part("the audit log", &self.log, self.log_from),
-            part("the history", &self.history, self.history_from)
-        )?;
-        for (at, Signature { name, midpoint, radius }) in self.signatures.iter().enumerate() {
-            let and = if at > 0 { "; and by " } else { "" };
+        let Time { latest, by, of, doubt } = Time::of(&self.signatures);
+        match doubt {
+            Some(doubt) => write!(
+                f,
+                "proves nothing by itself, for {doubt}; it names {} records of the audit log and {} of the history, ",
+                self.log.lines, self.history.lines
+            )?,
+            None => write!(
+                f,
+                "{} and {} existed at the latest at ",
+                part("the audit log", &self.log, self.log_from),
+                part("the history", &self.history, self.history_from)
+            )?,
+        }
+        // The one whose time counts comes first.
+        let first = self.signatures.iter().position(|signature| signature.latest() == latest).unwrap_or(0);
+        let others =
+            self.signatures.iter().enumerate().filter(|(at, _)| *at != first).map(|(_, other)| other);
+        for (at, signature) in self.signatures.get(first).into_iter().chain(others).enumerate() {
+            let Signature { name, midpoint, radius, .. } = signature;
             match at {
                 0 => write!(f, "{} ± {radius} s, signed by {name}", moment(*midpoint))?,
-                _ => write!(f, "{and}{name} at {} ± {radius} s", moment(*midpoint))?,
+                _ => write!(f, "; and by {name} at {} ± {radius} s", moment(*midpoint))?,
             }
         }
-        Ok(())
+        match doubt {
+            None => write!(f, "; {by} of {of} servers say so"),
+            Some(_) => Ok(()),
+        }
     }
 }
 
@@ -209,7 +244,7 @@ pub(crate) struct Proof {
     pub fault: Option<(usize, Fault)>,
     /// Valid answers by keys that are not known.
     pub unknown: usize,
-    /// Two of those who signed exclude each other.
+    /// Two of those who signed exclude each other: by the order of their answers, or because no round takes so long.
     pub contradiction: Option<(String, String)>,
 }
 
@@ -228,7 +263,8 @@ pub(crate) fn prove(anchor: &Anchor, keys: &[Key]) -> Proof {
                 Some(key) => {
                     signed.push((proof.signatures.len(), answer));
                     let Signed { midpoint, radius } = answer;
-                    proof.signatures.push(Signature { name: key.name.clone(), midpoint, radius });
+                    let (name, public_key) = (key.name.clone(), key.public_key);
+                    proof.signatures.push(Signature { name, public_key, midpoint, radius });
                 }
                 None => proof.unknown += 1,
             },
@@ -236,6 +272,7 @@ pub(crate) fn prove(anchor: &Anchor, keys: &[Key]) -> Proof {
     }
     let name =
         |at: usize| proof.signatures.get(at).map(|signature| signature.name.clone()).unwrap_or_default();
-    proof.contradiction = contradictions(&signed).first().map(|(one, other)| (name(*one), name(*other)));
+    let excluding = contradictions(&signed).first().copied().or_else(|| apart(&proof.signatures));
+    proof.contradiction = excluding.map(|(one, other)| (name(one), name(other)));
     proof
 }

@@ -6,6 +6,7 @@
 //!   judged   what is not in order in a ring, with what a power cut explains taken out
 //!   words    the words of a line: heads of the history, starts
 //!   anchors  the slots of anchors, the signatures, and what they prove of both logs
+//!   times    by when an anchor was there, by a majority of those who signed it
 //!   report   findings, claims, and what is proven up to when
 //!   verify   all of it together
 //!   testing  for tests: a host that writes these files
@@ -24,11 +25,13 @@ mod report;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod times;
 mod verify;
 mod words;
 
 pub use anchors::{Claim, Key, Signature};
 pub use log::{Fault, Line, Log};
 pub use report::{Chain, Finding, Of, Report, Weight};
+pub use times::Doubt;
 pub use verify::{Files, verify};
 pub use words::word;

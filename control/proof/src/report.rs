@@ -109,7 +109,7 @@ pub struct Report {
     pub anchors: Option<u64>,
     /// Public keys were given.
     pub has_keys: bool,
-    /// What each anchor proves that is signed by a known key, the oldest first.
+    /// What each anchor proves that is signed by a known key, the oldest first; some prove nothing ([`Claim::doubt`]).
     pub claims: Vec<Claim>,
     /// At most 200 of them.
     pub findings: Vec<Finding>,

@@ -195,13 +195,13 @@ impl Host {
         self.synced.log.copy_from_slice(&self.log);
     }
 
-    /// A round of Roughtime about both ends, with answers of one to three servers.
+    /// A round of Roughtime about both ends, with answers of two or three servers.
     pub fn anchor(&mut self) {
         self.note();
         let (wall, _) = self.history.now();
         let mut random = [0; 32];
         random[..8].copy_from_slice(&self.random(u64::MAX).to_le_bytes());
-        let count = 1 + self.random(3);
+        let count = 2 + self.random(2);
         let first = self.random(3);
         let anchor = sign(self.next_anchor, self.orders, self.history.end(), wall, random, (first, count));
         let at = place(self.next_anchor, self.slots) as usize;
@@ -327,14 +327,27 @@ pub fn sign(
     random: [u8; 32],
     (first, count): (u64, u64),
 ) -> Anchor {
+    let at = |turn: u64| u64::try_from(wall / 1_000_000_000).unwrap_or(0) + turn;
+    let answers: Vec<(u64, u64)> = (0..count).map(|turn| ((first + turn) % 3, at(turn))).collect();
+    sign_each(sequence, (audit, history), wall, random, &answers)
+}
+
+/// An anchor of these ends, with answers of these servers, from 0, that say that it is this Unix second.
+pub fn sign_each(
+    sequence: u64,
+    (audit, history): (End, End),
+    wall: i64,
+    random: [u8; 32],
+    answers: &[(u64, u64)],
+) -> Anchor {
     let mut anchor =
         Anchor { sequence, wall: WallTime::saturating(wall), audit, history, random, exchanges: Vec::new() };
     let (mut nonce, mut rand) = (first_nonce(&anchor.commitment()), [0; 32]);
-    for turn in 0..count {
-        let server = Server::new(1 + ((first + turn) % 3) as u8);
-        let midpoint = u64::try_from(wall / 1_000_000_000).unwrap_or(0) + turn;
-        let response = server.answer(&nonce, &Answer::of(Signed { midpoint, radius: 3 }, Version::One));
-        let next = [turn as u8 + 1; 32];
+    for (turn, (number, midpoint)) in (1..).zip(answers) {
+        let server = Server::new(1 + *number as u8);
+        let signed = Signed { midpoint: *midpoint, radius: 3 };
+        let response = server.answer(&nonce, &Answer::of(signed, Version::One));
+        let next = [turn; 32];
         nonce = next_nonce(&response, &next);
         let public_key = server.public_key();
         anchor.exchanges.push(Exchange { public_key, rand, version: Version::One.number(), response });

@@ -4,6 +4,7 @@ use crate::anchors::{Claim, Key, Proof, SlotFault, moment, prove, slots};
 use crate::judged::Judged;
 use crate::log::{Fault, Log};
 use crate::report::{Chain, Of, Report, Weight};
+use crate::times::Time;
 use crate::words::{found, head, is_event, is_synchronised, word};
 use history::{Head, History, What};
 use ipc::anchor::Anchor;
@@ -79,7 +80,8 @@ pub fn verify(files: &Files<'_>) -> Report {
     let segments = history.as_ref().map(|history| judge_history(&mut report, history, noted.max(proven)));
     judge_heads(&mut report, &heads, history.as_ref());
     judge_anchors(&mut report, &proofs, (&log, &judged), history.as_ref().zip(segments.as_deref()));
-    let last = report.claims.last().map(|claim| (claim.anchor, claim.log.lines, claim.history.lines));
+    let sure = report.claims.iter().rev().find(|claim| claim.doubt().is_none());
+    let last = sure.map(|claim| (claim.anchor, claim.log.lines, claim.history.lines));
     if let Some((anchor, lines, records)) = last {
         if report.log.end.lines >= lines {
             report.log.ends.push(format!("anchor {anchor}: it had {lines} records at least"));
@@ -399,12 +401,11 @@ fn judge_anchors(
                 ),
             );
         }
-        let latest = proof
-            .signatures
-            .iter()
-            .map(|signature| signature.midpoint.saturating_add(u64::from(signature.radius)))
-            .min();
-        let now = (anchor.audit.lines, anchor.history.lines, latest.unwrap_or(0));
+        let time = Time::of(&proof.signatures);
+        if let Some(doubt) = time.doubt {
+            doubtful(report, format!("anchor {number} proves nothing by itself: {doubt}"));
+        }
+        let now = (anchor.audit.lines, anchor.history.lines, time.latest);
         if let Some((lines, records, _)) = before.filter(|before| now.0 < before.0 || now.1 < before.1) {
             let text = format!(
                 "anchor {number} names {} records of the audit log and {} of the history, and the one before it {lines} and {records}: \
@@ -426,8 +427,8 @@ fn judge_anchors(
             log: anchor.audit,
             history: anchor.history,
             signatures: proof.signatures.clone(),
-            log_from,
-            history_from,
+            log_from: log_from.filter(|_| time.doubt.is_none()),
+            history_from: history_from.filter(|_| time.doubt.is_none()),
         });
     }
 }

@@ -228,14 +228,14 @@ fn an_anchor_of_an_old_end_is_doubtful_and_of_other_ends_is_found() {
         changed.anchors[at..at + SLOT].copy_from_slice(&anchor.encode().unwrap());
         verify(&changed.files(&keys()))
     };
-    let report = put(crate::testing::sign(24, log, history, late, [0; 32], (0, 1)));
+    let report = put(crate::testing::sign(24, log, history, late, [0; 32], (0, 2)));
     assert!(
         !report.is_altered && report.findings[0].text.contains("could be computed anew"),
         "{:?}",
         report.findings
     );
     assert_eq!(report.claims.len(), 25);
-    let report = put(crate::testing::sign(24, other, history, late, [0; 32], (0, 1)));
+    let report = put(crate::testing::sign(24, other, history, late, [0; 32], (0, 2)));
     assert!(altered(&report)[0].contains("is not the one that anchor 24 names"), "{:?}", report.findings);
     disk.anchors[3 * SLOT + 200] ^= 1;
     assert!(altered(&verify(&disk.files(&keys())))[0].contains("slot 4 was altered"));
