@@ -23,6 +23,8 @@ pub struct History<'a> {
     hash: [u8; 32],
     /// The newest start that threw records away.
     torn_start: Option<u64>,
+    /// The number behind the last one whose place a start has cleared, and the number of that start.
+    cleared: Option<(u64, u64)>,
 }
 
 /// What a file has of a record whose hash is known from elsewhere.
@@ -59,14 +61,18 @@ impl<'a> History<'a> {
     /// Which round: that of which most records are there; a few with other numbers are findings of [`Self::walk`].
     pub fn read(octets: &'a [u8]) -> Self {
         let room = (octets.len() / RECORD) as u64;
-        let mut history = Self { octets, room, numbers: 0..0, end: 0, hash: [0; 32], torn_start: None };
+        let mut history =
+            Self { octets, room, numbers: 0..0, end: 0, hash: [0; 32], torn_start: None, cleared: None };
         let mut all: Vec<u64> = history.in_place().map(|record| record.sequence).collect();
         all.sort_unstable();
         let Some(last) = newest(&all, room, TORN) else { return history };
         history.numbers = last.saturating_add(1).saturating_sub(room)..last.saturating_add(1);
         let starts = history.in_place().filter(|record| history.numbers.contains(&record.sequence));
-        let torn = |said: &Said| matches!(said, Said::Run(run) if run.torn > 0);
-        history.torn_start = starts.filter(|record| torn(&record.said)).map(|record| record.sequence).max();
+        let torn: Vec<(u64, u64)> =
+            starts.filter_map(|record| Some((cleared_by(&record)?, record.sequence))).collect();
+        history.torn_start = torn.iter().map(|(_, start)| *start).max();
+        // Of one start the places may be empty behind those of the next one.
+        history.cleared = torn.into_iter().max();
         (history.end, history.hash) = history.find_end();
         history
     }
@@ -119,13 +125,21 @@ impl<'a> History<'a> {
         self.numbers.clone()
     }
 
-    /// A start that threw records away may have cleared the place of this record, which is among the oldest of a full ring, or of one
-    /// that had begun its next round.
+    /// A start that threw records away has cleared the place of this record, which is among the oldest of a full ring, or of one that
+    /// had begun its next round: as many places as it says that it threw away, and none of them has been written again.
     pub(crate) fn was_cleared(&self, sequence: u64) -> bool {
-        let is_full = self.numbers.start > 0 || self.numbers.end < self.room;
-        // As far before the last one that was whole as behind the last one that was there.
-        let cleared = |run: u64| sequence + self.room < run.saturating_add(2 * TORN);
-        is_full && self.torn_start.is_some_and(cleared)
+        self.cleared.is_some_and(|(until, _)| sequence.saturating_add(self.room) < until)
+    }
+
+    /// The oldest records that are not there because a start has cleared their places, and the number of that start, which says that
+    /// it did so after a power cut.
+    pub fn cleared(&self) -> Option<(Range<u64>, u64)> {
+        let (until, start) = self.cleared?;
+        let is_absent = |number: &u64| matches!(self.place(*number), Place::Zero | Place::Older);
+        let until = until.saturating_sub(self.room).min(self.numbers.end);
+        let mut absent = (self.numbers.start..until).filter(is_absent);
+        let first = absent.next()?;
+        Some((first..absent.next_back().unwrap_or(first).saturating_add(1), start))
     }
 
     fn octets_of(&self, sequence: u64) -> Option<&'a [u8; RECORD]> {
@@ -205,6 +219,18 @@ impl<'a> History<'a> {
             && matches!(self.place(sequence), Place::Record(..))
             && !self.follows(sequence)
     }
+}
+
+/// The number behind the last one whose place this start has cleared; none: it is no start, or has thrown nothing away. What it has
+/// thrown away is counted up to 255, which stands for all that a power cut takes.
+fn cleared_by(record: &Record) -> Option<u64> {
+    let Said::Run(run) = &record.said else { return None };
+    let places = match run.torn {
+        0 => return None,
+        u8::MAX => TORN,
+        torn => u64::from(torn),
+    };
+    Some(record.sequence.saturating_add(places))
 }
 
 /// The last number of the round of a ring with room for `room` numbers of which most are there, of these sorted ones; what goes on

@@ -186,6 +186,60 @@ fn a_start_after_a_power_cut_goes_on_and_what_it_threw_away_is_no_finding() {
 }
 
 #[test]
+fn a_start_excuses_as_many_places_as_it_says_and_no_more() {
+    for torn in [1, 40, 255] {
+        let mut writer = Writer::simulated(3, 2, 5);
+        let run = writer.end().lines;
+        let places = if torn == 255 { crate::TORN } else { u64::from(torn) };
+        for sequence in run..run + places {
+            let at = place(&writer, sequence);
+            writer.octets_mut()[at].fill(0);
+        }
+        let room = History::read(writer.octets()).room();
+        writer.start(torn);
+        let end = writer.end().lines;
+        let cleared = |octets: &[u8]| History::read(octets).cleared();
+        let expected = (end < run + places).then(|| (end - room..run + places - room, run));
+        assert_eq!((found(writer.octets()), cleared(writer.octets())), (vec![], expected.clone()), "{torn}");
+        // One more of the oldest, and hundreds.
+        for more in [1, 250] {
+            let mut forged = writer.octets().to_vec();
+            (0..more).for_each(|ahead| forged[place(&writer, end.max(run + places) + ahead)].fill(0));
+            let first = end - room;
+            let count = end.max(run + places) + more - end;
+            assert_eq!(found(&forged), [(first, What::Beginning(count))], "{torn}, {more} more");
+        }
+        // The place of each is written again, and then none is excused.
+        for _ in 0..6 {
+            writer.hour();
+        }
+        let first = writer.end().lines - room;
+        assert_eq!((found(writer.octets()), cleared(writer.octets())), (vec![], None));
+        let at = place(&writer, first);
+        writer.octets_mut()[at].fill(0);
+        assert_eq!(found(writer.octets()), [(first, What::Beginning(1))]);
+    }
+}
+
+#[test]
+fn the_oldest_of_a_young_history_are_missed_after_a_power_cut_too() {
+    let mut writer = Writer::simulated(1, 4, 5);
+    let kept = writer.octets().to_vec();
+    let synced = writer.end().lines;
+    writer.hour();
+    writer.cut_power(&kept, synced);
+    writer.recover();
+    (0..5).for_each(|_| writer.hour());
+    // A file that is one record longer is no full ring.
+    for longer in [0, RECORD] {
+        let mut octets = writer.octets().to_vec();
+        octets[..200 * RECORD].fill(0);
+        octets.resize(octets.len() + longer, 0);
+        assert_eq!(found(&octets), [(0, What::Beginning(200))], "{longer}");
+    }
+}
+
+#[test]
 fn no_number_is_too_high() {
     for sequence in [u64::MAX, u64::MAX - 1, crate::NUMBERS, crate::NUMBERS - 1] {
         let wall = ipc::units::WallTime::MAX;

@@ -312,6 +312,15 @@ fn judge_history(report: &mut Report, history: &History<'_>, durable: Option<u64
             }
         }
     }
+    if let Some((cleared, start)) = history.cleared() {
+        let text = format!(
+            "records {} to {}, the oldest ones, are not there: the start in record {start}, after a power cut, says that it cleared so many \
+             places",
+            cleared.start,
+            cleared.end - 1
+        );
+        report.add(Of::History, Weight::PowerCut, Some(cleared.start), text);
+    }
     let first = segments.first().map_or(0, |segment| segment.start);
     report.history = Some(Chain { first, records, end: history.end(), ends: Vec::new() });
     segments
