@@ -59,12 +59,15 @@ fn shown(path: &str, octets: &[u8], asked: &HistoryArguments, form: Form) -> Res
         return Ok(picture::draw(&history, period));
     }
     if form == Form::Json {
-        return Ok(document::document(path, &history, &survey, course(), asked.minutes));
+        return document::document(path, &history, &survey, course(), asked.minutes);
     }
-    let mut text = String::new();
+    let (mut text, mut named) = (String::new(), Named::default());
     for line in course() {
         let line = match line {
-            Line::Row(row) => row.to_string(),
+            Line::Row(row) => {
+                named.take(&row)?;
+                row.to_string()
+            }
             Line::Event(event) => event.to_string(),
         };
         text.push_str(line.trim_end());
@@ -79,6 +82,24 @@ fn shown(path: &str, octets: &[u8], asked: &HistoryArguments, form: Form) -> Res
         text.push_str(&format!("warning: {finding}; see chimerctl audit --verify\n"));
     }
     Ok(text)
+}
+
+/// Octets of the names of all rows so far. A file of hostile names would have each of them in each row.
+#[derive(Debug, Default)]
+struct Named(usize);
+
+impl Named {
+    /// The most, which months of minutes of ordinary names do not reach.
+    const MOST: usize = 256 << 20;
+
+    fn take(&mut self, row: &row::Row) -> Result<(), Failure> {
+        self.0 = self.0.saturating_add(row.octets_of_names());
+        if self.0 <= Self::MOST {
+            return Ok(());
+        }
+        let text = "the names of the sources alone take more than 256 MiB: ask for less with --since, --until or without --minutes";
+        Err(Failure { text: text.to_owned(), code: exit::UNABLE })
+    }
 }
 
 fn period(asked: &HistoryArguments, end: WallTime) -> Result<Period, Failure> {

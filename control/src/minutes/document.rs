@@ -1,9 +1,11 @@
 //! The rows and events as JSON. A document of months is put together text by text, a line for each row: as values it would take
 //! gigabytes.
 
+use super::Named;
 use super::course::{Course, Line};
 use super::event::{Event, What, hex};
 use super::row::{Row, limit};
+use crate::Failure;
 use crate::text::json;
 use history::{Finding, History, Survey};
 use ipc::calendar::Rfc3339;
@@ -18,7 +20,7 @@ pub fn document(
     survey: &Survey,
     course: Course<'_>,
     is_by_minutes: bool,
-) -> String {
+) -> Result<String, Failure> {
     let end = history.end();
     let findings: Vec<Value> = survey.findings.iter().map(finding).collect();
     let head = json!({
@@ -35,10 +37,11 @@ pub fn document(
     let mut text = json(&head);
     text.truncate(text.trim_end().trim_end_matches('}').trim_end().len());
     text.push_str(",\n\"rows\": [");
-    let (mut rows, mut events) = (0_usize, Vec::new());
+    let (mut rows, mut events, mut named) = (0_usize, Vec::new(), Named::default());
     for line in course {
         match line {
             Line::Row(row) => {
+                named.take(&row)?;
                 text.push_str(if rows > 0 { ",\n" } else { "\n" });
                 // In it is nothing but ASCII: names are.
                 text.push_str(&of_row(&row).to_string());
@@ -50,7 +53,7 @@ pub fn document(
     text.push_str("],\n\"events\": [\n");
     text.push_str(&events.join(","));
     text.push_str("]\n}\n");
-    text
+    Ok(text)
 }
 
 fn time(wall: WallTime) -> String {

@@ -11,6 +11,9 @@ use std::fmt;
 /// Above the rows.
 pub const HEAD: &str = "BEGIN                 MINUTES  SYNCHRONISED  LARGEST OFFSET  BOUND       LIKELY      USED  NTS  SOURCES\n";
 
+/// The most sources that a line names.
+const SHOWN: usize = 8;
+
 /// One record, or those of an hour.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
@@ -108,6 +111,11 @@ impl Row {
         self
     }
 
+    /// Octets of all names in it.
+    pub fn octets_of_names(&self) -> usize {
+        self.used.iter().chain(&self.falsetickers).map(String::len).sum()
+    }
+
     /// The offset that is farthest from zero, in seconds.
     pub fn largest_offset(&self) -> Option<f64> {
         let (least, largest) = self.offset?;
@@ -135,7 +143,11 @@ impl fmt::Display for Row {
             some => format!("in {some}"),
         };
         let names = |names: &BTreeSet<String>| {
-            escape(&names.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+            let first = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+            match names.len().saturating_sub(SHOWN) {
+                0 => escape(&first),
+                more => format!("{} and {more} more", escape(&first)),
+            }
         };
         let used = if self.used.is_empty() { UNKNOWN.to_owned() } else { names(&self.used) };
         write!(

@@ -162,6 +162,36 @@ fn a_picture_of_months_has_hundreds_of_points_and_what_happened() {
 }
 
 #[test]
+fn a_line_names_eight_sources_and_names_without_end_are_refused() {
+    let mut writer = Writer::new(20 * OF_A_DAY, 1);
+    writer.start(0);
+    for number in 0..12 {
+        writer.source(number, false, &format!("{number:0>320}"));
+    }
+    let mut minute = writer.minute();
+    (minute.used, minute.falsetickers) = (0xfff, 0b1_1111_1111);
+    writer.pass(60_000_000_000);
+    writer.append(Said::Minute(minute));
+    let line = text(writer.octets(), &asked(true));
+    assert!(line.contains("0007 and 4 more; falsetickers: ") && line.contains("0007 and 1 more\n"), "{line}");
+    assert_eq!(json(writer.octets(), &asked(true))["rows"][0]["used"].as_array().unwrap().len(), 12);
+    let row = || {
+        let history = History::read(writer.octets());
+        let period = Period { since: WallTime::MIN, until: WallTime::MAX };
+        let rows = Course::of(&history, period, true).filter_map(|line| match line {
+            Line::Row(row) => Some(row),
+            Line::Event(_) => None,
+        });
+        rows.last().unwrap()
+    };
+    let (row, mut named) = (row(), Named::default());
+    let rows = (1..).find_map(|rows| Some((rows, named.take(&row).err()?)));
+    let (rows, failure) = rows.unwrap();
+    assert_eq!((rows, failure.code), (Named::MOST / (21 * 320) + 1, exit::UNABLE));
+    assert!(failure.text.contains("--since"), "{}", failure.text);
+}
+
+#[test]
 fn what_cannot_be_read_is_said_with_the_remedy() {
     let failure = read(Path::new("/nonexistent/engine.history")).err().unwrap();
     assert!(failure.text.contains("is a history kept? Name the file") && failure.code == exit::NO);

@@ -4,7 +4,11 @@ use super::Whose;
 use history::{Entry, Names};
 use ipc::history::{Minute, SOURCES};
 use ipc::units::WallTime;
+use std::collections::BTreeMap;
 use std::rc::Rc;
+
+/// The most sources that are told apart; further ones count as those without a name, which nobody has authorised.
+const MOST: usize = 4_096;
 
 /// A source that was used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub struct Used {
 pub(super) struct Roll {
     authorised: Vec<String>,
     all: Vec<Used>,
+    /// Which of all has this name and is authenticated or not.
+    known: BTreeMap<(Option<String>, bool), usize>,
     names: Option<Rc<Names>>,
     /// Which of all a number is.
     places: [Option<usize>; SOURCES],
@@ -35,7 +41,8 @@ pub(super) struct Roll {
 
 impl Roll {
     pub(super) fn new(authorised: &[String]) -> Self {
-        Self { authorised: authorised.to_vec(), all: Vec::new(), names: None, places: [None; SOURCES] }
+        let (authorised, all, known) = (authorised.to_vec(), Vec::new(), BTreeMap::new());
+        Self { authorised, all, known, names: None, places: [None; SOURCES] }
     }
 
     pub(super) fn finish(self) -> Vec<Used> {
@@ -84,10 +91,18 @@ impl Roll {
         let name = u8::try_from(number).ok().and_then(|number| entry.names.name(number));
         let authenticated = name.map_or(authenticated, |name| name.authenticated);
         let text = name.map(|name| name.text.clone());
-        let found = self.all.iter().position(|one| one.name == text && one.authenticated == authenticated);
+        // Beyond the most, it has none.
+        let is_full = self.all.len() >= MOST;
+        let mut key = (text, authenticated);
+        if is_full && !self.known.contains_key(&key) {
+            key.0 = None;
+        }
+        let found = self.known.get(&key).copied();
         let place = found.unwrap_or(self.all.len());
         *known = Some(place);
         if found.is_none() {
+            self.known.insert(key.clone(), place);
+            let (text, authenticated) = key;
             let is_named = |text: &String| self.authorised.iter().any(|name| is_called(text, name));
             let authorised = text.as_ref().filter(|_| !self.authorised.is_empty()).map(is_named);
             let (minutes, false_minutes) = (0, 0);

@@ -153,6 +153,25 @@ fn a_source_without_a_name_is_neither_authorised_nor_not() {
 }
 
 #[test]
+fn no_more_than_4096_sources_are_told_apart_and_the_others_have_no_name() {
+    let mut writer = Writer::new(20_000, 7);
+    begin(&mut writer, 1);
+    for number in 0..5_000 {
+        writer.source(0, false, &format!("192.0.2.1 x{number}"));
+        minutes(&mut writer, 1);
+    }
+    let course = course(&writer, 0, 10_000);
+    let used: u64 = course.sources.iter().map(|source| source.minutes).sum();
+    assert!((4_096..=4_098).contains(&course.sources.len()), "{}", course.sources.len());
+    assert!(used >= 5_000, "{used}");
+    let nameless: Vec<&Used> = course.sources.iter().filter(|source| source.name.is_none()).collect();
+    assert!(
+        nameless.iter().any(|source| source.minutes > 800 && source.authorised.is_none()),
+        "{nameless:?}"
+    );
+}
+
+#[test]
 fn a_history_that_says_anything_at_all_is_read_and_reported() {
     use crate::judge::{Figure, Terms};
     use ipc::units::Span;
