@@ -52,6 +52,12 @@ pub fn show(socket: &Path, asked: &HistoryArguments, form: Form) -> Result<Strin
 fn shown(path: &str, octets: &[u8], asked: &HistoryArguments, form: Form) -> Result<String, Failure> {
     let history = History::read(octets);
     let survey = history.survey();
+    if survey.records == 0 && octets.iter().any(|octet| *octet != 0) {
+        return Err(unread(
+            Path::new(path),
+            "is no history; name engine.history of the state directory, or a copy of it",
+        ));
+    }
     let end = survey.last.map_or(WallTime::MIN, |(_, wall)| wall);
     let period = period(asked, end)?;
     let course = || Course::of(&history, period, asked.minutes);

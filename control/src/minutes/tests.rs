@@ -197,3 +197,16 @@ fn what_cannot_be_read_is_said_with_the_remedy() {
     assert!(failure.text.contains("is a history kept? Name the file") && failure.code == exit::NO);
     assert!(read(Path::new("/dev/zero")).is_err());
 }
+
+#[test]
+fn what_is_no_history_is_said_to_be_none() {
+    let other = b"root:x:0:0:root:/root:/bin/sh\n".repeat(200);
+    for form in [TEXT, Form::Json] {
+        let failure = shown("f", &other, &asked(false), form).expect_err("it is no history");
+        assert!(failure.text.starts_with("f: is no history; name engine.history"), "{}", failure.text);
+        assert_eq!(failure.code, exit::NO);
+    }
+    for nothing in [Vec::new(), vec![0; 3 * RECORD]] {
+        assert_eq!(text(&nothing, &asked(false)), "the history has no record\n");
+    }
+}
