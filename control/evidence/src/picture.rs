@@ -8,6 +8,7 @@ use crate::figure::length;
 use crate::judge::Terms;
 use bins::{Bin, bins};
 use drawing::axis;
+use drawing::panel::{Panel, sample};
 use drawing::shape::{Shape, number, xml};
 use std::fmt::Write as _;
 
@@ -33,25 +34,6 @@ svg text{font:13px system-ui,'DejaVu Sans',sans-serif}.ink{fill:#1b1b1b}.faint{f
 .with{fill:#009e73}.without{fill:#fff;stroke:#b85000;stroke-width:1}.right{fill:#0072b2}.wrong{fill:#fff;stroke:#c00;stroke-width:1.4}\
 .gap{fill:#999;fill-opacity:.25}.slash{stroke:#666;stroke-width:1}.step{stroke:#a0407a;stroke-width:1.4;stroke-dasharray:2 2}\
 .mark{fill:#a0407a}.note{paint-order:stroke;stroke:#fff;stroke-width:4px}";
-
-struct Panel {
-    top: f64,
-    height: f64,
-    low: f64,
-    high: f64,
-}
-
-impl Panel {
-    fn y(&self, value: f64) -> f64 {
-        let share =
-            (value.clamp(self.low, self.high) - self.low) / (self.high - self.low).max(f64::MIN_POSITIVE);
-        self.top + self.height * (1.0 - share)
-    }
-
-    fn bottom(&self) -> f64 {
-        self.top + self.height
-    }
-}
 
 struct Picture<'a> {
     course: &'a Course,
@@ -99,19 +81,7 @@ impl Picture<'_> {
         let _ = writeln!(self.out, "<text class=\"ink\" x=\"4\" y=\"{}\">{}</text>", number(y), xml(name));
         let mut x = 4.0 + LETTER * (name.chars().count() as f64 + 3.0);
         for (class, is_area, means) in shapes {
-            let sample = match is_area {
-                true => format!(
-                    "<rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"20\" height=\"10\"/>",
-                    number(x),
-                    number(y - 9.0)
-                ),
-                false => format!(
-                    "<line class=\"{class}\" x1=\"{0}\" y1=\"{2}\" x2=\"{1}\" y2=\"{2}\"/>",
-                    number(x),
-                    number(x + 20.0),
-                    number(y - 4.0)
-                ),
-            };
+            let sample = sample(class, *is_area, x, y);
             let text = number(x + 25.0);
             let _ = writeln!(
                 self.out,
@@ -125,19 +95,7 @@ impl Picture<'_> {
     }
 
     fn grid(&mut self, panel: &Panel, marks: &[(f64, String)]) {
-        for (value, text) in marks {
-            let class = if *value == 0.0 { "zero" } else { "grid" };
-            let _ = writeln!(
-                self.out,
-                "<line class=\"{class}\" x1=\"{LEFT}\" x2=\"{0}\" y1=\"{1}\" y2=\"{1}\"/>\
-                 <text class=\"faint\" x=\"{2}\" y=\"{3}\" text-anchor=\"end\">{4}</text>",
-                number(WIDTH - RIGHT),
-                number(panel.y(*value)),
-                number(LEFT - 6.0),
-                number(panel.y(*value) + 4.0),
-                xml(text)
-            );
-        }
+        panel.grid(&mut self.out, (LEFT, WIDTH - RIGHT), marks);
     }
 
     /// Runs of neighbouring bins for which this is known, with its value.

@@ -2,6 +2,7 @@
 
 use super::course::{Course, Spot};
 use drawing::axis;
+use drawing::panel::{Panel, sample};
 use drawing::shape::{Shape, number, xml};
 use std::fmt::Write as _;
 
@@ -42,26 +43,6 @@ pub struct Picture<'a> {
     /// Lines below the title.
     pub lines: &'a [String],
     pub course: &'a Course,
-}
-
-/// A panel's place and scale: the value at its upper and lower edge.
-struct Panel {
-    top: f64,
-    height: f64,
-    low: f64,
-    high: f64,
-}
-
-impl Panel {
-    fn y(&self, value: f64) -> f64 {
-        let share =
-            (value.clamp(self.low, self.high) - self.low) / (self.high - self.low).max(f64::MIN_POSITIVE);
-        self.top + self.height * (1.0 - share)
-    }
-
-    fn bottom(&self) -> f64 {
-        self.top + self.height
-    }
 }
 
 impl Picture<'_> {
@@ -126,19 +107,8 @@ impl Picture<'_> {
             if x + length > self.width && x > 30.0 {
                 (x, y) = (24.0, y + LINE);
             }
-            let sample = match class.ends_with("range") || matches!(*class, "likely" | "used") {
-                true => format!(
-                    "<rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"20\" height=\"10\"/>",
-                    number(x),
-                    number(y - 9.0)
-                ),
-                false => format!(
-                    "<line class=\"{class}\" x1=\"{0}\" y1=\"{2}\" x2=\"{1}\" y2=\"{2}\"/>",
-                    number(x),
-                    number(x + 20.0),
-                    number(y - 4.0)
-                ),
-            };
+            let is_area = class.ends_with("range") || matches!(*class, "likely" | "used");
+            let sample = sample(class, is_area, x, y);
             let text = number(x + 24.0);
             let _ = writeln!(
                 out,
@@ -151,22 +121,8 @@ impl Picture<'_> {
         y + 12.0
     }
 
-    /// A line across the panel at each mark, with its text.
     fn grid(&self, out: &mut String, panel: &Panel, marks: &[(f64, String)]) {
-        for (value, text) in marks {
-            let (y, right) = (panel.y(*value), self.width - RIGHT);
-            let class = if *value == 0.0 { "zero" } else { "grid" };
-            let _ = writeln!(
-                out,
-                "<line class=\"{class}\" x1=\"{LEFT}\" x2=\"{0}\" y1=\"{1}\" y2=\"{1}\"/>\
-                 <text class=\"faint\" x=\"{2}\" y=\"{3}\" text-anchor=\"end\">{4}</text>",
-                number(right),
-                number(y),
-                number(LEFT - 6.0),
-                number(y + 4.0),
-                xml(text)
-            );
-        }
+        panel.grid(out, (LEFT, self.width - RIGHT), marks);
     }
 
     fn line(&self, panel: &Panel, period: (f64, f64), value: impl Fn(&Spot) -> Option<f64>) -> String {
