@@ -2,6 +2,7 @@
 //! others signed, and nobody signs it again.
 
 use ipc::anchor::{Anchor, FORM, SLOT, SLOTS, place};
+use ipc::history::NUMBERS;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,9 +10,6 @@ use std::os::unix::fs::FileExt;
 
 /// Octets of a slot that say which one it is: its form and its number.
 const HEAD: usize = FORM.len() + 8;
-
-/// No anchor has this number or a later one.
-const NUMBERS: u64 = 1 << 62;
 
 /// See the module's head.
 #[derive(Debug)]

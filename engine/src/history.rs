@@ -10,7 +10,9 @@ use crate::r#loop::Running;
 use crate::reload::InForce;
 use engine_core::io::Now;
 use engine_core::minutes::Lasting;
-use ipc::history::{BODY, End, MOST_DAYS, NAME, OF_A_DAY, PART, RECORD, Record, Run, Said, Source, chain};
+use ipc::history::{
+    BODY, End, MOST_DAYS, NAME, NUMBERS, OF_A_DAY, PART, RECORD, Record, Run, Said, Source, TORN, chain,
+};
 use ipc::message::privileged::{HistoryNoted, NOTE_SPACING};
 use ipc::units::{RawInstant, Span};
 use nix::sys::stat::fstat;
@@ -25,12 +27,6 @@ const NOTED: Span = Span::from_secs(3_600);
 
 /// After the start, the first one comes so soon.
 const FIRST: Span = Span::from_secs(60);
-
-/// How many records a power cut takes at most: those of an hour in which sources come and go.
-const UNSURE: u64 = 256;
-
-/// No record has this number or a later one.
-const NUMBERS: u64 = 1 << 62;
 
 /// What a new file has room for where the configuration says nothing, in days.
 pub const DAYS: u16 = 400;
@@ -333,7 +329,7 @@ fn find_end(file: &File, there: u64) -> io::Result<Found> {
     };
     // One that cannot be read, or a block that is missing, is not the end: what follows it may stand.
     let stands_about = |sequence: u64| -> io::Result<bool> {
-        for later in sequence..sequence.saturating_add(UNSURE.min(there)) {
+        for later in sequence..sequence.saturating_add(TORN.min(there)) {
             if stands(later)? {
                 return Ok(true);
             }
@@ -347,7 +343,7 @@ fn find_end(file: &File, there: u64) -> io::Result<Found> {
     }
     let newest = first.saturating_add(low);
     // A block in the middle may be missing, also where the ring begins again; and one may have come to the disk behind a missing one.
-    let oldest = newest.saturating_sub(UNSURE.min(there - 1));
+    let oldest = newest.saturating_sub(TORN.min(there - 1));
     let mut end = newest;
     for sequence in (oldest..newest).rev() {
         if !stands(sequence)? {
@@ -363,7 +359,7 @@ fn find_end(file: &File, there: u64) -> io::Result<Found> {
     // The last ones may be torn themselves.
     let whole = end;
     let mut follows = false;
-    while !follows && whole - end < UNSURE {
+    while !follows && whole - end < TORN {
         let Some((_, octets, hash)) = read(file, end % there)? else { break };
         follows = chain(&before(end)?, &octets[..BODY]) == hash;
         match follows {
@@ -378,7 +374,7 @@ fn find_end(file: &File, there: u64) -> io::Result<Found> {
     }
     let Some((sequence, _, hash)) = read(file, end % there)? else { return Ok(empty) };
     let mut torn = 0;
-    let reach = newest.saturating_add(UNSURE).min(end.saturating_add(there));
+    let reach = newest.saturating_add(TORN).min(end.saturating_add(there));
     for sequence in end.saturating_add(1)..reach {
         if stands(sequence)? {
             torn = sequence - end;
@@ -397,7 +393,7 @@ fn find_end(file: &File, there: u64) -> io::Result<Found> {
 /// # Errors
 /// The kernel's; or there is something, and no history.
 fn find_first(file: &File, there: u64) -> io::Result<Option<u64>> {
-    for place in 0..(2 * UNSURE).min(there) {
+    for place in 0..(2 * TORN).min(there) {
         if let Some((sequence, ..)) = read(file, place)?.filter(|(sequence, ..)| sequence % there == place) {
             return Ok(Some(sequence));
         }

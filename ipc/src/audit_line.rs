@@ -18,6 +18,9 @@ pub const TEXT: usize = LINE - KEY.len() - 64 - 1;
 pub const ORDERS: Ring = Ring { first: 0, lines: 10_240 };
 /// The steps again.
 pub const STEPS: Ring = Ring { first: ORDERS.lines, lines: 2_048 };
+/// More lines than these are not written between two writes of the governor's record, which synchronise the log: a power cut takes
+/// no more.
+pub const UNSYNCHRONISED: u64 = 2_048;
 /// Octets of the file.
 pub const LENGTH: u64 = (ORDERS.lines + STEPS.lines) * LINE as u64;
 

@@ -23,6 +23,10 @@ pub const OF_A_DAY: u64 = 1_500;
 pub const MOST_DAYS: u16 = 800;
 /// Octets of the longest file.
 pub const LARGEST: u64 = MOST_DAYS as u64 * OF_A_DAY * RECORD as u64;
+/// A power cut takes at most so many records: the history is synchronised once an hour, also one in which sources come and go.
+pub const TORN: u64 = 256;
+/// No record, no line of a log and no anchor has this number or a later one: whoever finds one has found other octets.
+pub const NUMBERS: u64 = 1 << 62;
 /// The most sources that have a number at a time.
 pub const SOURCES: usize = 32;
 /// Octets of a source's name that are in one record.

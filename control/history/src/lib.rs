@@ -29,15 +29,9 @@ mod walk;
 
 pub use file::{Head, History, newest};
 pub use finding::{Finding, What};
+pub use ipc::history::{NUMBERS, TORN};
 pub use names::{Name, Names};
 pub use walk::{Entry, Survey, Walk};
-
-/// How many records a power cut takes from the end at most: the history is synchronised to disk once an hour, and a start looks for
-/// its end so far back.
-pub const TORN: u64 = 256;
-
-/// No log or history has so many records, ever: what has a higher number is none.
-pub const NUMBERS: u64 = 1 << 62;
 
 /// Octets that a disk writes at once.
 const SECTOR: u64 = 512;

@@ -1,8 +1,8 @@
 //! What is not in order in a ring of the audit log, with what a power cut explains taken out.
 
-use crate::log::{Fault, Log, UNSYNCHRONISED};
+use crate::log::{Fault, Log};
 use crate::words::found;
-use ipc::audit_line::LINE;
+use ipc::audit_line::{LINE, UNSYNCHRONISED};
 use ipc::message::handover::LogIntegrity;
 use std::collections::BTreeSet;
 use std::ops::Range;

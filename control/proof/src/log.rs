@@ -1,12 +1,9 @@
 //! A ring of the audit log: its lines, its order, its end.
 
 use history::{Head, NUMBERS, newest};
-use ipc::audit_line::{End, LENGTH, LINE, Ring, TEXT, chain, parse};
+use ipc::audit_line::{End, LENGTH, LINE, Ring, TEXT, UNSYNCHRONISED, chain, parse};
 use std::fmt;
 use std::ops::Range;
-
-/// A power cut takes at most so many lines: the daemon writes not more between two writes of the governor's record.
-pub(crate) const UNSYNCHRONISED: u64 = 2_048;
 
 /// A line in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,14 +1,13 @@
 //! The audit log at a start: where it ends, whether it is unaltered, and whether it contains granted orders.
 //! [`ipc::audit_line`] defines its format; the keeper appends to it.
 
-use ipc::audit_line::{End, LINE, ORDERS, Ring, STEPS, TEXT, chain, found_at_start, parse, sequence};
+use ipc::audit_line::{
+    End, LINE, ORDERS, Ring, STEPS, TEXT, UNSYNCHRONISED, chain, found_at_start, parse, sequence,
+};
 use ipc::message::handover::LogIntegrity;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-
-/// More lines than these are not written between two writes of the governor's record, which synchronise the log.
-const UNSYNCHRONISED: u64 = 2_048;
 
 /// What is wrong with the log, for the administrator, and how serious it is (a level of syslog).
 pub fn message(integrity: LogIntegrity) -> Option<(u8, &'static str)> {
