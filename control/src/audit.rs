@@ -100,28 +100,10 @@ fn document(record: &Line<'_>) -> Value {
 mod tests {
     use super::*;
     use crate::screen::Screen;
-    use ipc::audit_line::{LINE, ORDERS, chain};
+    use ipc::audit_line::{LINE, ORDERS};
+    use proof::testing::ring;
 
     const TEXT_FORM: Form = Form::Text(Screen::WIDE);
-
-    fn ring(count: u64) -> Vec<u8> {
-        let mut octets = vec![0; LENGTH as usize];
-        let mut before = [0; 32];
-        for sequence in 0..count {
-            let text = format!(
-                "{:<313}",
-                format!(
-                    "sequence={sequence} at=2026-11-24T19:30:01.123456789Z raw={sequence} event=adjust asked=5"
-                )
-            );
-            before = chain(&before, text.as_bytes());
-            let digits: String = before.iter().map(|octet| format!("{octet:02x}")).collect();
-            let line = format!("{text} hash={digits}\n");
-            let place = ORDERS.place(sequence) as usize;
-            octets[place..place + LINE].copy_from_slice(line.as_bytes());
-        }
-        octets
-    }
 
     #[test]
     fn records_are_printed_oldest_first_and_escaped() {

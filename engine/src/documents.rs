@@ -269,7 +269,7 @@ pub fn replay(replayed: Replayed) -> Replay {
         offset_s: system.as_ref().and_then(|system| system.offset_s),
         frequency_ppm: system.as_ref().and_then(|system| system.frequency_ppm),
         reason: system.map_or_else(String::new, |system| system.reason),
-        digest: replayed.digest.iter().map(|octet| format!("{octet:02x}")).collect(),
+        digest: ipc::text::Hex(&replayed.digest).to_string(),
         format: FORMAT,
     }
 }

@@ -241,7 +241,7 @@ fn the_figure_the_worst_minute_and_the_first_and_last_one_are_those_of_the_month
         (Some("rogue.example.net 198.51.100.7:123"), Some(1_440))
     );
     let head = written(Month::Bad).end();
-    let hash: String = head.hash.iter().map(|octet| format!("{octet:02x}")).collect();
+    let hash = ipc::text::Hex(&head.hash).to_string();
     assert_eq!(
         (document["history"]["end"]["records"].as_u64(), document["history"]["end"]["hash"].as_str()),
         (Some(head.lines), Some(hash.as_str()))

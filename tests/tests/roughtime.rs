@@ -156,7 +156,7 @@ fn a_minute_after_the_start_audit_log_and_history_are_anchored_and_others_can_ve
     let now = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
     assert!(verified.iter().flatten().all(|signed| signed.earliest() <= now && now - 60 <= signed.latest()));
     // What was anchored is in the audit log: the line that says where the history ends is its last one then.
-    let hash = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+    let hash = |octets: &[u8]| ipc::text::Hex(octets).to_string();
     let log = setup.audit_log();
     let noted = format!("event=history records={} hash={}", anchor.history.lines, hash(&anchor.history.hash));
     let line = log.lines().find(|line| line.contains(&noted)).unwrap_or_else(|| panic!("{noted}: {log}"));

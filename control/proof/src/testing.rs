@@ -44,6 +44,25 @@ impl Disk {
     }
 }
 
+/// An audit log in which so many lines were written, as text: with nothing of what the daemon writes them by.
+pub fn ring(count: u64) -> Vec<u8> {
+    let mut octets = vec![0; LENGTH as usize];
+    let mut before = [0; 32];
+    for sequence in 0..count {
+        let text = format!(
+            "{:<313}",
+            format!(
+                "sequence={sequence} at=2026-11-24T19:30:01.123456789Z raw={sequence} event=adjust asked=5"
+            )
+        );
+        before = chain(&before, text.as_bytes());
+        let line = format!("{text} hash={}\n", Hex(&before));
+        let place = ORDERS.place(sequence) as usize;
+        octets[place..place + LINE].copy_from_slice(line.as_bytes());
+    }
+    octets
+}
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct Host {

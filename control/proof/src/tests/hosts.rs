@@ -1,17 +1,9 @@
 //! Given the files of a host that was let alone, also in a power cut, then nothing is found, and this is proven.
 
+use super::altered;
 use crate::testing::{Disk, Host, keys};
-use crate::{Files, Report, Weight, verify};
+use crate::{Files, verify};
 use ipc::anchor::{Anchor, SLOT};
-
-fn altered(report: &Report) -> Vec<String> {
-    report
-        .findings
-        .iter()
-        .filter(|finding| finding.weight != Weight::PowerCut)
-        .map(ToString::to_string)
-        .collect()
-}
 
 fn day() -> Host {
     let mut host = Host::new(3, 48, 7);

@@ -4,8 +4,9 @@
 //! 500 of each here; all 10,000 of each by
 //! `TRUECHIMER_MANIPULATIONS=10000 cargo test --release -p truechimer-proof manipulations -- --nocapture`.
 
+use super::altered;
 use crate::testing::{Disk, Host, keys};
-use crate::{Key, Log, Report, Weight, verify};
+use crate::{Key, Log, Report, verify};
 use history::testing::Writer;
 use ipc::anchor::{Anchor, SLOT};
 use ipc::audit_line::{End, LINE, ORDERS, Ring, STEPS, finish};
@@ -325,21 +326,12 @@ fn judge(disk: &Disk, keys: &[Key]) -> Report {
     verify(&disk.files(keys))
 }
 
-fn reported(report: &Report) -> Vec<String> {
-    report
-        .findings
-        .iter()
-        .filter(|finding| finding.weight != Weight::PowerCut)
-        .map(ToString::to_string)
-        .collect()
-}
-
 #[test]
 fn a140_all_manipulations_of_what_is_older_than_the_last_anchor_are_found() {
     let (cases, keys) = (cases(), keys());
     let clean: Vec<Report> = cases.iter().map(|case| judge(&case.now, &keys)).collect();
     for (case, clean) in cases.iter().zip(&clean) {
-        assert_eq!(reported(clean), Vec::<String>::new());
+        assert_eq!(altered(clean), Vec::<String>::new());
         let claim = clean.proven().expect("an anchor");
         assert_eq!((claim.log, claim.history), case.anchored);
     }
@@ -349,7 +341,7 @@ fn a140_all_manipulations_of_what_is_older_than_the_last_anchor_are_found() {
         let at = random.below(cases.len() as u64) as usize;
         let (disk, said) = manipulate(&cases[at], &mut random);
         let report = judge(&disk, &keys);
-        if reported(&report).is_empty() {
+        if altered(&report).is_empty() {
             missed.push(format!("{number}, host {at}: {said}: {:?}", report.findings));
         }
     }
@@ -387,7 +379,7 @@ fn a140_of_as_many_states_that_nobody_touched_none_is_reported() {
             }
             let report = judge(&host.disk(), &keys);
             assert_eq!(
-                reported(&report),
+                altered(&report),
                 Vec::<String>::new(),
                 "seed {seed}, hour {hour}, power cut: {is_cut}"
             );
@@ -397,7 +389,7 @@ fn a140_of_as_many_states_that_nobody_touched_none_is_reported() {
                 host.restart();
                 let report = judge(&host.disk(), &keys);
                 assert_eq!(
-                    reported(&report),
+                    altered(&report),
                     Vec::<String>::new(),
                     "seed {seed}, hour {hour}, after a power cut"
                 );

@@ -1,8 +1,10 @@
 //! Given a ring of the audit log, when something is done to its lines, then this is found.
 
 use crate::judged::Judged;
+use crate::testing::ring;
 use crate::{Fault, Log};
 use ipc::audit_line::{self, LENGTH, LINE, ORDERS, Ring, STEPS, TEXT, chain};
+use ipc::text::Hex;
 
 /// The first line and how many follow from each other, or what is found first where nothing else is known.
 fn verify(octets: &[u8], ring: Ring) -> Result<(u64, usize), Fault> {
@@ -16,25 +18,6 @@ fn verify(octets: &[u8], ring: Ring) -> Result<(u64, usize), Fault> {
 
 fn line(slot: usize) -> std::ops::Range<usize> {
     slot * LINE..(slot + 1) * LINE
-}
-
-fn ring(count: u64) -> Vec<u8> {
-    let mut octets = vec![0; LENGTH as usize];
-    let mut before = [0; 32];
-    for sequence in 0..count {
-        let text = format!(
-            "{:<313}",
-            format!(
-                "sequence={sequence} at=2026-11-24T19:30:01.123456789Z raw={sequence} event=adjust asked=5"
-            )
-        );
-        before = chain(&before, text.as_bytes());
-        let digits: String = before.iter().map(|octet| format!("{octet:02x}")).collect();
-        let line = format!("{text} hash={digits}\n");
-        let place = ORDERS.place(sequence) as usize;
-        octets[place..place + LINE].copy_from_slice(line.as_bytes());
-    }
-    octets
 }
 
 #[test]
@@ -62,9 +45,8 @@ fn a140_a_record_with_a_hash_made_anew_breaks_the_next_one() {
     let mut text = octets[5 * LINE..5 * LINE + TEXT].to_vec();
     text[300] = b'x';
     let hash = chain(&Log::read(&octets, ORDERS).lines[4].hash, &text);
-    let digits: String = hash.iter().map(|octet| format!("{octet:02x}")).collect();
     octets[5 * LINE..5 * LINE + TEXT].copy_from_slice(&text);
-    octets[5 * LINE + TEXT + 6..5 * LINE + LINE - 1].copy_from_slice(digits.as_bytes());
+    octets[5 * LINE + TEXT + 6..5 * LINE + LINE - 1].copy_from_slice(Hex(&hash).to_string().as_bytes());
     assert_eq!(verify(&octets, ORDERS), Err(Fault::Hash(6)));
 }
 
