@@ -2,11 +2,11 @@
 //! that compete for the clock, and Debian permits only one of them. Missing libraries are installed, as root.
 
 mod clockbound;
-mod ntpd_rs;
+mod registry;
 mod release;
-mod roughenough;
 
 use crate::cargo::{read, run, workspace};
+use registry::{NTPD_RS, ROUGHENOUGH};
 use release::{NEWEST, Program};
 use rig::days::root::NEWEST_CHRONYD;
 use rig::debian;
@@ -121,9 +121,9 @@ pub fn fetch_more() -> Result<(), String> {
     let newest = release::fetch(NEWEST, &NEWEST_PROGRAMS, &place);
     // On machines for which Debian's is not fetched.
     let built =
-        if bench::programs::find_peer("ntp-daemon").is_some() { Ok(()) } else { ntpd_rs::fetch(&place) };
+        if bench::programs::find_peer("ntp-daemon").is_some() { Ok(()) } else { NTPD_RS.fetch(&place) };
     let clients = clockbound::fetch(&place);
-    let signer = roughenough::fetch(&place);
+    let signer = ROUGHENOUGH.fetch(&place);
     let missing: Vec<String> = [
         ("the newest", newest),
         ("ntpd-rs", built),

@@ -29,6 +29,7 @@ pub(crate) struct Who {
     pub(crate) is_authenticated: bool,
     /// What Roughtime servers signed limits true time.
     pub(crate) is_signed: bool,
+    /// Of this host, if it is synchronised.
     pub(crate) stratum: u8,
 }
 
@@ -127,7 +128,7 @@ impl Minutes {
             minute.bound = worse(minute.bound, known.and_then(|known| limit(known.bound)));
             minute.likely = worse(minute.likely, known.and_then(|known| limit(known.likely)));
         }
-        minute.stratum = to.who.stratum;
+        minute.stratum = if to.synchronised { to.who.stratum } else { 16 };
         minute.frequency =
             to.frequency.map(|ppm| Frequency::saturating((ppm * f64::from(Frequency::PER_PPM)) as i32));
         if to.at.raw > open.until.raw {

@@ -71,11 +71,14 @@ impl Engine {
     fn who(&mut self, now: Now) -> (u8, Who) {
         let is_followed = self.system.impasse.is_none();
         let (all, authenticated) = self.system.paging.rests_on;
-        let stratum = self.system.line.as_ref().filter(|_| self.is_synchronised(now));
         let mut who = Who {
             is_authenticated: is_followed && all > 0 && all == authenticated,
             is_signed: self.signed.is_known(),
-            stratum: stratum.map_or(16, |line| line.reference.stratum.saturating_add(1).min(16)),
+            stratum: self
+                .system
+                .line
+                .as_ref()
+                .map_or(16, |line| line.reference.stratum.saturating_add(1).min(16)),
             ..Who::default()
         };
         let mut minutes = core::mem::take(&mut self.chronicle.minutes);
