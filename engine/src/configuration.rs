@@ -4,6 +4,7 @@
 //! Each fault is reported with file, line, key, what was expected and what to write instead, all at once, so that one
 //! round of editing is enough. The daemon does not start with a faulty file.
 
+mod aead;
 mod clock;
 mod document;
 mod history;

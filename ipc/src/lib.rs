@@ -12,6 +12,7 @@
 //!   paths      where a daemon's files are, as its launch tells chimerctl
 //!   leave      the operator's leave for a step, as a signal has it
 //!   permissions  who may change or read a file
+//!   aead       the algorithms of NTS, and lists of them
 //!   secret     keys on their way from one process to another
 //!   message    one enum for each direction of each link, one doc line for each variant
 //!   text       text from outside, as it can be shown; checksum: against accidents
@@ -37,6 +38,7 @@ mod codec;
 #[macro_use]
 mod bounded;
 pub mod address;
+pub mod aead;
 pub mod anchor;
 pub mod audit_line;
 pub mod calendar;

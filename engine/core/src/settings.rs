@@ -3,7 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use ipc::address::Address;
-use ipc::message::exchange::{AeadOffer, HostName, RoundServer, is_one_name};
+use ipc::aead::AeadOffer;
+use ipc::message::exchange::{HostName, RoundServer, is_one_name};
 use ipc::units::{Offset, Span};
 
 /// Everything that a configuration file decides for the engine.

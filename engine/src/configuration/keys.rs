@@ -77,11 +77,12 @@ pub const SERVER: [&str; 14] = [
 ];
 
 /// Of `[server.nts]`.
-pub const SERVER_NTS: [&str; 12] = [
+pub const SERVER_NTS: [&str; 13] = [
     "listen",
     "certificate",
     "key",
     "threads",
+    "aead",
     "ntp-server",
     "ntp-port",
     "fleet-secret",

@@ -1,13 +1,15 @@
 //! `[[source]]`.
 
 use super::MAX_SOURCES;
+use super::aead::read_aead;
 use super::document::{Faults, Section};
 use super::keys;
 use super::nts::{RootSets, SYSTEM, SYSTEM_ROOTS, read_path};
 use super::place::{KEY_EXCHANGE, NTP, parse_place};
 use super::words::{nearest, shorten};
 use engine_core::settings::{NtsSettings, Place, SourceSettings};
-use ipc::message::exchange::{AeadOffer, is_one_name};
+use ipc::aead::AeadOffer;
+use ipc::message::exchange::is_one_name;
 use ipc::units::{Offset, Span};
 use std::net::IpAddr;
 
@@ -237,7 +239,7 @@ fn read_nts(section: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>
         }
     }
     let file = read_path(section, "roots", SYSTEM_ROOTS, faults);
-    let offer = read_aead(section, faults);
+    let offer = read_aead(section, faults).unwrap_or(AeadOffer::GCM_SIV_FIRST);
     if !is_nts {
         return None;
     }
@@ -259,22 +261,6 @@ fn read_mode(section: &Section<'_>, faults: &mut Faults<'_>) -> bool {
             );
             faults.add(at, text);
             false
-        }
-    }
-}
-
-fn read_aead(section: &Section<'_>, faults: &mut Faults<'_>) -> AeadOffer {
-    match section.text("aead", "gcm-siv", faults) {
-        None | Some((_, "gcm-siv")) => AeadOffer::GcmSivFirst,
-        Some((_, "siv")) => AeadOffer::SivOnly,
-        Some((at, other)) => {
-            let text = format!(
-                "aead: expected \"gcm-siv\" (AEAD_AES_128_GCM_SIV, else AEAD_AES_SIV_CMAC_256) or \"siv\" \
-                 (the latter alone), found \"{}\"; leave it out",
-                shorten(other)
-            );
-            faults.add(at, text);
-            AeadOffer::GcmSivFirst
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Shortfall;
 use crate::address::Address;
+use crate::aead::AeadOffer;
 use crate::codec::{Decode, Encode};
 use crate::packet::CookieOctets;
 use crate::served_at::InterfaceName;
@@ -205,16 +206,6 @@ pub enum KeyServer {
     Name(HostName),
     /// An address (its port doesn't count); the certificate must hold it.
     Address(Address),
-}
-
-/// Algorithms that a client offers, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub enum AeadOffer {
-    /// 30, then 15.
-    GcmSivFirst,
-    /// 15 alone.
-    SivOnly,
 }
 
 /// One cookie.

@@ -72,9 +72,10 @@ const fn is_of_a_round(heard: &Heard) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ipc::aead::AeadOffer;
     use ipc::message::exchange::{
-        AeadOffer, Exchange, ExchangeId, HeardOf, HostName, KeyServer, Measure, MeasureFailed,
-        MeasureFailure, Measured, Resolve, RoundServer, RoundServers, ToExchange,
+        Exchange, ExchangeId, HeardOf, HostName, KeyServer, Measure, MeasureFailed, MeasureFailure, Measured,
+        Resolve, RoundServer, RoundServers, ToExchange,
     };
     use ipc::units::WallTime;
 
@@ -107,7 +108,7 @@ mod tests {
             roots: 0,
             now: WallTime::MIN,
             not_before: None,
-            offer: AeadOffer::GcmSivFirst,
+            offer: AeadOffer::GCM_SIV_FIRST,
             turn: 0,
         });
         let parents = parents.map(ExchangeFailure::Lookup).into_iter();

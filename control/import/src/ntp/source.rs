@@ -109,6 +109,7 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, mu
                 let value = words.take().unwrap_or_default();
                 match (word.as_str(), value.as_str()) {
                     ("aead", "AES_SIV_CMAC_256") => source.keys.push(("aead", quoted("siv"))),
+                    ("aead", "AES_SIV_CMAC_512") => source.keys.push(("aead", quoted("siv-512"))),
                     _ => plan.loss(
                         item,
                         format!("{word} {value}").trim_end(),

@@ -27,4 +27,4 @@ pub use failure::KeyExchangeFailure;
 pub use operator::Kinship;
 pub(crate) use operator::kinship;
 pub(crate) use quorum::{Deferred, Witness, agree};
-pub(crate) use session::{Identifier, Session, algorithm};
+pub(crate) use session::{Identifier, Session};

@@ -9,11 +9,10 @@ use crate::settings::{
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use ipc::address::Address;
-use ipc::message::exchange::{
-    AeadOffer, CertifiedNames, HostName, KeyServer, Operator, Organisation, RoundServer,
-};
+use ipc::aead::{Aead, AeadOffer, MAX_OFFERED};
+use ipc::message::exchange::{CertifiedNames, HostName, KeyServer, Operator, Organisation, RoundServer};
 use ipc::packet::CookieOctets;
-use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
+use ipc::secret::{KeyPair, MAX_KEY, Secret};
 use ipc::units::{Frequency, Offset, Span, WallTime};
 
 /// Most entries of a list: the configuration allows 32.
@@ -198,10 +197,8 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
     write_place(out, place);
     out.option(*nts, |out, NtsSettings { roots, offer }| {
         out.u8(roots);
-        out.u8(match offer {
-            AeadOffer::GcmSivFirst => 0,
-            AeadOffer::SivOnly => 1,
-        });
+        out.u8(offer.algorithms().count() as u8);
+        offer.algorithms().for_each(|algorithm| out.u16(algorithm.id()));
     });
     out.u8(*members);
     out.octets(&min_poll.to_le_bytes());
@@ -224,11 +221,12 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
         place: read_place(from)?,
         nts: from.option(|from| {
             let roots = from.u8()?;
-            let offer = match from.u8()? {
-                0 => AeadOffer::GcmSivFirst,
-                1 => AeadOffer::SivOnly,
-                _ => return Err(Malformed),
-            };
+            let count = usize::from(from.u8()?);
+            let mut algorithms = [None; MAX_OFFERED];
+            for place in algorithms.get_mut(..count).ok_or(Malformed)? {
+                *place = Some(Aead::from_id(from.u16()?).ok_or(Malformed)?);
+            }
+            let offer = AeadOffer::new(algorithms.into_iter().flatten()).map_err(|_| Malformed)?;
             Ok(NtsSettings { roots, offer })
         })?,
         members: from.u8()?,
@@ -313,7 +311,7 @@ fn write_association(out: &mut Writer, association: &SavedAssociation, redaction
     write_place(out, server);
     out.u8(*roots);
     write_address(out, address);
-    out.u8(algorithm.id());
+    out.u16(algorithm.id());
     let keys = redaction.pair(*algorithm, keys);
     out.octets(keys.client_to_server.octets());
     out.octets(keys.server_to_client.octets());
@@ -337,7 +335,7 @@ fn read_association(from: &mut Reader<'_>) -> Result<SavedAssociation, Malformed
         server: read_place(from)?,
         roots: from.u8()?,
         address: read_address(from)?,
-        algorithm: Aead::from_id(from.u8()?).ok_or(Malformed)?,
+        algorithm: Aead::from_id(from.u16()?).ok_or(Malformed)?,
         keys: KeyPair { client_to_server: secret(from)?, server_to_client: secret(from)? },
         cookies: read_list(from, |from| {
             let length = from.u16()?;

@@ -4,6 +4,7 @@ use super::world::{BEGIN, FLOOR, SECOND, Setup, lan, settings};
 use crate::io::{Command, Input, Now, OrderKind, Output, Saved, Start};
 use crate::settings::{NtsSettings, Place, SourceSettings};
 use crate::{Engine, EntryId};
+use ipc::aead::AeadOffer;
 use ipc::message::client::*;
 use ipc::message::exchange::Addresses;
 use ipc::message::exchange::*;
@@ -78,7 +79,7 @@ fn entry(kind: u8) -> SourceSettings {
         settings.members = kind >> 5;
     }
     settings.nts =
-        (kind & 24 == 24).then_some(NtsSettings { roots: kind & 1, offer: AeadOffer::GcmSivFirst });
+        (kind & 24 == 24).then_some(NtsSettings { roots: kind & 1, offer: AeadOffer::GCM_SIV_FIRST });
     settings.min_poll = (kind >> 4) as i8;
     settings.max_poll = (kind >> 3) as i8;
     // A program has left it.

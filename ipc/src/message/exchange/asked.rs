@@ -2,10 +2,9 @@
 //! judges the exchange process.
 
 use super::{
-    AeadOffer, Exchange, ExchangeId, Exchanged, FromExchange, Heard, KeyServer, MAX_COOKIES, Measure,
-    Measured, PASSES, Resolve, Resolved, Signed, ToExchange,
+    Exchange, ExchangeId, Exchanged, FromExchange, Heard, KeyServer, MAX_COOKIES, Measure, Measured, PASSES,
+    Resolve, Resolved, Signed, ToExchange,
 };
-use crate::secret::Aead;
 use crate::units::RawInstant;
 
 /// The rule that an answer violates, as the predicate of a sentence whose subject is the process.
@@ -178,11 +177,7 @@ fn judge_addresses(asked: &Resolve, resolved: &Resolved) -> Result<(), Violation
 }
 
 fn judge_keys(asked: &Exchange, ended: &Exchanged) -> Result<(), Violation> {
-    let is_offered = match asked.offer {
-        AeadOffer::GcmSivFirst => true,
-        AeadOffer::SivOnly => ended.keys.algorithm() == Aead::AesSivCmac256,
-    };
-    if !is_offered {
+    if !asked.offer.contains(ended.keys.algorithm()) {
         return Err("chose an algorithm that was not offered");
     }
     let is_valid = match asked.not_before {

@@ -1,12 +1,13 @@
 use super::*;
 use crate::address::Address;
+use crate::aead::{Aead, AeadOffer};
 use crate::message::Shortfall;
 use crate::message::exchange::{
     Addresses, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Failed, HeardOf, HostName,
     LookupFailure, MeasureFailed, MeasureFailure, Operator, Response, RoundServer, RoundServers, Validity,
 };
 use crate::packet::CookieOctets;
-use crate::secret::{KeyPair, Secret};
+use crate::secret::{KeyPair, MAX_KEY, Secret};
 use crate::units::WallTime;
 use std::vec::Vec;
 
@@ -41,7 +42,7 @@ fn exchange() -> Exchange {
         roots: 0,
         now: at(1_000),
         not_before: None,
-        offer: AeadOffer::GcmSivFirst,
+        offer: AeadOffer::GCM_SIV_FIRST,
         turn: 0,
     }
 }
@@ -55,7 +56,7 @@ fn validity(from: i64, until: i64) -> Validity {
 }
 
 fn keys(length: usize) -> KeyPair {
-    let mut octets = [0; 32];
+    let mut octets = [0; MAX_KEY];
     octets[..length].fill(7);
     KeyPair { client_to_server: Secret::new(&octets), server_to_client: Secret::new(&octets) }
 }
@@ -129,7 +130,10 @@ fn keys_of_its_own_exchange_end_it() {
     let siv = AssociationKeys::new(Aead::AesSivCmac256, keys(32), None).unwrap();
     let siv = Exchanged { keys: siv, ..exchanged() };
     assert_eq!(end(&exchange(), siv.clone()), Ok(Progress::Ended));
-    assert_eq!(end(&Exchange { offer: AeadOffer::SivOnly, ..exchange() }, siv), Ok(Progress::Ended));
+    assert_eq!(
+        end(&Exchange { offer: AeadOffer::only(Aead::AesSivCmac256), ..exchange() }, siv),
+        Ok(Progress::Ended)
+    );
     let elsewhere = addresses(&["192.0.2.1:4123", "[2001:db8::1]:4123"]);
     let redirected = Exchanged { redirected: true, addresses: elsewhere, ..exchanged() };
     assert_eq!(end(&exchange(), redirected), Ok(Progress::Ended));
@@ -156,7 +160,7 @@ fn a176_a121_an_outcome_that_the_exchange_cannot_have_is_unlawful() {
         let broken = end(&exchange(), outcome).unwrap_err();
         assert!(broken.contains(violation), "{number}: {broken} is not {violation}");
     }
-    let siv_only = Exchange { offer: AeadOffer::SivOnly, ..exchange() };
+    let siv_only = Exchange { offer: AeadOffer::only(Aead::AesSivCmac256), ..exchange() };
     assert!(end(&siv_only, exchanged()).unwrap_err().contains("not offered"));
     // None at all.
     let none = FromExchange::Exchanged(Exchanged { cookies: 0, ..exchanged() });
