@@ -105,9 +105,9 @@ pub enum Command {
     Offline(Whom),
     /// Step the clock to the time of its sources, instead of slewing it there (root)
     Step {
-        /// Where the governor refuses: permit one step of at most S seconds (root). Without this, whoever sits at a terminal
+        /// Where the governor refuses: permit one step of at most this (root). Without this, whoever sits at a terminal
         /// is asked
-        #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, value_name = "SPAN", value_parser = parse_whole_span)]
         approve: Option<u32>,
     },
     /// Which lines the daemon's log has, until a restart (root)
@@ -133,8 +133,8 @@ pub enum Command {
     Import(ImportArguments),
     /// A live screen: the clock, its last hour, its sources, the daemon's processes
     Top {
-        /// Ask the daemon each S seconds
-        #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = parse_interval)]
+        /// Ask the daemon so often
+        #[arg(long, value_name = "SPAN", default_value = "2", value_parser = parse_interval)]
         interval: f64,
     },
 }
@@ -210,7 +210,7 @@ pub struct PlotArguments {
 /// The options of `history`.
 #[derive(Args, Debug)]
 pub struct HistoryArguments {
-    /// Only what was later: a time of UTC such as 2026-11-30 or 2026-11-30T12:00, or 12h or 7d before the end of the file
+    /// Only what was later: a time of UTC such as 2026-11-30 or 2026-11-30T12:00, or 90s, 30min, 12h or 7d before the end of the file
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub since: Option<Time>,
     /// Only what was earlier
@@ -288,11 +288,11 @@ pub enum Past {
 /// The options of `wait-sync`.
 #[derive(Args, Debug)]
 pub struct WaitArguments {
-    /// Give up after this many seconds; 0: never
-    #[arg(long, value_name = "S", default_value_t = 0.0, value_parser = parse_seconds)]
+    /// Give up after this: seconds, or a number with ms, s, min or h; 0: never
+    #[arg(long, value_name = "SPAN", default_value = "0", value_parser = parse_span)]
     pub timeout: f64,
-    /// The clock's error bound must be below this many seconds too
-    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    /// The clock's error bound must be below this too: seconds, or a number with ms or us
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub max_error: Option<f64>,
 }
 
@@ -300,7 +300,7 @@ pub struct WaitArguments {
 #[derive(Args, Debug)]
 pub struct AssertArguments {
     /// True time must be known to this: seconds, or a number with s, ms, us or ns
-    #[arg(long, value_name = "TIME", value_parser = parse_length)]
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub max_error: Option<f64>,
     /// All sources that the time is from must prove by NTS that it is theirs
     #[arg(long)]
@@ -314,8 +314,8 @@ pub struct AssertArguments {
     /// The system's clock must follow them, and be as near to true time as --max-error says
     #[arg(long)]
     pub system_clock: bool,
-    /// Wait up to this many seconds until it holds
-    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    /// Wait up to this until it holds: seconds, or a number with s, min or h
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub wait: Option<f64>,
     /// Wait until it holds, tell the service manager, and end with 1 as soon as it holds no longer
     #[arg(long, conflicts_with = "wait")]
@@ -377,39 +377,47 @@ fn parse_client(text: &str) -> Result<IpAddr, String> {
     network.map(IpAddr::V6).or_else(|| text.parse().ok()).ok_or_else(wrong)
 }
 
-/// 0 or more.
-fn parse_seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(seconds),
-        _ => Err("expected a number of seconds, 0 or more".to_owned()),
-    }
-}
+/// What spans may be written as, for messages.
+const SPANS: &str = "a number of seconds, or one with ns, us, ms, s, min, h or d, such as 250us, 90s or 1.5h";
 
-/// Seconds; a number with a unit.
-fn parse_length(text: &str) -> Result<f64, String> {
-    let units = [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0)];
-    let unit = units.iter().find_map(|(unit, length)| Some((text.strip_suffix(unit)?, *length)));
+/// The units of a span, with their lengths in seconds. Of two that end alike, the longer word comes first.
+const UNITS: [(&str, f64); 7] =
+    [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("min", 60.0), ("s", 1.0), ("h", 3_600.0), ("d", 86_400.0)];
+
+/// A length of time in seconds, 0 to 1e9: a number of them, or a number with a unit. All options that take one read it here.
+fn parse_span(text: &str) -> Result<f64, String> {
+    let unit = UNITS.iter().find_map(|(unit, length)| Some((text.strip_suffix(unit)?, *length)));
     let (number, length) = unit.unwrap_or((text, 1.0));
+    // Neither a sign nor a word that stands for a number.
+    let is_number = number.starts_with(|first: char| first.is_ascii_digit() || first == '.');
     match number.parse::<f64>().map(|number| number * length) {
-        Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(seconds),
-        _ => Err("expected a length of time such as 1ms, 250us or 0.5".to_owned()),
+        Ok(seconds) if is_number && (0.0..=1e9).contains(&seconds) => Ok(seconds),
+        _ => Err(format!("expected {SPANS}")),
     }
 }
 
-/// A date of UTC, alone or with a time of day, or a number of hours or days.
+/// The same in whole seconds, 1 or more.
+fn parse_whole_span(text: &str) -> Result<u32, String> {
+    let seconds = parse_span(text)?;
+    if seconds >= 1.0 && seconds.fract() == 0.0 {
+        return Ok(seconds as u32);
+    }
+    Err("expected whole seconds, 1 or more, such as 20, 90s or 2min".to_owned())
+}
+
+/// A date of UTC, alone or with a time of day, or a span with its unit.
 fn parse_time(text: &str) -> Result<Time, String> {
-    let wrong =
-        || "expected a time of UTC such as 2026-11-30 or 2026-11-30T12:00:00Z, or a length such as 12h or 7d";
+    let wrong = || "expected a time of UTC such as 2026-11-30 or 2026-11-30T12:00:00Z, or a length such as 90s, 30min, 12h or 7d";
+    // A number without a unit is a year that lacks its day.
+    let is_span = text.ends_with(|last: char| last.is_ascii_lowercase());
+    if is_span {
+        let seconds = parse_span(text).map_err(|_| wrong().to_owned())?;
+        return Ok(Time::Before(seconds.round() as u32));
+    }
     let number = |digits: &str, most: u32| {
         let is_number = !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());
         digits.parse::<u32>().ok().filter(|number| is_number && *number <= most)
     };
-    let length = [("h", 3_600, 99_999), ("d", 86_400, 9_999)]
-        .into_iter()
-        .find_map(|(unit, seconds, most)| Some(number(text.strip_suffix(unit)?, most)? * seconds));
-    if let Some(length) = length {
-        return Ok(Time::Before(length));
-    }
     let (date, of_day) = text.trim_end_matches('Z').split_once('T').unwrap_or((text, "00:00"));
     let parts = |text: &str, between: char, most: [u32; 3]| -> Option<Vec<u32>> {
         text.split(between).zip(most).map(|(digits, most)| number(digits, most)).collect()
@@ -427,9 +435,9 @@ fn parse_time(text: &str) -> Result<Time, String> {
 
 /// From a fifth of a second to an hour.
 fn parse_interval(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
+    match parse_span(text) {
         Ok(seconds) if (0.2..=3600.0).contains(&seconds) => Ok(seconds),
-        _ => Err("expected a number of seconds from 0.2 to 3600".to_owned()),
+        _ => Err("expected from 0.2 seconds to an hour, such as 2, 500ms or 1min".to_owned()),
     }
 }
 
@@ -461,6 +469,9 @@ mod tests {
             ("2026-11-30T12:34", Time::At(2026, 11, 30, 45_240)),
             ("2026-11-30T12:34:56Z", Time::At(2026, 11, 30, 45_296)),
             ("12h", Time::Before(43_200)),
+            ("30min", Time::Before(1_800)),
+            ("90s", Time::Before(90)),
+            ("0.5h", Time::Before(1_800)),
             ("7d", Time::Before(604_800)),
         ] {
             assert_eq!(parse_time(text), Ok(time), "{text}");
@@ -482,10 +493,38 @@ mod tests {
     }
 
     #[test]
-    fn seconds_on_the_command_line_are_checked() {
-        assert_eq!(parse_seconds("0.5"), Ok(0.5));
-        for bad in ["-1", "nan", "inf", "x", ""] {
-            assert!(parse_seconds(bad).is_err(), "{bad}");
+    fn each_option_that_takes_a_span_takes_the_same_units() {
+        for (text, seconds) in [
+            ("0", 0.0),
+            ("0.5", 0.5),
+            (".5s", 0.5),
+            ("1e-3", 1e-3),
+            ("250us", 250e-6),
+            ("3ns", 3e-9),
+            ("20ms", 0.02),
+            ("90s", 90.0),
+            ("2min", 120.0),
+            ("1.5h", 5_400.0),
+            ("7d", 604_800.0),
+        ] {
+            let read = parse_span(text).unwrap();
+            assert!((read - seconds).abs() <= seconds * 1e-12, "{text}: {read}");
+        }
+        for bad in ["-1", "+1", "nan", "inf", "x", "", "s", "1w", "1 s", "2e9", "1m"] {
+            assert!(parse_span(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_whole_span("2min"), Ok(120));
+        assert!(parse_whole_span("0").is_err() && parse_whole_span("1.5").is_err());
+        for line in [
+            "wait-sync --timeout 2min --max-error 1ms",
+            "assert --max-error 1ms --wait 1min",
+            "step --approve 2min",
+            "top --interval 500ms",
+            "history --since 30min --until 90s",
+            "evidence --rule stig --from 7d --to 90s --limit 1ms --outage 2min",
+        ] {
+            let words = ["chimerctl"].into_iter().chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
         }
     }
 }

@@ -36,8 +36,8 @@ fn later() -> RawInstant {
     raw().after(Span::from_secs(2 * 86_400))
 }
 
-/// A clock that keeps the kernel's rules for one, in memory.
-struct PageClock(Cell<ClockPage>);
+/// A clock that keeps the kernel's rules for one, in memory; and whether it was marked synchronised last.
+struct PageClock(Cell<ClockPage>, Option<bool>);
 
 impl PageClock {
     fn change(&self, change: impl FnOnce(ClockPage) -> ClockPage) {
@@ -66,7 +66,8 @@ impl Clock for PageClock {
         Ok(())
     }
 
-    fn set_status(&mut self, _: &Status) -> Result<(), Errno> {
+    fn set_status(&mut self, status: &Status) -> Result<(), Errno> {
+        self.1 = Some(status.synchronised);
         Ok(())
     }
 
@@ -81,7 +82,7 @@ impl Clock for PageClock {
 
 fn clock() -> PageClock {
     let (wall, _) = crate::clock::read_pair();
-    PageClock(Cell::new(ClockPage::free_running(wall, later())))
+    PageClock(Cell::new(ClockPage::free_running(wall, later())), None)
 }
 
 /// A keeper, the engine's end of its link, and what keeps its other descriptors open.
@@ -113,6 +114,7 @@ fn keeper() -> (Keeper<PageClock>, Engine, OwnedFd) {
         vmclock: None,
         has_refuge: false,
         awaited: None,
+        is_attested: false,
         course: Course::default(),
     };
     (keeper, Link::new(theirs), silent)
@@ -434,6 +436,41 @@ fn a161_an_rtc_that_can_no_longer_be_read_is_not_asked_again_at_once() {
         assert!(!keeper.reads_rtc());
         assert_eq!(keeper.governor.rtc_look_in(now.boot), Span::from_secs(15), "{text:?}");
     }
+}
+
+#[test]
+fn in_attested_the_end_of_the_daemon_marks_the_clock_and_elsewhere_it_does_not() {
+    for is_attested in [true, false] {
+        let (mut keeper, _engine, _silent) = keeper();
+        keeper.is_attested = is_attested;
+        keeper.clock.1 = Some(true);
+        keeper.leave_clock().unwrap();
+        assert_eq!(keeper.clock.1, Some(!is_attested));
+    }
+}
+
+#[test]
+fn how_many_lines_a_full_disk_has_taken_from_the_audit_log_is_the_next_line_that_is_written() {
+    let (mut keeper, _engine, _silent) = keeper();
+    let log = file(audit_line::LENGTH);
+    let full = File::options().read(true).write(true).open("/dev/full").unwrap();
+    keeper.audit = Audit::after(full, End::NONE, End::NONE);
+    keeper.write_down(format_args!("event=first"));
+    // What goes to the disk without a new line does not end that.
+    let _ = keeper.persist();
+    keeper.write_step_down(format_args!("event=second"));
+    assert_eq!(keeper.course.lines_lost, 2);
+    keeper.audit = Audit::after(log.try_clone().unwrap(), End::NONE, End::NONE);
+    keeper.write_down(format_args!("event=third"));
+    keeper.write_down(format_args!("event=fourth"));
+    let line = |at: u64| {
+        let mut text = [0; audit_line::LINE];
+        log.read_exact_at(&mut text, at * audit_line::LINE as u64).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        text.split(' ').skip(3).take_while(|word| word.contains('=')).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!([0, 1, 2].map(line), ["event=unwritten kind=lost unwritten=2", "event=third", "event=fourth"]);
+    assert_eq!(keeper.course.lines_lost, 0);
 }
 
 #[test]
