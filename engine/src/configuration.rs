@@ -5,6 +5,7 @@
 //! round of editing is enough. The daemon does not start with a faulty file.
 
 mod clock;
+mod departure;
 mod document;
 mod history;
 mod key_service;

@@ -154,7 +154,7 @@ fn each_option_of_a_source_is_a_key_or_is_named_with_what_became_of_it() {
         ("maxsources 3", "#     maxsources 3: "),
         ("certset 4", "#     certset 4: "),
         ("nts port 1123", "#     port 1123: "),
-        ("ipv4", "#     ipv4: "),
+        ("ipv4", "family = \"ipv4\""),
         ("unheard-of", "#     unheard-of: "),
     ] {
         let text = of("/etc/chrony.conf", &format!("server a.example iburst {option}")).text;
@@ -358,12 +358,24 @@ fn what_is_no_alarm_is_a_note_and_what_is_one_is_told_at_the_head() {
             "/etc/no.conf: there is no such file",
             1,
         ),
-        (CHRONY, "server a iburst\nbindacqaddress 192.0.2.1".to_owned(), "there is nothing like it here", 1),
-        (CHRONY, "server a iburst ipv4".to_owned(), "to choose, write an address", 1),
+        (
+            CHRONY,
+            "server a iburst\nbindacqaddress 192.0.2.1".to_owned(),
+            "\nsend-from = [\"192.0.2.1\"]\n",
+            0,
+        ),
+        (CHRONY, "server a iburst\nbindacqaddress fe80::1".to_owned(), "no address that can be used", 1),
+        (
+            CHRONY,
+            "bindacqdevice eth0\nserver a iburst\ndscp 46".to_owned(),
+            "send-over = \"eth0\"\ndscp = 46\n",
+            0,
+        ),
+        (CHRONY, "server 192.0.2.1 iburst ipv4".to_owned(), "the address is of one family", 0),
         (CHRONY, "server [2001:db8::1] iburst\nserver b iburst".to_owned(), "write it without brackets", 1),
         (CHRONY, "\u{feff}server a iburst".to_owned(), "\naddress = \"a\"\n", 0),
         (CHRONY, "server b iburst\nserver a\0 iburst".to_owned(), "there is a NUL in it", 1),
-        (NTP, "server -6 a iburst\nrestrict default ignore".to_owned(), "to choose, write an address", 1),
+        (NTP, "server -6 a iburst\nrestrict default ignore".to_owned(), "family = \"ipv6\"", 0),
         (
             NTP,
             "pool p iburst nts\nrestrict default ignore".to_owned(),

@@ -3,7 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use ipc::address::Address;
-use ipc::message::exchange::{AeadOffer, HostName, RoundServer, is_one_name};
+use ipc::departure::Departure;
+use ipc::message::exchange::{AeadOffer, Families, HostName, RoundServer, is_one_name};
 use ipc::units::{Offset, Span};
 
 /// Everything that a configuration file decides for the engine.
@@ -135,9 +136,38 @@ pub struct SourceSettings {
     pub allow_link_local: bool,
     /// A program has left it, or a lease has named it: it stands back where a configured source has its address.
     pub offered: bool,
+    /// Which addresses of its name are asked; with NTS, also those of another server that the key exchange names.
+    pub families: Families,
+    /// How its queries and key exchanges leave this host.
+    pub departure: Departure,
 }
 
 impl SourceSettings {
+    /// A source of which nothing is said but its name and where it is.
+    pub const fn of(name: String, place: Place) -> Self {
+        Self {
+            name,
+            place,
+            nts: None,
+            members: 1,
+            min_poll: 6,
+            max_poll: 10,
+            burst: true,
+            prefer: false,
+            trust: false,
+            require: false,
+            noselect: false,
+            max_delay: Span::from_secs(3),
+            min_stratum: 1,
+            correction: Offset::ZERO,
+            max_stratum: 15,
+            allow_link_local: false,
+            offered: false,
+            families: Families::Both,
+            departure: Departure::USUAL,
+        }
+    }
+
     /// Whether both name the same server, asked in the same way: then one may take the other's place with all that was
     /// measured, if that was the same in all else.
     pub fn is_same_server(&self, other: &Self) -> bool {
@@ -145,9 +175,9 @@ impl SourceSettings {
     }
 
     pub(crate) fn marks(&self) -> Marks {
-        let Self { noselect, prefer, trust, require, min_stratum, .. } = *self;
+        let Self { noselect, prefer, trust, require, min_stratum, families, departure, .. } = *self;
         let correction_s = self.correction.nanos() as f64 * 1e-9;
-        Marks { noselect, prefer, trust, require, correction_s, min_stratum }
+        Marks { noselect, prefer, trust, require, correction_s, min_stratum, families, departure }
     }
 }
 
@@ -166,6 +196,10 @@ pub struct Marks {
     pub correction_s: f64,
     /// See [`SourceSettings::min_stratum`].
     pub min_stratum: u8,
+    /// See [`SourceSettings::families`].
+    pub families: Families,
+    /// See [`SourceSettings::departure`].
+    pub departure: Departure,
 }
 
 /// What a source of `mode = "nts"` needs for its key exchange.

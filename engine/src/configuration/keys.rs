@@ -4,7 +4,7 @@
 pub const GOVERNOR: [&str; 1] = ["profile"];
 
 /// Of `[[source]]`.
-pub const SOURCE: [&str; 18] = [
+pub const SOURCE: [&str; 22] = [
     "address",
     "mode",
     "roots",
@@ -22,6 +22,10 @@ pub const SOURCE: [&str; 18] = [
     "max-stratum",
     "min-stratum",
     "offset",
+    "family",
+    "send-from",
+    "send-over",
+    "dscp",
     "allow-link-local",
 ];
 
@@ -115,6 +119,6 @@ mod tests {
     fn of_the_keys_only_those_that_mean_the_same_are_words_of_another_daemon_too() {
         let ours = SOURCE.into_iter().chain(CLOCK);
         let theirs: Vec<&str> = ours.filter(|key| foreign::instead_of(key).is_some()).collect();
-        assert_eq!(theirs, ["pool", "burst", "prefer", "trust", "require", "noselect", "offset"]);
+        assert_eq!(theirs, ["pool", "burst", "prefer", "trust", "require", "noselect", "offset", "dscp"]);
     }
 }

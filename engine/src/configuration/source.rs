@@ -2,12 +2,12 @@
 
 use super::MAX_SOURCES;
 use super::document::{Faults, Section};
-use super::keys;
 use super::nts::{RootSets, SYSTEM, SYSTEM_ROOTS, read_path};
 use super::place::{KEY_EXCHANGE, NTP, parse_place};
 use super::words::{nearest, shorten};
+use super::{departure, keys};
 use engine_core::settings::{NtsSettings, Place, SourceSettings};
-use ipc::message::exchange::{AeadOffer, is_one_name};
+use ipc::message::exchange::{AeadOffer, Families, is_one_name};
 use ipc::units::{Offset, Span};
 use std::net::IpAddr;
 
@@ -205,6 +205,14 @@ pub fn read_source(
             "allow-link-local: an address is used as it is written; leave it out",
         );
     }
+    let families = read_family(section, place.as_ref().map(|(place, _)| place), faults);
+    let is_ipv4 = place.as_ref().and_then(|(place, _)| written(place)).map(|ip| ip.is_ipv4());
+    let asked = match is_ipv4 {
+        Some(true) => Families::V4,
+        Some(false) => Families::V6,
+        None => families,
+    };
+    let departure = departure::read(section, asked, faults);
     let (place, name) = place?;
     Some(SourceSettings {
         name,
@@ -224,6 +232,8 @@ pub fn read_source(
         noselect,
         min_stratum: u8::try_from(min_stratum).ok()?,
         correction: Offset::saturating((correction * 1e9).round() as i64),
+        families,
+        departure,
     })
 }
 
@@ -261,6 +271,36 @@ fn read_mode(section: &Section<'_>, faults: &mut Faults<'_>) -> bool {
             false
         }
     }
+}
+
+/// The address as which a place is written.
+fn written(place: &Place) -> Option<IpAddr> {
+    match place {
+        Place::Address(address) => Some(address.ip()),
+        Place::Name(name, _) => name.scoped().map(|(ip, _)| IpAddr::V6(ip)),
+    }
+}
+
+/// `family`; an address that is written has one already.
+fn read_family(section: &Section<'_>, place: Option<&Place>, faults: &mut Faults<'_>) -> Families {
+    let families = match section.text("family", "ipv4", faults) {
+        None => return Families::Both,
+        Some((_, "ipv4")) => Families::V4,
+        Some((_, "ipv6")) => Families::V6,
+        Some((at, other)) => {
+            let text = format!(
+                "family: expected \"ipv4\" or \"ipv6\", found \"{}\"; leave it out for addresses of both",
+                shorten(other)
+            );
+            faults.add(at, text);
+            return Families::Both;
+        }
+    };
+    if place.and_then(written).is_some_and(|ip| !families.admits(ip)) {
+        let text = "family: the address is of the other family; leave family out, or write another address";
+        faults.add(section.place_of("family"), text);
+    }
+    families
 }
 
 fn read_aead(section: &Section<'_>, faults: &mut Faults<'_>) -> AeadOffer {

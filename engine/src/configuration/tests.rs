@@ -6,6 +6,8 @@ mod roughtime;
 
 use super::*;
 use engine_core::settings::SourceSettings;
+use ipc::departure::Departure;
+use ipc::message::exchange::Families;
 use ipc::message::server::{MAX_LIST, ServerPolicy, Smear};
 use ipc::units::Offset;
 
@@ -23,6 +25,10 @@ max-delay = 1
 max-stratum = 3
 min-stratum = 2
 offset = -0.000_05
+family = "ipv4"
+send-from = ["192.0.2.7"]
+send-over = "eth0"
+dscp = 46
 
 [[source]]
 address = "pool.example.org"
@@ -117,6 +123,12 @@ fn every_key_reaches_its_place() {
             prefer: true,
             noselect: false,
             min_stratum: 2,
+            families: Families::V4,
+            departure: Departure {
+                from: [Some("192.0.2.7:0".parse::<std::net::SocketAddr>().unwrap().into()), None],
+                interface: Some(ipc::served_at::InterfaceName::parse("eth0").unwrap()),
+                dscp: 46,
+            },
             correction: Offset::saturating(-50_000),
             trust: true,
             require: true,

@@ -3,12 +3,11 @@
 use super::connect::connect_to_any;
 use super::lookup;
 use super::roots::{RootFiles, Roots};
-use super::search::Families;
 use super::session::Session;
 use ipc::address::Address;
 use ipc::message::exchange::{
     Addresses, AeadOffer, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, Exchanged,
-    FromExchange, KeyServer, LookupFailure, Validity,
+    Families, FromExchange, KeyServer, LookupFailure, Validity,
 };
 use ipc::packet::CookieOctets;
 use ipc::secret::Aead;
@@ -40,7 +39,7 @@ fn attempt(
     let roots = files.path(exchange.roots).map(Roots::read).and_then(Result::ok);
     let roots = roots.ok_or(ExchangeFailure::NoRoots)?;
     let addresses = addresses_of(exchange, known);
-    let (stream, peer) = connect_to_any(&addresses, exchange.turn)?;
+    let (stream, peer) = connect_to_any(&addresses, exchange.turn, &exchange.departure)?;
 
     let offer = offer(exchange.offer);
     let mut request = [0; MAX_ENCODED];
@@ -124,7 +123,10 @@ fn time_servers(
         }
         (single, _) => single,
     });
-    Addresses::new([single]).map_err(|_| ExchangeFailure::BadServer)
+    match families.admits(single.ip()) {
+        true => Addresses::new([single]).map_err(|_| ExchangeFailure::BadServer),
+        false => Err(ExchangeFailure::BadServer),
+    }
 }
 
 /// The algorithms, as the standard's messages name them.

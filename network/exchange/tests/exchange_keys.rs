@@ -8,7 +8,7 @@ use exchange::{Work, run};
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
     Addresses, AeadOffer, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, ExchangeId,
-    Exchanged, FromExchange, HostName, KeyServer as KeyServerName, Resolved, ToExchange, Validity,
+    Exchanged, Families, FromExchange, HostName, KeyServer as KeyServerName, Resolved, ToExchange, Validity,
 };
 use ipc::packet::CookieOctets;
 use ipc::process::Process;
@@ -34,6 +34,8 @@ fn exchange(id: u64, port: u16) -> Exchange {
         not_before: None,
         offer: AeadOffer::GcmSivFirst,
         turn: 0,
+        departure: ipc::departure::Departure::USUAL,
+        families: Families::Both,
     }
 }
 
@@ -346,7 +348,12 @@ fn look_ups_and_exchanges_count_up_together_and_share_their_bound() {
     };
     let look_up = |id| {
         let name = HostName::parse("a.example").unwrap();
-        ToExchange::Resolve(ipc::message::exchange::Resolve { id: ExchangeId(id), name, port: 123 })
+        ToExchange::Resolve(ipc::message::exchange::Resolve {
+            id: ExchangeId(id),
+            name,
+            port: 123,
+            families: Families::Both,
+        })
     };
     let mut parent = started();
     parent.send(&look_up(5));

@@ -4,7 +4,7 @@ use bench::nts::{NO_NEWEST_CHRONYD, NO_NTPD_RS, NtsPeer};
 use bench::peers::NO_CHRONYD;
 use bench::role::Role;
 use ipc::message::exchange::{
-    AeadOffer, Exchange, ExchangeFailure, ExchangeId, Exchanged, FromExchange, HostName, KeyServer,
+    AeadOffer, Exchange, ExchangeFailure, ExchangeId, Exchanged, Families, FromExchange, HostName, KeyServer,
     ToExchange,
 };
 use ipc::process::Process;
@@ -32,6 +32,8 @@ fn exchange(peer: &NtsPeer, offer: AeadOffer) -> Result<(Exchanged, Vec<Vec<u8>>
         not_before: None,
         offer,
         turn: 0,
+        departure: ipc::departure::Departure::USUAL,
+        families: Families::Both,
     }));
     let mut cookies = Vec::new();
     loop {

@@ -1,6 +1,6 @@
 //! Directives of chrony.conf about serving time.
 
-use super::{Found, at, number, only};
+use super::{Found, at, number, only, replace};
 use crate::access::{self, Network};
 use crate::plan::{Part, Plan, quoted};
 use crate::serving::{KeyExchange, is_interface};
@@ -43,7 +43,7 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, wo
         "dscp" => {
             if let Some(point) = number(plan, item, (directive, words), 0..=63u8) {
                 plan.set(Part::Server, "dscp", point.to_string(), item);
-                plan.note(item, "", "for replies to clients; not for our own queries");
+                replace(plan, &mut found.dscp, point, item);
             }
         }
         "ntsport" => {
@@ -90,13 +90,6 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, wo
     }
     plan.leftover(item, words);
     true
-}
-
-/// What a line says in the place of an earlier one.
-fn replace<T>(plan: &mut Plan, place: &mut Option<(T, usize)>, value: T, item: usize) {
-    if let Some((_, old)) = place.replace((value, item)) {
-        plan.superseded(old, item);
-    }
 }
 
 fn rule(plan: &mut Plan, found: &mut Found, item: usize, allow: bool, words: &mut Words) {

@@ -41,8 +41,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives a configured source other settings, at the same place in the order. If they name another server, other roots or
-    /// another offer, the source begins anew. Otherwise it keeps its measurements and its keys.
+    /// Gives a configured source other settings, at the same place in the order. If they name another server, other roots,
+    /// another offer or another family of addresses, the source begins anew. Otherwise it keeps its measurements and its keys.
     ///
     /// # Errors
     /// [`EntryError::NoSuchEntry`].
@@ -53,7 +53,10 @@ impl Engine {
         settings: SourceSettings,
     ) -> Result<(), EntryError> {
         let entry = self.entries.get_mut(id).ok_or(EntryError::NoSuchEntry)?;
-        if entry.settings.place == settings.place && entry.settings.nts == settings.nts {
+        let is_same = entry.settings.place == settings.place
+            && entry.settings.nts == settings.nts
+            && entry.settings.families == settings.families;
+        if is_same {
             let before = entry.group();
             // What was measured has the correction of its time.
             let shift = settings.correction.minus(entry.settings.correction).nanos();

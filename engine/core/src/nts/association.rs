@@ -16,8 +16,10 @@ use crate::status::AssociationStatus;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
+use ipc::departure::Departure;
 use ipc::message::exchange::{
-    AeadOffer, Cookie, Exchange, ExchangeId, Exchanged, KeyServer, MAX_COOKIES, Operator, Organisation,
+    AeadOffer, Cookie, Exchange, ExchangeId, Exchanged, Families, KeyServer, MAX_COOKIES, Operator,
+    Organisation,
 };
 use ipc::packet::{CookieOctets, Packet};
 use ipc::secret::Aead;
@@ -105,6 +107,7 @@ impl Association {
             && saved.roots == nts.roots
             && is_offered(saved.algorithm, nts.offer)
             && saved.address.is_unicast()
+            && settings.families.admits(saved.address.ip())
             && (1..=usize::from(MAX_COOKIES)).contains(&saved.cookies.len());
         if !fits {
             return None;
@@ -173,6 +176,8 @@ impl Association {
             not_before: (self.deferral == Deferral::Allowed).then_some(floor),
             offer: nts.offer,
             turn: self.turn,
+            families: Families::Both,
+            departure: Departure::USUAL,
         }
     }
 

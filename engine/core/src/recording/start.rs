@@ -9,11 +9,13 @@ use crate::settings::{
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use ipc::address::Address;
+use ipc::departure::Departure;
 use ipc::message::exchange::{
-    AeadOffer, CertifiedNames, HostName, KeyServer, Operator, Organisation, RoundServer,
+    AeadOffer, CertifiedNames, Families, HostName, KeyServer, Operator, Organisation, RoundServer,
 };
 use ipc::packet::CookieOctets;
 use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
+use ipc::served_at::InterfaceName;
 use ipc::units::{Frequency, Offset, Span, WallTime};
 
 /// Most entries of a list: the configuration allows 32.
@@ -193,6 +195,8 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
         noselect,
         min_stratum,
         correction,
+        families,
+        departure,
     } = source;
     out.text(name);
     write_place(out, place);
@@ -216,6 +220,29 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
     out.bool(*noselect);
     out.u8(*min_stratum);
     out.i64(correction.nanos());
+    out.u8(match families {
+        Families::Both => 0,
+        Families::V4 => 1,
+        Families::V6 => 2,
+    });
+    write_departure(out, departure);
+}
+
+fn write_departure(out: &mut Writer, departure: &Departure) {
+    let Departure { from, interface, dscp } = departure;
+    for address in from {
+        out.option(*address, |out, address| write_address(out, &address));
+    }
+    out.option(*interface, |out, interface| out.text(interface.as_str()));
+    out.u8(*dscp);
+}
+
+fn read_departure(from: &mut Reader<'_>) -> Result<Departure, Malformed> {
+    Ok(Departure {
+        from: [from.option(read_address)?, from.option(read_address)?],
+        interface: from.option(|from| InterfaceName::parse(&from.text()?).map_err(|_| Malformed))?,
+        dscp: from.u8()?,
+    })
 }
 
 pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malformed> {
@@ -245,6 +272,13 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
         noselect: from.bool()?,
         min_stratum: from.u8()?,
         correction: Offset::saturating(from.i64()?),
+        families: match from.u8()? {
+            0 => Families::Both,
+            1 => Families::V4,
+            2 => Families::V6,
+            _ => return Err(Malformed),
+        },
+        departure: read_departure(from)?,
     })
 }
 

@@ -115,6 +115,39 @@ const BROKEN: &[(&str, &[&str])] = &[
     ),
     ("[[source]]\naddress = \"a\"\nmax-stratum = 16\n", &["from 1 to 15, found 16"]),
     (
+        "[[source]]\naddress = \"a\"\nfamily = \"inet6\"\n",
+        &["test.toml:3: family: expected \"ipv4\" or \"ipv6\", found \"inet6\"; leave it out"],
+    ),
+    (
+        "[[source]]\naddress = \"192.0.2.1\"\nfamily = \"ipv6\"\n",
+        &["test.toml:3: family: the address is of the other family"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nsend-from = [\"fe80::1\"]\n",
+        &["test.toml:3: send-from: \"fe80::1\" is not an address that a packet can be sent from"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nsend-from = [\"192.0.2.7:123\"]\n",
+        &["test.toml:3: send-from: \"192.0.2.7:123\" is not an address; write one of this host"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nsend-from = [\"192.0.2.7\", \"192.0.2.8\"]\n",
+        &["test.toml:3: send-from: \"192.0.2.8\" is the second address of its family"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nfamily = \"ipv6\"\nsend-from = [\"192.0.2.7\"]\n",
+        &["test.toml:4: send-from: \"192.0.2.7\" is of another family than the source"],
+    ),
+    (
+        "[[source]]\naddress = \"192.0.2.1\"\nsend-from = [\"2001:db8::7\"]\n",
+        &["test.toml:3: send-from: \"2001:db8::7\" is of another family than the source"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nsend-over = \"3\"\n",
+        &["test.toml:3: send-over: \"3\" is no name of an interface", "ip link"],
+    ),
+    ("[[source]]\naddress = \"a\"\ndscp = 64\n", &["test.toml:3: dscp:", "from 0 to 63, found 64"]),
+    (
         "[[source]]\naddress = \"169.254.169.123\"\nallow-link-local = true\n",
         &["allow-link-local: an address is used as it is written; leave it out"],
     ),

@@ -1,8 +1,8 @@
 use super::*;
 use engine_core::io::Now;
 use ipc::message::exchange::{
-    Addresses, AeadOffer, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Exchanged, HostName,
-    KeyServer, Validity,
+    Addresses, AeadOffer, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Exchanged, Families,
+    HostName, KeyServer, Validity,
 };
 use ipc::message::key_service::KeyPolicy;
 use ipc::packet::CookieOctets;
@@ -25,6 +25,8 @@ fn exchange(id: u64, offer: AeadOffer) -> Exchange {
         not_before: None,
         offer,
         turn: 0,
+        departure: ipc::departure::Departure::USUAL,
+        families: Families::Both,
     }
 }
 

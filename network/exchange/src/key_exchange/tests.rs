@@ -83,6 +83,8 @@ fn task(port: u16) -> Exchange {
         not_before: None,
         offer: AeadOffer::GcmSivFirst,
         turn: 0,
+        departure: ipc::departure::Departure::USUAL,
+        families: Families::Both,
     }
 }
 
