@@ -186,7 +186,6 @@ fn what_cannot_be_carried_without_a_loss_is_a_comment_and_is_told() {
         ("/etc/chrony.conf", "server a\nallow\nbindaddress # 192.0.2.1", "listen"),
         ("/etc/chrony.conf", "server a\nallow\nbinddevice # eth0", "listen"),
         ("/etc/chrony.conf", "server a\nallow\nport # 0", "listen"),
-        ("/etc/chrony.conf", "server a\nallow\nlocal activate 0.1", "local-stratum"),
         ("/etc/ntp.conf", "server a autokey", "address"),
         ("/etc/ntp.conf", "server a\nrestrict host.example ignore", "allow"),
         ("/etc/ntp.conf", "server a\nrestrict 10.0.0.0 mask 255.0.255.0 noserve", "allow"),

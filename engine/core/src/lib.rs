@@ -88,6 +88,7 @@ pub mod settings;
 mod signed;
 mod source;
 mod source_id;
+mod source_reason;
 pub mod status;
 mod system;
 mod timers;

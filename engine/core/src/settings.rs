@@ -249,11 +249,43 @@ impl Place {
     }
 }
 
+/// When the host's own time is served, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalTime {
+    /// The stratum, 1 to 15.
+    pub stratum: u8,
+    /// It takes the place of the sources' time where the clock may be off by more than this; none: where it is not synchronised.
+    pub distance: Option<Span>,
+    /// Not before the clock was known better than this once; none: from the start on.
+    pub activate: Option<Span>,
+    /// So long after the clock was synchronised last.
+    pub wait_synchronised: Span,
+    /// So long after the start, where it never was.
+    pub wait_unsynchronised: Span,
+    /// Several such hosts ask each other, and without any other source all of them follow the one with the smallest reference id.
+    pub orphan: bool,
+}
+
+impl LocalTime {
+    /// Nothing but a stratum.
+    pub const fn of(stratum: u8) -> Self {
+        let (distance, activate, orphan) = (None, None, false);
+        Self {
+            stratum,
+            distance,
+            activate,
+            wait_synchronised: Span::ZERO,
+            wait_unsynchronised: Span::ZERO,
+            orphan,
+        }
+    }
+}
+
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerSettings {
-    /// Serve the host's own time at this stratum while no source is selected; none: unsynchronised then.
-    pub local_stratum: Option<u8>,
+    /// Serve the host's own time while no source is followed; none: unsynchronised then.
+    pub local: Option<LocalTime>,
     /// Where it listens, at most 16; unspecified: on all addresses of the host.
     pub listen: Vec<Address>,
     /// Whether it answers NTS clients (`[server.nts]`).

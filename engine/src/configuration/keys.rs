@@ -63,11 +63,16 @@ pub const ROUGHTIME_SERVER: [&str; 4] = ["address", "key", "operator", "draft"];
 pub const NTS: [&str; 1] = ["system-roots"];
 
 /// Of `[server]`.
-pub const SERVER: [&str; 14] = [
+pub const SERVER: [&str; 19] = [
     "listen",
     "allow",
     "deny",
     "local-stratum",
+    "local-distance",
+    "local-activate",
+    "local-wait-synchronised",
+    "local-wait-unsynchronised",
+    "local-orphan",
     "threads",
     "dscp",
     "rate-limit",

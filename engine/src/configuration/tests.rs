@@ -147,7 +147,7 @@ fn every_key_reaches_its_place() {
     assert!((settings.clock.max_slew_ppm - 83.5).abs() < 1e-9);
     assert_eq!(settings.clock.max_distance, Span::from_millis(10_500));
     assert!(!settings.leap_seconds);
-    assert_eq!(settings.server.unwrap().local_stratum, Some(10));
+    assert_eq!(settings.server.unwrap().local.map(|local| local.stratum), Some(10));
     assert_eq!(plan.listen.len(), 2);
     assert_eq!(plan.listen[1].address.port(), 1123);
     assert!(plan.exchange && !plan.leap_seconds);

@@ -129,7 +129,8 @@ mod tests {
     const OF_NTP_CONF: [&str; 2] = ["keys", "restrict"];
 
     /// What the page's tables have besides words that a line may begin with: values, and a command of chronyc.
-    const NO_WORDS: [&str; 6] = ["activate", "distance", "ignore", "mix", "settime", "step"];
+    const NO_WORDS: [&str; 8] =
+        ["activate", "distance", "ignore", "mix", "settime", "step", "waitsynced", "waitunsynced"];
 
     /// What stands between ` in some text, by its first word.
     fn quoted(text: &str) -> impl Iterator<Item = &str> {

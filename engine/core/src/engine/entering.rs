@@ -7,7 +7,7 @@ use crate::io::{Now, SavedAssociation};
 use crate::names::Lookup;
 use crate::notice::EntryNotice;
 use crate::nts::Association;
-use crate::settings::{ClockSettings, Place, SourceSettings};
+use crate::settings::{ClockSettings, LocalTime, Place, SourceSettings};
 use alloc::vec::Vec;
 use ipc::address::Address;
 
@@ -85,10 +85,10 @@ impl Engine {
         self.settle_entries(now, None);
     }
 
-    /// The stratum at which the host serves its own time from now on; none: not at all. Nothing happens where there is no server.
-    pub fn change_local_stratum(&mut self, now: Now, stratum: Option<u8>) {
+    /// How the host serves its own time from now on; none: not at all. Nothing happens where there is no server.
+    pub fn change_local_time(&mut self, now: Now, local: Option<LocalTime>) {
         let Some(server) = &mut self.settings.server else { return };
-        server.local_stratum = stratum;
+        server.local = local;
         // Told at once, whatever was told last.
         self.system.last_served = None;
         self.settle_entries(now, None);

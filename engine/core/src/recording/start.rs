@@ -4,7 +4,8 @@ use super::octets::{Malformed, Reader, Writer};
 use super::redaction::Redaction;
 use crate::io::{KeptAddresses, Saved, SavedAssociation, Start};
 use crate::settings::{
-    ClockSettings, NtsSettings, Place, RoughtimeSettings, ServerSettings, Settings, Signer, SourceSettings,
+    ClockSettings, LocalTime, NtsSettings, Place, RoughtimeSettings, ServerSettings, Settings, Signer,
+    SourceSettings,
 };
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -78,8 +79,8 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
     out.option(*forward_step, |out, span| out.i64(span.nanos()));
     out.bool(*leap_seconds);
     out.bool(*strict_quorum);
-    out.option(server.as_ref(), |out, ServerSettings { local_stratum, listen, nts }| {
-        out.option(*local_stratum, Writer::u8);
+    out.option(server.as_ref(), |out, ServerSettings { local, listen, nts }| {
+        out.option(*local, |out, local| write_local(out, &local));
         list(out, listen, write_address);
         out.bool(*nts);
     });
@@ -94,6 +95,28 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
         out.i64(interval.nanos());
         out.bool(*anchor);
     });
+}
+
+pub(super) fn write_local(out: &mut Writer, local: &LocalTime) {
+    let LocalTime { stratum, distance, activate, wait_synchronised, wait_unsynchronised, orphan } = local;
+    out.u8(*stratum);
+    for limit in [distance, activate] {
+        out.option(*limit, |out, span| out.i64(span.nanos()));
+    }
+    out.i64(wait_synchronised.nanos());
+    out.i64(wait_unsynchronised.nanos());
+    out.bool(*orphan);
+}
+
+pub(super) fn read_local(from: &mut Reader<'_>) -> Result<LocalTime, Malformed> {
+    Ok(LocalTime {
+        stratum: from.u8()?,
+        distance: from.option(span)?,
+        activate: from.option(span)?,
+        wait_synchronised: span(from)?,
+        wait_unsynchronised: span(from)?,
+        orphan: from.bool()?,
+    })
 }
 
 fn write_key_server(out: &mut Writer, host: &KeyServer) {
@@ -130,7 +153,7 @@ fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
         strict_quorum: from.bool()?,
         server: from.option(|from| {
             Ok(ServerSettings {
-                local_stratum: from.option(|from| from.u8())?,
+                local: from.option(read_local)?,
                 listen: read_list(from, read_address)?,
                 nts: from.bool()?,
             })

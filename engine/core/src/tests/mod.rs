@@ -26,6 +26,7 @@ mod nts_hostile;
 mod nts_kept;
 mod nts_path;
 mod operators;
+mod orphans;
 mod own_addresses;
 mod processes;
 mod quorum;

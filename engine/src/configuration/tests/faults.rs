@@ -148,6 +148,14 @@ const BROKEN: &[(&str, &[&str])] = &[
     ),
     ("[[source]]\naddress = \"a\"\ndscp = 64\n", &["test.toml:3: dscp:", "from 0 to 63, found 64"]),
     (
+        "[server]\nlisten = [\"0.0.0.0\"]\nallow = [\"0.0.0.0/0\"]\nlocal-orphan = true\n[[source]]\naddress = \"a\"\n",
+        &["test.toml:4: local-orphan: it is about local-stratum, which is not there; add local-stratum = 10"],
+    ),
+    (
+        "[server]\nlisten = [\"0.0.0.0\"]\nallow = [\"0.0.0.0/0\"]\nlocal-stratum = 10\nlocal-distance = 17\n",
+        &["test.toml:5: local-distance:", "from 0 to 16, found 17"],
+    ),
+    (
         "[[source]]\naddress = \"169.254.169.123\"\nallow-link-local = true\n",
         &["allow-link-local: an address is used as it is written; leave it out"],
     ),
