@@ -6,10 +6,12 @@
 
 mod aead;
 mod clock;
+mod departure;
 mod document;
 mod history;
 mod key_service;
 mod keys;
+mod local_time;
 mod merge;
 mod nts;
 mod open;
@@ -304,7 +306,7 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
     } else if deciding.is_empty()
         && !uses_dhcp
         && let Some(server) = &server
-        && server.settings.local_stratum.is_none()
+        && server.settings.local.is_none()
         && faults.is_empty()
     {
         faults.add(
@@ -314,9 +316,7 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
         );
     }
 
-    if let Some(server) =
-        server.as_ref().filter(|server| is_attested && server.settings.local_stratum.is_some())
-    {
+    if let Some(server) = server.as_ref().filter(|server| is_attested && server.settings.local.is_some()) {
         let text = "local-stratum: in the profile attested this host does not serve a time that is not authenticated; leave it out";
         faults.add(server.at, text);
     }

@@ -7,6 +7,7 @@
 //!   process    the processes of the daemon: names, users, exit codes; a value for each
 //!   packet     the octets of a datagram or of a cookie, bounded
 //!   served_at  where a server answers, and on which interface
+//!   departure  how packets to a source leave
 //!   list       up to so many values of a kind
 //!   file_path  the name of a file that the configuration gives to the launch
 //!   paths      where a daemon's files are, as its launch tells chimerctl
@@ -44,6 +45,7 @@ pub mod audit_line;
 pub mod calendar;
 pub mod checksum;
 pub mod clock_page;
+pub mod departure;
 pub mod file_path;
 pub mod governor_record;
 pub mod history;

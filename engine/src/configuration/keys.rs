@@ -4,7 +4,7 @@
 pub const GOVERNOR: [&str; 1] = ["profile"];
 
 /// Of `[[source]]`.
-pub const SOURCE: [&str; 18] = [
+pub const SOURCE: [&str; 22] = [
     "address",
     "mode",
     "roots",
@@ -22,6 +22,10 @@ pub const SOURCE: [&str; 18] = [
     "max-stratum",
     "min-stratum",
     "offset",
+    "family",
+    "send-from",
+    "send-over",
+    "dscp",
     "allow-link-local",
 ];
 
@@ -59,11 +63,16 @@ pub const ROUGHTIME_SERVER: [&str; 4] = ["address", "key", "operator", "draft"];
 pub const NTS: [&str; 1] = ["system-roots"];
 
 /// Of `[server]`.
-pub const SERVER: [&str; 14] = [
+pub const SERVER: [&str; 19] = [
     "listen",
     "allow",
     "deny",
     "local-stratum",
+    "local-distance",
+    "local-activate",
+    "local-wait-synchronised",
+    "local-wait-unsynchronised",
+    "local-orphan",
     "threads",
     "dscp",
     "rate-limit",
@@ -116,6 +125,6 @@ mod tests {
     fn of_the_keys_only_those_that_mean_the_same_are_words_of_another_daemon_too() {
         let ours = SOURCE.into_iter().chain(CLOCK);
         let theirs: Vec<&str> = ours.filter(|key| foreign::instead_of(key).is_some()).collect();
-        assert_eq!(theirs, ["pool", "burst", "prefer", "trust", "require", "noselect", "offset"]);
+        assert_eq!(theirs, ["pool", "burst", "prefer", "trust", "require", "noselect", "offset", "dscp"]);
     }
 }

@@ -4,7 +4,7 @@ mod nts;
 use super::*;
 use ipc::address::Address;
 use ipc::message::client::{Rejected, Silence, Unanswered};
-use ipc::message::exchange::{Addresses, Failed, HostName, LookupFailure};
+use ipc::message::exchange::{Addresses, Failed, Families, HostName, LookupFailure};
 use ipc::message::exchange::{ExchangeId, Resolved};
 use ipc::message::key_service::{FromKeyService, ToKeyService};
 use ipc::message::privileged::{ClockEvent, ClockEventKind, ClockKind, ClockReading, Refusal, Refused};
@@ -241,7 +241,7 @@ fn what_waited_goes_out_in_order_under_the_numbers_that_were_told() {
 fn a121_answers_to_look_ups_that_are_not_open_end_the_trust() {
     let asked = |port| {
         let name = HostName::parse("a.example").unwrap();
-        Resolve { id: ExchangeId(7), name, port }
+        Resolve { id: ExchangeId(7), name, port, families: Families::Both }
     };
     let resolved = |id| {
         let address = "192.0.2.1:123".parse::<std::net::SocketAddr>().unwrap().into();

@@ -56,6 +56,9 @@ pub fn change(reason: &SourceReason) -> Text {
             "it counts again with a reply that fits its earlier ones, or else after the third that does not"
         }
         SourceReason::Noselect { .. } => ALWAYS,
+        SourceReason::Orphan => {
+            "it is used once its stratum is below local-stratum, or where no such source answers and its reference id is the smallest"
+        }
         SourceReason::NotCompared => "it is compared with the others at the next reply",
         SourceReason::Reference { .. } => {
             return format!("another one is the reference once it is nearer to true time; {UNTIL}").into();
@@ -190,6 +193,7 @@ mod tests {
             SourceReason::Contradictory { offset: 0.5 },
             SourceReason::Doubtful { offset: 0.5 },
             SourceReason::Noselect { offset: 0.5 },
+            SourceReason::Orphan,
             SourceReason::NotCompared,
             SourceReason::Reference { doubt: PathDoubt::None },
             SourceReason::Survivor { doubt: PathDoubt::Chosen(chosen) },

@@ -91,6 +91,9 @@ impl Sentence for SourceReason {
             Self::Noselect { offset } => {
                 format!("it is measured and decides nothing (noselect); it is {offset:+.6} s from our clock").into()
             }
+            Self::Orphan => {
+                "its stratum says that it has no time but its own, or that of another such server; it has no vote".into()
+            }
             Self::NotCompared => "not compared with the others yet".into(),
             Self::Reference { doubt: against } => {
                 format!("it agrees with the majority and is the nearest to true time{}", doubt(against)).into()

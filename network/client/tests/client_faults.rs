@@ -160,6 +160,7 @@ fn an_engine_that_breaks_a_rule_ends_the_role() {
             deadline: in_millis(100),
             packet,
             protected: false,
+            departure: ipc::departure::Departure::USUAL,
         })
     };
     let good = |id| query(id, server.address(), 5_000);

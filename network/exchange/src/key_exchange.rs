@@ -3,12 +3,11 @@
 use super::connect::connect_to_any;
 use super::lookup;
 use super::roots::{RootFiles, Roots};
-use super::search::Families;
 use super::session::Session;
 use ipc::address::Address;
 use ipc::message::exchange::{
-    Addresses, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, Exchanged, FromExchange,
-    KeyServer, LookupFailure, Validity,
+    Addresses, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, Exchanged, Families,
+    FromExchange, KeyServer, LookupFailure, Validity,
 };
 use ipc::packet::CookieOctets;
 use protocol::nts::aead::Exporter;
@@ -39,7 +38,7 @@ fn attempt(
     let roots = files.path(exchange.roots).map(Roots::read).and_then(Result::ok);
     let roots = roots.ok_or(ExchangeFailure::NoRoots)?;
     let addresses = addresses_of(exchange, known);
-    let (stream, peer) = connect_to_any(&addresses, exchange.turn)?;
+    let (stream, peer) = connect_to_any(&addresses, exchange.turn, &exchange.departure)?;
 
     let offer = exchange.offer;
     let mut request = [0; MAX_ENCODED];
@@ -120,7 +119,10 @@ fn time_servers(
         }
         (single, _) => single,
     });
-    Addresses::new([single]).map_err(|_| ExchangeFailure::BadServer)
+    match families.admits(single.ip()) {
+        true => Addresses::new([single]).map_err(|_| ExchangeFailure::BadServer),
+        false => Err(ExchangeFailure::BadServer),
+    }
 }
 
 fn reason(error: ResponseError) -> ExchangeFailure {

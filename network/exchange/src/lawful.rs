@@ -74,8 +74,8 @@ mod tests {
     use super::*;
     use ipc::aead::AeadOffer;
     use ipc::message::exchange::{
-        Exchange, ExchangeId, HeardOf, HostName, KeyServer, Measure, MeasureFailed, MeasureFailure, Measured,
-        Resolve, RoundServer, RoundServers, ToExchange,
+        Exchange, ExchangeId, Families, HeardOf, HostName, KeyServer, Measure, MeasureFailed, MeasureFailure,
+        Measured, Resolve, RoundServer, RoundServers, ToExchange,
     };
     use ipc::units::WallTime;
 
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a176_a_child_cannot_say_what_its_parent_says_of_children() {
         let name = HostName::parse("time.example").unwrap();
-        let look_up = ToExchange::Resolve(Resolve { id: ID, name, port: 123 });
+        let look_up = ToExchange::Resolve(Resolve { id: ID, name, port: 123, families: Families::Both });
         let parents = [
             LookupFailure::NotStarted,
             LookupFailure::Deadline,
@@ -110,6 +110,8 @@ mod tests {
             not_before: None,
             offer: AeadOffer::GCM_SIV_FIRST,
             turn: 0,
+            departure: ipc::departure::Departure::USUAL,
+            families: Families::Both,
         });
         let parents = parents.map(ExchangeFailure::Lookup).into_iter();
         for reason in parents.chain([
@@ -148,7 +150,7 @@ mod tests {
     #[test]
     fn a176_what_is_of_another_look_up_is_unlawful() {
         let name = HostName::parse("time.example").unwrap();
-        let look_up = ToExchange::Resolve(Resolve { id: ID, name, port: 123 });
+        let look_up = ToExchange::Resolve(Resolve { id: ID, name, port: 123, families: Families::Both });
         let said = FromExchange::Failed(Failed { id: ExchangeId(8), reason: LookupFailure::NoSuchName });
         assert_eq!(judge_of(look_up, &said), Judged::Unlawful);
     }

@@ -9,7 +9,7 @@ use ipc::aead::{Aead, AeadOffer};
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
     Addresses, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, ExchangeId, Exchanged,
-    FromExchange, HostName, KeyServer as KeyServerName, Resolved, ToExchange, Validity,
+    Families, FromExchange, HostName, KeyServer as KeyServerName, Resolved, ToExchange, Validity,
 };
 use ipc::packet::CookieOctets;
 use ipc::process::Process;
@@ -35,6 +35,8 @@ fn exchange(id: u64, port: u16) -> Exchange {
         not_before: None,
         offer: AeadOffer::GCM_SIV_FIRST,
         turn: 0,
+        departure: ipc::departure::Departure::USUAL,
+        families: Families::Both,
     }
 }
 
@@ -347,7 +349,12 @@ fn look_ups_and_exchanges_count_up_together_and_share_their_bound() {
     };
     let look_up = |id| {
         let name = HostName::parse("a.example").unwrap();
-        ToExchange::Resolve(ipc::message::exchange::Resolve { id: ExchangeId(id), name, port: 123 })
+        ToExchange::Resolve(ipc::message::exchange::Resolve {
+            id: ExchangeId(id),
+            name,
+            port: 123,
+            families: Families::Both,
+        })
     };
     let mut parent = started();
     parent.send(&look_up(5));

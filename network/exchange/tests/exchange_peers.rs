@@ -5,7 +5,7 @@ use bench::peers::NO_CHRONYD;
 use bench::role::Role;
 use ipc::aead::{Aead, AeadOffer};
 use ipc::message::exchange::{
-    Exchange, ExchangeFailure, ExchangeId, Exchanged, FromExchange, HostName, KeyServer, ToExchange,
+    Exchange, ExchangeFailure, ExchangeId, Exchanged, Families, FromExchange, HostName, KeyServer, ToExchange,
 };
 use ipc::process::Process;
 use ipc::secret::KeyPair;
@@ -32,6 +32,8 @@ fn exchange(peer: &NtsPeer, offer: AeadOffer) -> Result<(Exchanged, Vec<Vec<u8>>
         not_before: None,
         offer,
         turn: 0,
+        departure: ipc::departure::Departure::USUAL,
+        families: Families::Both,
     }));
     let mut cookies = Vec::new();
     loop {

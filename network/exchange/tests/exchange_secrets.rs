@@ -5,8 +5,8 @@ use exchange::{Work, run};
 use ipc::aead::{Aead, AeadOffer};
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
-    Addresses, AssociationKeys, Cookie, Exchange, ExchangeId, Exchanged, FromExchange, HostName, KeyServer,
-    MAX_COOKIES, Resolve, Resolved, ToExchange, Validity,
+    Addresses, AssociationKeys, Cookie, Exchange, ExchangeId, Exchanged, Families, FromExchange, HostName,
+    KeyServer, MAX_COOKIES, Resolve, Resolved, ToExchange, Validity,
 };
 use ipc::packet::CookieOctets;
 use ipc::secret::{KeyPair, Secret};
@@ -109,13 +109,20 @@ fn traces_after_an_exchange(has_room: bool) -> usize {
         not_before: None,
         offer: AeadOffer::only(Aead::AesSivCmac256),
         turn: 0,
+        departure: ipc::departure::Departure::USUAL,
+        families: Families::Both,
     }));
     // The first of its records is here, so all of them are with the role; the next task finds them there or gone.
     assert_eq!(
         poll(&mut [PollFd::new(exchange.link.as_fd(), PollFlags::POLLIN)], PollTimeout::from(8_000u16)),
         Ok(1)
     );
-    exchange.send(&ToExchange::Resolve(Resolve { id: ExchangeId(2), name, port: 123 }));
+    exchange.send(&ToExchange::Resolve(Resolve {
+        id: ExchangeId(2),
+        name,
+        port: 123,
+        families: Families::Both,
+    }));
     let begin = Instant::now();
     let mut cookies = 0;
     while !begun.exists() {

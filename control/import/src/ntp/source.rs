@@ -40,19 +40,20 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, mu
         return clock(plan, found, line, &host, &mut words);
     }
     let item = plan.item(Part::Source, line);
-    if let Some(family) = family {
-        plan.loss(
-            item,
-            &family,
-            "not carried: addresses of both families are used; to choose, write an address",
-        );
-    }
     if host.is_empty() {
         return plan.lose_source(item, "", "not carried: there is no host");
     }
     let (host, port) = split_port(&host);
     let mut source = Source::of(item, host);
     source.port = port;
+    match family {
+        Some(family) if place::is_address(host) => plan.note(item, &family, place::HAS_FAMILY),
+        Some(family) => {
+            let family = if family == "-6" { "\"ipv6\"" } else { "\"ipv4\"" };
+            source.keys.push(("family", family.to_owned()));
+        }
+        None => {}
+    }
     if directive == "peer" {
         source.out =
             Some("there are no peers; as a server it would be asked, and not answered as a peer".to_owned());

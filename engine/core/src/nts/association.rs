@@ -16,8 +16,9 @@ use crate::status::AssociationStatus;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
+use ipc::departure::Departure;
 use ipc::message::exchange::{
-    Cookie, Exchange, ExchangeId, Exchanged, KeyServer, MAX_COOKIES, Operator, Organisation,
+    Cookie, Exchange, ExchangeId, Exchanged, Families, KeyServer, MAX_COOKIES, Operator, Organisation,
 };
 use ipc::packet::{CookieOctets, Packet};
 use ipc::units::{RawInstant, WallTime};
@@ -104,6 +105,7 @@ impl Association {
             && saved.roots == nts.roots
             && nts.offer.contains(saved.algorithm)
             && saved.address.is_unicast()
+            && settings.families.admits(saved.address.ip())
             && (1..=usize::from(MAX_COOKIES)).contains(&saved.cookies.len());
         if !fits {
             return None;
@@ -172,6 +174,8 @@ impl Association {
             not_before: (self.deferral == Deferral::Allowed).then_some(floor),
             offer: nts.offer,
             turn: self.turn,
+            families: Families::Both,
+            departure: Departure::USUAL,
         }
     }
 

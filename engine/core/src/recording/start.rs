@@ -4,15 +4,20 @@ use super::octets::{Malformed, Reader, Writer};
 use super::redaction::Redaction;
 use crate::io::{KeptAddresses, Saved, SavedAssociation, Start};
 use crate::settings::{
-    ClockSettings, NtsSettings, Place, RoughtimeSettings, ServerSettings, Settings, Signer, SourceSettings,
+    ClockSettings, LocalTime, NtsSettings, Place, RoughtimeSettings, ServerSettings, Settings, Signer,
+    SourceSettings,
 };
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use ipc::address::Address;
 use ipc::aead::{Aead, AeadOffer, MAX_OFFERED};
-use ipc::message::exchange::{CertifiedNames, HostName, KeyServer, Operator, Organisation, RoundServer};
+use ipc::departure::Departure;
+use ipc::message::exchange::{
+    CertifiedNames, Families, HostName, KeyServer, Operator, Organisation, RoundServer,
+};
 use ipc::packet::CookieOctets;
 use ipc::secret::{KeyPair, MAX_KEY, Secret};
+use ipc::served_at::InterfaceName;
 use ipc::units::{Frequency, Offset, Span, WallTime};
 
 /// Most entries of a list: the configuration allows 32.
@@ -75,8 +80,8 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
     out.option(*forward_step, |out, span| out.i64(span.nanos()));
     out.bool(*leap_seconds);
     out.bool(*strict_quorum);
-    out.option(server.as_ref(), |out, ServerSettings { local_stratum, listen, nts }| {
-        out.option(*local_stratum, Writer::u8);
+    out.option(server.as_ref(), |out, ServerSettings { local, listen, nts }| {
+        out.option(*local, |out, local| write_local(out, &local));
         list(out, listen, write_address);
         out.bool(*nts);
     });
@@ -91,6 +96,28 @@ fn write_settings(out: &mut Writer, settings: &Settings) {
         out.i64(interval.nanos());
         out.bool(*anchor);
     });
+}
+
+pub(super) fn write_local(out: &mut Writer, local: &LocalTime) {
+    let LocalTime { stratum, distance, activate, wait_synchronised, wait_unsynchronised, orphan } = local;
+    out.u8(*stratum);
+    for limit in [distance, activate] {
+        out.option(*limit, |out, span| out.i64(span.nanos()));
+    }
+    out.i64(wait_synchronised.nanos());
+    out.i64(wait_unsynchronised.nanos());
+    out.bool(*orphan);
+}
+
+pub(super) fn read_local(from: &mut Reader<'_>) -> Result<LocalTime, Malformed> {
+    Ok(LocalTime {
+        stratum: from.u8()?,
+        distance: from.option(span)?,
+        activate: from.option(span)?,
+        wait_synchronised: span(from)?,
+        wait_unsynchronised: span(from)?,
+        orphan: from.bool()?,
+    })
 }
 
 fn write_key_server(out: &mut Writer, host: &KeyServer) {
@@ -127,7 +154,7 @@ fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
         strict_quorum: from.bool()?,
         server: from.option(|from| {
             Ok(ServerSettings {
-                local_stratum: from.option(|from| from.u8())?,
+                local: from.option(read_local)?,
                 listen: read_list(from, read_address)?,
                 nts: from.bool()?,
             })
@@ -192,6 +219,9 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
         noselect,
         min_stratum,
         correction,
+        families,
+        departure,
+        burst_always,
     } = source;
     out.text(name);
     write_place(out, place);
@@ -213,6 +243,30 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
     out.bool(*noselect);
     out.u8(*min_stratum);
     out.i64(correction.nanos());
+    out.u8(match families {
+        Families::Both => 0,
+        Families::V4 => 1,
+        Families::V6 => 2,
+    });
+    write_departure(out, departure);
+    out.bool(*burst_always);
+}
+
+fn write_departure(out: &mut Writer, departure: &Departure) {
+    let Departure { from, interface, dscp } = departure;
+    for address in from {
+        out.option(*address, |out, address| write_address(out, &address));
+    }
+    out.option(*interface, |out, interface| out.text(interface.as_str()));
+    out.u8(*dscp);
+}
+
+fn read_departure(from: &mut Reader<'_>) -> Result<Departure, Malformed> {
+    Ok(Departure {
+        from: [from.option(read_address)?, from.option(read_address)?],
+        interface: from.option(|from| InterfaceName::parse(&from.text()?).map_err(|_| Malformed))?,
+        dscp: from.u8()?,
+    })
 }
 
 pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malformed> {
@@ -243,6 +297,14 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
         noselect: from.bool()?,
         min_stratum: from.u8()?,
         correction: Offset::saturating(from.i64()?),
+        families: match from.u8()? {
+            0 => Families::Both,
+            1 => Families::V4,
+            2 => Families::V6,
+            _ => return Err(Malformed),
+        },
+        departure: read_departure(from)?,
+        burst_always: from.bool()?,
     })
 }
 

@@ -9,7 +9,7 @@ use crate::Engine;
 use crate::entries::EntryError;
 use crate::io::{Command, Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
 use crate::notice::{Notice, RecordingFailure, SystemNotice};
-use crate::settings::{NtsSettings, Place, SourceSettings};
+use crate::settings::{LocalTime, NtsSettings, Place, SourceSettings};
 use crate::tests::world::{BEGIN, SECOND, Setup, World, lan, nts_lan, settings, wan};
 use core::net::IpAddr;
 use ipc::address::Address;
@@ -83,7 +83,7 @@ fn recorded(setup: Setup, seconds: f64) -> (World, Vec<u8>) {
     world.run(seconds / 8.0);
     world.give(Input::Command(Command::Online(None)));
     world.give(Input::Command(Command::Step));
-    let _ = [Some(9), None].map(|own| world.alter(|engine, now| engine.change_local_stratum(now, own)));
+    let _ = [Some(LocalTime::of(9)), None].map(|it| world.alter(|e, now| e.change_local_time(now, it)));
     world.run(seconds / 8.0);
     world.engine.finish();
     let octets = octets.borrow().clone();

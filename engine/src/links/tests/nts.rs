@@ -2,8 +2,8 @@ use super::*;
 use engine_core::io::Now;
 use ipc::aead::{Aead, AeadOffer};
 use ipc::message::exchange::{
-    Addresses, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Exchanged, HostName, KeyServer,
-    Validity,
+    Addresses, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Exchanged, Families, HostName,
+    KeyServer, Validity,
 };
 use ipc::message::key_service::KeyPolicy;
 use ipc::packet::CookieOctets;
@@ -26,6 +26,8 @@ fn exchange(id: u64, offer: AeadOffer) -> Exchange {
         not_before: None,
         offer,
         turn: 0,
+        departure: ipc::departure::Departure::USUAL,
+        families: Families::Both,
     }
 }
 

@@ -170,6 +170,9 @@ fn judge_round(asked: &Measure, parts: u8, last: Option<Last>, ended: &Measured)
 
 /// All have one port.
 fn judge_addresses(asked: &Resolve, resolved: &Resolved) -> Result<(), Violation> {
+    if !resolved.addresses.iter().all(|address| asked.families.admits(address.ip())) {
+        return Err("sent an address of a family that was not asked for");
+    }
     match resolved.addresses.first().is_some_and(|first| first.port() == asked.port) {
         true => Ok(()),
         false => Err("sent an address with another port than was asked for"),
@@ -198,6 +201,9 @@ fn judge_keys(asked: &Exchange, ended: &Exchanged) -> Result<(), Violation> {
 /// address, only one on this host leads to this host; names are the engine's business.
 fn is_where_it_may_be(asked: &Exchange, ended: &Exchanged) -> bool {
     if !ended.redirected && ended.addresses.len() != 1 {
+        return false;
+    }
+    if !ended.addresses.iter().all(|address| asked.families.admits(address.ip())) {
         return false;
     }
     let KeyServer::Address(server) = asked.server else { return true };

@@ -2,7 +2,7 @@ use super::{ExchangeFailure, Roots, Validity, Verdict, Verifier, WallTime};
 use bench::authority::{Authority, DAY, Identity, Order, Period};
 use bench::programs::Place;
 use ipc::aead::{Aead, AeadOffer};
-use ipc::message::exchange::{Exchange, ExchangeId, HostName, KeyServer};
+use ipc::message::exchange::{Exchange, ExchangeId, Families, HostName, KeyServer};
 use rustls::pki_types::{CertificateDer, ServerName};
 
 /// A Tuesday; the certificates of these tests are valid relative to it.
@@ -55,6 +55,8 @@ impl Client {
             not_before: self.floor.map(at),
             offer: AeadOffer::only(Aead::AesSivCmac256),
             turn: 0,
+            departure: ipc::departure::Departure::USUAL,
+            families: Families::Both,
         };
         let algorithms = tls::crypto().signature_verification_algorithms;
         let verifier = Verifier::new(&exchange, roots(text), algorithms);

@@ -3,7 +3,7 @@ use crate::address::Address;
 use crate::aead::{Aead, AeadOffer};
 use crate::message::Shortfall;
 use crate::message::exchange::{
-    Addresses, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Failed, HeardOf, HostName,
+    Addresses, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Failed, Families, HeardOf, HostName,
     LookupFailure, MeasureFailed, MeasureFailure, Operator, Response, RoundServer, RoundServers, Validity,
 };
 use crate::packet::CookieOctets;
@@ -27,7 +27,7 @@ fn name() -> HostName {
 }
 
 fn look_up() -> ToExchange {
-    ToExchange::Resolve(Resolve { id: ID, name: name(), port: 123 })
+    ToExchange::Resolve(Resolve { id: ID, name: name(), port: 123, families: Families::Both })
 }
 
 fn resolved(texts: &[&str]) -> Resolved {
@@ -44,6 +44,8 @@ fn exchange() -> Exchange {
         not_before: None,
         offer: AeadOffer::GCM_SIV_FIRST,
         turn: 0,
+        departure: crate::departure::Departure::USUAL,
+        families: Families::Both,
     }
 }
 
@@ -293,5 +295,29 @@ fn a_round_has_three_to_five_servers_with_keys_of_their_own() {
     for bad in [RoundServer { port: 0, ..server }, RoundServer { version: 0, ..server }] {
         let others = [2, 3].map(|key| RoundServer { public_key: [key; 32], ..server });
         assert!(RoundServers::new([bad].into_iter().chain(others)).is_err());
+    }
+}
+
+#[test]
+fn an_address_of_a_family_that_was_not_asked_for_is_unlawful() {
+    let (v4, v6) = (&["192.0.2.1:123"][..], &["[2001:db8::1]:123"][..]);
+    let both = &["192.0.2.1:123", "[2001:db8::1]:123"][..];
+    for (families, lawful, unlawful) in [(Families::V4, v4, [v6, both]), (Families::V6, v6, [v4, both])] {
+        let asked = Resolve { id: ID, name: name(), port: 123, families };
+        let judged = |texts| {
+            Asked::of(&ToExchange::Resolve(asked)).unwrap().judge(&FromExchange::Resolved(resolved(texts)))
+        };
+        assert_eq!(judged(lawful), Ok(Progress::Ended));
+        unlawful.iter().for_each(|texts| assert!(judged(texts).is_err(), "{families:?} {texts:?}"));
+        // Of a key exchange too, whoever names the server.
+        for (texts, is_lawful) in [(lawful, true), (unlawful[0], false)] {
+            for redirected in [false, true] {
+                let asked = Exchange { families, ..exchange() };
+                let mut asked = Asked::of(&ToExchange::Exchange(asked)).unwrap();
+                assert_eq!(asked.judge(&cookie(ID)), Ok(Progress::Part));
+                let ended = Exchanged { cookies: 1, addresses: addresses(texts), redirected, ..exchanged() };
+                assert_eq!(asked.judge(&FromExchange::Exchanged(ended)).is_ok(), is_lawful, "{families:?}");
+            }
+        }
     }
 }
