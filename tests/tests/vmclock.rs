@@ -2,9 +2,8 @@
 
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
-use std::fs;
+use bench::vmclock::{create, page, show};
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -24,19 +23,6 @@ struct Machine {
     forger: Forger,
 }
 
-/// A page as QEMU's, with this sequence number and marker.
-fn page(sequence: u32, marker: u64) -> Vec<u8> {
-    let mut page = vec![0; 4_096];
-    let mut put = |place: usize, octets: &[u8]| page[place..place + octets.len()].copy_from_slice(octets);
-    put(0x00, b"VCLK");
-    put(0x04, &4_096u32.to_le_bytes());
-    put(0x08, &1u16.to_le_bytes());
-    put(0x0a, &[0xff]);
-    put(0x0c, &sequence.to_le_bytes());
-    put(0x10, &marker.to_le_bytes());
-    page
-}
-
 impl Machine {
     fn start(word: &str, first: &[u8]) -> Self {
         let true_time = Arc::new(AtomicI64::new(0));
@@ -48,20 +34,15 @@ impl Machine {
         );
         let setup = Setup::new(word, &source(forger.address())).with_virtual_clock(1_000_000, 10.0);
         let page = setup.place().join("vmclock");
-        fs::write(&page, first).expect("a new folder can be written");
+        create(&page, first);
         let setup = setup.with_argument("--vmclock").with_argument(&page.display().to_string());
         let daemon = setup.start();
         daemon.wait_until_synchronised(TIMEOUT);
         Self { daemon, page, true_time, forger }
     }
 
-    /// In one piece, as the driver hands it out.
     fn shows(&self, octets: &[u8]) {
-        let file = fs::OpenOptions::new().write(true).open(&self.page).expect("the page is there");
-        if octets.len() < 4_096 {
-            file.set_len(0).expect("the page can be cut");
-        }
-        file.write_all_at(octets, 0).expect("the page can be written");
+        show(&self.page, octets);
     }
 
     fn is_right(&self) -> bool {
