@@ -1,13 +1,17 @@
 //! A machine that its hypervisor has restored from a saved state: vmclock tells, and the sources are ahead.
 
+use bench::clock;
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
+use bench::programs::wait_for;
 use bench::vmclock::{create, page, show};
+use nix::sys::signal::Signal;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
+use truechimer_time::{TimePage, Unknown};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -92,4 +96,38 @@ fn a135_a_page_that_is_torn_cut_or_foreign_ends_nothing_and_is_no_evidence_and_a
         is_told(daemon)
     });
     assert!(machine.daemon.is_synchronised() || machine.is_right());
+}
+
+#[test]
+fn who_reads_the_page_of_a_restored_machine_knows_nothing_before_the_daemon_has_noticed_and_then_what_is_true()
+ {
+    let machine = Machine::start("restored-page", &page(2, 1));
+    let open = || {
+        let place = machine.daemon.setup().place().join("run/time");
+        TimePage::open_at(&place).expect("the launch made it").with_vmclock(&machine.page).expect("a path")
+    };
+    let mut reader = open();
+    let mut is_true = || -> Result<bool, Unknown> {
+        let ahead = machine.true_time.load(Ordering::SeqCst);
+        let (before, said, after) = (clock::wall() + ahead, reader.now()?, clock::wall() + ahead);
+        Ok(said.earliest <= after && before <= said.latest)
+    };
+    let known = wait_for(TIMEOUT, || is_true().ok());
+    assert_eq!(known, Some(true));
+    // Nobody is there who could notice.
+    let processes = machine.daemon.processes();
+    processes.iter().for_each(|process| machine.daemon.signal(process.pid, Signal::SIGSTOP));
+    assert_eq!(is_true(), Ok(true));
+    machine.shows(&page(4, 2));
+    machine.true_time.store(HOUR, Ordering::SeqCst);
+    for _ in 0..1_000 {
+        assert_eq!(is_true(), Err(Unknown::Disrupted));
+    }
+    assert_eq!(open().now(), Err(Unknown::Disrupted), "one that begins now");
+    processes.iter().for_each(|process| machine.daemon.signal(process.pid, Signal::SIGCONT));
+    let again = wait_for(SOON, || is_true().ok());
+    assert_eq!(again, Some(true), "{}", machine.daemon.log());
+    for _ in 0..1_000 {
+        assert!(matches!(is_true(), Ok(true) | Err(_)));
+    }
 }

@@ -95,17 +95,8 @@ fn print(wishes: &Wishes, outcomes: &[[Tally; 2]]) {
     println!(
         "intervals read in {} s after the event: with true time in them, without it, and none given (nothing is known, says the \
          daemon's page); width of those given: median, most\n\n\
-         {:<13} {:<11} {:>8} {:>8} {:>8} {:>8} {:>11} {:>11}  {}",
-        wishes.seconds,
-        "scenario",
-        "",
-        "reads",
-        "true",
-        "wrong",
-        "none",
-        "median µs",
-        "most µs",
-        "wrong by, and when"
+         {:<13} {:<11} {:>8} {:>8} {:>8} {:>8} {:>11} {:>11}  wrong by, and when",
+        wishes.seconds, "scenario", "", "reads", "true", "wrong", "none", "median µs", "most µs",
     );
     for (scenario, outcome) in wishes.scenarios.iter().zip(outcomes) {
         for (who, tally) in ["truechimer", "ClockBound"].iter().zip(outcome) {

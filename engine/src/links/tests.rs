@@ -70,6 +70,7 @@ fn welcome() -> FromPrivileged {
         band_centre: Frequency::ZERO,
         processes: PerProcess::default(),
         pauses: Default::default(),
+        marker: None,
     })
 }
 
@@ -89,7 +90,7 @@ fn refused(answers: u32) -> FromPrivileged {
 
 fn event(epoch: u32) -> FromPrivileged {
     let kind = ClockEventKind::ForeignStep;
-    FromPrivileged::ClockEvent(ClockEvent { epoch, kind, moved: Offset::ZERO, now: reading() })
+    FromPrivileged::ClockEvent(ClockEvent { epoch, kind, moved: Offset::ZERO, now: reading(), marker: None })
 }
 
 fn unanswered() -> FromClient {

@@ -348,7 +348,8 @@ impl<C: Clock> Keeper<C> {
         }
         let _ = self.persist();
         let clock = self.clock.read().unwrap_or(now.clock);
-        self.answer(&FromPrivileged::ClockEvent(ClockEvent { epoch, kind, moved, now: clock }))
+        let marker = self.governor.marker();
+        self.answer(&FromPrivileged::ClockEvent(ClockEvent { epoch, kind, moved, now: clock, marker }))
     }
 
     /// The size of a pause of the machine that the battery-backed clock has just shown.

@@ -74,7 +74,6 @@ pub const SCENARIOS: [Scenario; 6] = [
         about: "the machine stands still for 10 s, and its hypervisor shows that (vmclock)",
         has_vmclock: true,
         event: Event::Pause,
-        is_promised: false,
         ..NOTHING
     },
     Scenario {

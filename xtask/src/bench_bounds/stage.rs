@@ -93,7 +93,11 @@ impl Stage {
         let theirs = theirs.ok_or("ClockBound's daemon is missing; `cargo xtask peers --more` builds it")?;
         let ours = setup(&servers, page.as_deref()).within(&networks[0]).start();
         let own = ours.setup().place().join("run/time");
-        let own_page = TimePage::open_at(&own).map_err(|error| format!("{}: {error}", own.display()))?;
+        let opened = TimePage::open_at(&own).and_then(|opened| match &page {
+            Some(page) => opened.with_vmclock(page),
+            None => Ok(opened),
+        });
+        let own_page = opened.map_err(|error| format!("{}: {error}", own.display()))?;
         let client = wait_for(TIMEOUT, || {
             let mut client = Client::start("3", &theirs.segment("shm1"), ROW, page.as_deref())?;
             client.answers()?.iter().all(Result::is_ok).then_some(client)

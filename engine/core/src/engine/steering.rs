@@ -397,7 +397,7 @@ impl Engine {
 
     pub(super) fn clock_event(&mut self, now: Now, event: &ClockEvent) {
         let Some(basis) = &mut self.basis else { return };
-        basis.epoch = event.epoch;
+        (basis.epoch, basis.welcome.marker) = (event.epoch, event.marker);
         basis.clock.restart(event.now);
         self.exchanges.cut_all();
         let moved = event.moved.nanos() as f64 * 1e-9;

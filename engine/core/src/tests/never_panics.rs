@@ -142,7 +142,7 @@ fn say() -> impl Strategy<Value = Say> {
             Say::Plain(Input::Refused(kind, Refused { answers: 0, code, limit, remaining: limit }))
         }),
         1 => (any::<u32>(), events, any::<i64>(), reading()).prop_map(|(epoch, kind, moved, now)| {
-            Say::Plain(Input::ClockEvent(ClockEvent { epoch, kind, moved: Offset::saturating(moved), now }))
+            Say::Plain(Input::ClockEvent(ClockEvent { epoch, kind, moved: Offset::saturating(moved), now, marker: None }))
         }),
         1 => any::<u8>().prop_map(Say::Resolve),
         1 => Just(Say::FailKeys),
@@ -222,6 +222,7 @@ proptest! {
             band_centre: Frequency::MAX,
             processes: ipc::process::PerProcess::default(),
             pauses: Default::default(),
+            marker: None,
         };
         let begin = Now { raw: found.raw, wall: found.wall };
         engine.handle_input(begin, Input::Welcome(welcome));

@@ -175,6 +175,7 @@ fn two_hours(world: &mut World) {
         kind,
         moved: Offset::ZERO,
         now: world.reading(),
+        marker: None,
     };
     world.give(Input::ClockEvent(event(world, ClockEventKind::Resume)));
     world.run(1_500.0);

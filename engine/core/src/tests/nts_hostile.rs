@@ -161,6 +161,7 @@ proptest! {
             band_centre: Frequency::ZERO,
             processes: ipc::process::PerProcess::default(),
             pauses: Default::default(),
+            marker: None,
         };
         engine.handle_input(Now { raw: begin.0, wall: begin.1 }, Input::Welcome(welcome));
         let (mut query, mut exchange) = (None::<Query>, None::<Exchange>);

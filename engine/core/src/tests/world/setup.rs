@@ -186,6 +186,7 @@ impl Setup {
             band_centre: Frequency::ZERO,
             processes: ipc::process::PerProcess::default(),
             pauses: Default::default(),
+            marker: None,
         };
         world.give(Input::Welcome(welcome));
         world
