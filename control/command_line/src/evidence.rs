@@ -1,6 +1,7 @@
 //! The words of `chimerctl evidence`.
 
-use crate::{Time, parse_span, parse_time};
+use crate::Time;
+use crate::span::{parse_span, parse_time};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
