@@ -101,4 +101,5 @@ mod tests;
 pub use engine::Engine;
 pub use engine::time_page;
 pub use entries::{EntryError, EntryId};
+pub use poll::SHORTEST as SHORTEST_POLL;
 pub use violation::Violation;

@@ -108,13 +108,15 @@ pub struct SourceSettings {
     /// `pool = true`: up to this many addresses of the name are used, each a source of its own; 1 for a
     /// plain source.
     pub members: u8,
-    /// Shortest poll interval, log2 s, 0 to 17 (default 6; 4 and below only where the administrator runs
-    /// the server).
+    /// Shortest poll interval, log2 s, -4 to 17 (default 6; 4 and below only where the administrator runs
+    /// the server, and below 0 only while it answers within 10 ms).
     pub min_poll: i8,
     /// Longest poll interval, log2 s, `min_poll` to 17 (default 10).
     pub max_poll: i8,
     /// Four queries in short succession at start and after an outage.
     pub burst: bool,
+    /// And at each poll.
+    pub burst_always: bool,
     /// Preferred among equals.
     pub prefer: bool,
     /// Sources without this mark must agree with it.
@@ -153,6 +155,7 @@ impl SourceSettings {
             min_poll: 6,
             max_poll: 10,
             burst: true,
+            burst_always: false,
             prefer: false,
             trust: false,
             require: false,

@@ -13,6 +13,9 @@ use std::net::IpAddr;
 
 const MIN_POLL: i64 = 6;
 const MAX_POLL: i64 = 10;
+
+/// Of a poll interval that is configured.
+const SHORTEST: i64 = engine_core::SHORTEST_POLL as i64;
 const MEMBERS: i64 = 4;
 
 /// All sources in the order of the files; those with a fault are left out. What two files say of one server, the later one
@@ -166,10 +169,11 @@ pub fn read_source(
             "members: only a pool has members; add pool = true, or leave members out",
         );
     }
-    let min_poll = section.whole("min-poll", 0..=17, MIN_POLL, faults).unwrap_or(MIN_POLL);
+    let min_poll = section.whole("min-poll", SHORTEST..=17, MIN_POLL, faults).unwrap_or(MIN_POLL);
     // If only the minimum interval is configured, and it exceeds the default maximum, the maximum follows it, and vice
     // versa.
-    let max_poll = section.whole("max-poll", 0..=17, MAX_POLL, faults).unwrap_or(MAX_POLL.max(min_poll));
+    let max_poll =
+        section.whole("max-poll", SHORTEST..=17, MAX_POLL, faults).unwrap_or(MAX_POLL.max(min_poll));
     let min_poll = if section.has("min-poll") { min_poll } else { min_poll.min(max_poll) };
     if min_poll > max_poll {
         faults.add(
@@ -177,7 +181,7 @@ pub fn read_source(
             format!("min-poll: {min_poll} is above max-poll = {max_poll}; exchange them, or leave one out"),
         );
     }
-    let burst = section.boolean("burst", faults).unwrap_or(true);
+    let (burst, burst_always) = read_burst(section, faults);
     let prefer = section.boolean("prefer", faults).unwrap_or(false);
     let trust = section.boolean("trust", faults).unwrap_or(false);
     let require = section.boolean("require", faults).unwrap_or(false);
@@ -222,6 +226,7 @@ pub fn read_source(
         min_poll: i8::try_from(min_poll).ok()?,
         max_poll: i8::try_from(max_poll).ok()?,
         burst,
+        burst_always,
         prefer,
         trust,
         require,
@@ -270,6 +275,25 @@ fn read_mode(section: &Section<'_>, faults: &mut Faults<'_>) -> bool {
             faults.add(at, text);
             false
         }
+    }
+}
+
+/// `burst`: whether there are some, and whether at each poll.
+fn read_burst(section: &Section<'_>, faults: &mut Faults<'_>) -> (bool, bool) {
+    if !section.is_text("burst") {
+        return (section.boolean("burst", faults).unwrap_or(true), false);
+    }
+    match section.text("burst", "always", faults) {
+        Some((_, "always")) => (true, true),
+        Some((at, other)) => {
+            let text = format!(
+                "burst: expected true, false or \"always\" (at each poll too), found \"{}\"; leave it out",
+                shorten(other)
+            );
+            faults.add(at, text);
+            (true, false)
+        }
+        None => (true, false),
     }
 }
 

@@ -120,6 +120,7 @@ fn every_key_reaches_its_place() {
             min_poll: 4,
             max_poll: 8,
             burst: false,
+            burst_always: false,
             prefer: true,
             noselect: false,
             min_stratum: 2,

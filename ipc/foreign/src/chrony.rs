@@ -41,7 +41,7 @@ const WORDS: [(&str, &str); 73] = [
     ("bindaddress", "write listen under [server]"),
     ("binddevice", "write listen = [\"0.0.0.0%eth0\", \"::%eth0\"] with that interface under [server]"),
     ("refresh", "nothing to write: names are looked up again by themselves"),
-    ("burst", "write burst = true under [[source]]: at the start only, not at each poll"),
+    ("burst", "write burst = \"always\" under [[source]]"),
     ("prefer", "write prefer = true under [[source]]"),
     ("trust", "write trust = true under [[source]]"),
     ("require", "write require = true under [[source]]"),

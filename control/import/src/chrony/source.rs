@@ -24,7 +24,7 @@ const WITH_VALUE: [&str; 12] = [
 ];
 
 /// Options without a value that have nothing like them here.
-const BARE: [&str; 5] = ["auto_offline", "burst", "copy", "offline", "xleave"];
+const BARE: [&str; 4] = ["auto_offline", "copy", "offline", "xleave"];
 
 /// Names whose addresses are link-local: those of time servers inside a cloud, by the word of its operator.
 pub const LINK_LOCAL: [&str; 1] = ["metadata.google.internal"];
@@ -37,6 +37,7 @@ pub const NTS_POOL: &str =
 #[derive(Default)]
 struct Options {
     iburst: bool,
+    burst: bool,
     min_poll: Option<i32>,
     max_poll: Option<i32>,
     members: Option<(u8, String)>,
@@ -81,6 +82,7 @@ fn option(
     let word = written.to_ascii_lowercase();
     match word.as_str() {
         "iburst" => options.iburst = true,
+        "burst" => options.burst = true,
         "nts" => source.nts = true,
         "prefer" => source.keys.push(("prefer", "true".to_owned())),
         "trust" => source.keys.push(("trust", "true".to_owned())),
@@ -153,8 +155,10 @@ fn explain(plan: &mut Plan, item: usize, word: &str, words: &str) {
 }
 
 fn settle_options(plan: &mut Plan, item: usize, directive: &str, source: &mut Source, options: &Options) {
-    if !options.iburst {
-        source.keys.push(("burst", "false".to_owned()));
+    match (options.iburst, options.burst) {
+        (_, true) => source.keys.push(("burst", quoted("always"))),
+        (false, false) => source.keys.push(("burst", "false".to_owned())),
+        (true, false) => {}
     }
     polls(plan, item, source, options.min_poll, options.max_poll);
     match directive {
@@ -192,7 +196,7 @@ fn settle_options(plan: &mut Plan, item: usize, directive: &str, source: &mut So
 /// The limits of the poll interval, as exponents of two.
 pub fn polls(plan: &mut Plan, item: usize, source: &mut Source, min: Option<i32>, max: Option<i32>) {
     let mut limit = |what: &str, exponent: i32| {
-        let used = exponent.clamp(0, 17);
+        let used = exponent.clamp(-4, 17);
         if used != exponent {
             plan.note(item, &format!("{what} {exponent}"), &format!("{used} here, which is the limit"));
         }

@@ -220,6 +220,7 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
         correction,
         families,
         departure,
+        burst_always,
     } = source;
     out.text(name);
     write_place(out, place);
@@ -249,6 +250,7 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
         Families::V6 => 2,
     });
     write_departure(out, departure);
+    out.bool(*burst_always);
 }
 
 fn write_departure(out: &mut Writer, departure: &Departure) {
@@ -302,6 +304,7 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
             _ => return Err(Malformed),
         },
         departure: read_departure(from)?,
+        burst_always: from.bool()?,
     })
 }
 

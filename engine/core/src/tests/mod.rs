@@ -28,6 +28,7 @@ mod nts_path;
 mod operators;
 mod orphans;
 mod own_addresses;
+mod polls;
 mod processes;
 mod quorum;
 mod refused;

@@ -66,7 +66,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     ("[[source]]\naddress = \"a:99999\"\n", &["no port of 1 to 65535"]),
     (
         "[[source]]\naddress = \"a\"\nmin-poll = 18\n",
-        &["test.toml:3: min-poll: expected a whole number from 0 to 17, found 18; write min-poll = 6"],
+        &["test.toml:3: min-poll: expected a whole number from -4 to 17, found 18; write min-poll = 6"],
     ),
     (
         "[[source]]\naddress = \"a\"\nmin-poll = \"fast\"\n",
@@ -74,7 +74,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     ),
     (
         "[[source]]\naddress = \"a\"\nmax-poll = 6.5\n",
-        &["max-poll: expected a whole number from 0 to 17, found 6.5"],
+        &["max-poll: expected a whole number from -4 to 17, found 6.5"],
     ),
     (
         "[[source]]\naddress = \"a\"\nmin-poll = 9\nmax-poll = 7\n",
@@ -83,7 +83,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     (
         "[[source]]\naddress = \"a\"\nburst = \"yes\"\n",
         &[
-            "test.toml:3: burst: expected true or false, found the text \"yes\"; write burst = true, without quotes",
+            "test.toml:3: burst: expected true, false or \"always\" (at each poll too), found \"yes\"; leave it out",
         ],
     ),
     (
