@@ -17,6 +17,7 @@ mod row;
 mod tests;
 
 pub use event::hex;
+pub use row::moment as moment_of;
 
 use crate::daemon_paths::Wanted;
 use crate::screen::{Form, complain};

@@ -2,11 +2,13 @@
 
 use crate::Failure;
 use crate::keys::certificate_line;
+use crate::minutes::moment_of as moment;
 use crate::process::Process;
 use crate::screen::{Form, Screen};
 use crate::text::{json, list, plain, ppm, seconds, table};
 use control_socket::{ask, read};
-use report::read::{StatusReply, SystemReport};
+use ipc::units::WallTime;
+use report::read::{HistoryFileReply, RoughtimeReply, StatusReply, SystemReport};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -42,6 +44,8 @@ fn document(answer: &Value, processes: &[Process]) -> Value {
         "server": answer.get("server"),
         "key_exchange": answer.get("key_exchange"),
         "unserved": answer.get("unserved"),
+        "history": answer.get("history"),
+        "roughtime": answer.get("roughtime"),
     })
 }
 
@@ -92,6 +96,23 @@ fn page(reply: &StatusReply, processes: &[Process], screen: Screen) -> String {
         let what = format!("{}: {}", plain(entry.listen.as_ref()), plain(entry.reason.as_ref()));
         lines.push(("not served", what));
     }
+    lines.extend(reply.history.as_ref().map(|history| ("history", of_history(history))));
+    for what in reply.history.iter().filter_map(|history| history.lack.clone()) {
+        lines.push(("history lacks", what));
+    }
+    lines.extend(reply.roughtime.as_ref().map(|known| ("roughtime", of_roughtime(known))));
+    if let Some(known) = &reply.roughtime {
+        let anchors = known.anchors.map(|count| {
+            let last = known
+                .last_anchor_unix_s
+                .map_or(String::new(), |at| format!(", the last one of {}", time(at)));
+            format!("{count}{last}")
+        });
+        lines.extend(anchors.map(|anchors| ("anchors", anchors)));
+        lines.extend(known.anchors_reason.clone().map(|why| ("anchors lack", why)));
+        lines.extend(known.lying.iter().flatten().map(|who| ("roughtime lies", plain(Some(who)))));
+        lines.extend(known.silent.iter().flatten().map(|who| ("roughtime silent", plain(Some(who)))));
+    }
     let mut text = list(screen, &lines);
     text.push('\n');
     let rows: Vec<Vec<String>> = processes.iter().map(row).collect();
@@ -118,6 +139,57 @@ fn page(reply: &StatusReply, processes: &[Process], screen: Screen) -> String {
     }
     text.push_str(&shortfalls(reply, screen));
     text
+}
+
+/// A time of UTC, to the second.
+fn time(unix_seconds: i64) -> String {
+    moment(WallTime::saturating(unix_seconds.saturating_mul(1_000_000_000)))
+}
+
+/// The history of minutes in a line.
+fn of_history(history: &HistoryFileReply) -> String {
+    let mut parts = vec![match (history.written, history.reason.as_deref()) {
+        (Some(true), _) => "written each minute".to_owned(),
+        (_, why) => format!("not written: {}", plain(why.as_ref())),
+    }];
+    if let (Some(records), Some(first), Some(last)) =
+        (history.records, history.first_unix_s, history.last_unix_s)
+    {
+        parts.push(format!("from {} to {}, {records} records so far", time(first), time(last)));
+    }
+    if let Some(waiting) = history.waiting.filter(|waiting| *waiting > 0) {
+        parts.push(format!("{waiting} records wait in memory"));
+    }
+    parts.push(match (history.noted_records, history.noted_unix_s) {
+        (Some(records), Some(at)) => format!("the audit log names its end at {records} since {}", time(at)),
+        _ => "the audit log does not name its end in this run yet".to_owned(),
+    });
+    parts.join("; ")
+}
+
+/// Roughtime in a line.
+fn of_roughtime(known: &RoughtimeReply) -> String {
+    let servers = plain(known.servers.as_ref());
+    let mut parts = vec![match (known.answered, known.last_round_s) {
+        (Some(answered), Some(ago)) => {
+            format!("{answered} of {servers} servers answered {} ago", seconds(Some(ago), false))
+        }
+        _ => format!("none of {servers} servers has been asked to the end yet"),
+    }];
+    if let Some(failed) = known.failed_rounds.filter(|failed| *failed > 0) {
+        parts.push(format!("no result since {failed} rounds"));
+    }
+    parts.push(match (known.earliest_unix_s, known.latest_unix_s) {
+        (Some(earliest), Some(latest)) => {
+            let half = seconds(Some((latest - earliest) / 2.0), false);
+            format!(
+                "true time is signed to \u{b1}{half} now, around {}",
+                time(((earliest + latest) / 2.0) as i64)
+            )
+        }
+        _ => "no signed time limits the sources now".to_owned(),
+    });
+    parts.join("; ")
 }
 
 /// With the word for its direction, which a sign alone does not show: positive, the clock is behind.
@@ -210,6 +282,46 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_for_auditors_has_its_lines_and_a_daemon_that_says_nothing_of_it_has_none() {
+        let page = |answer: &Value| page(&read(answer).unwrap(), &[], Screen::WIDE);
+        let without = page(&answer());
+        assert!(!without.contains("history") && !without.contains("roughtime"), "{without}");
+        let mut all = answer();
+        all["history"] = json!({
+            "written": true, "reason": null, "records": 4321, "first_unix_s": 1_700_000_000,
+            "last_unix_s": 1_700_259_200, "waiting": 0, "noted_records": 4300, "noted_unix_s": 1_700_257_000,
+            "lack": null,
+        });
+        all["roughtime"] = json!({
+            "servers": 5, "answered": 4, "last_round_s": 12.5, "failed_rounds": 0,
+            "earliest_unix_s": 1_700_259_198.5, "latest_unix_s": 1_700_259_202.5, "anchors": 77,
+            "last_anchor_unix_s": 1_700_257_003, "anchors_reason": null,
+            "lying": ["a.example has signed times that exclude each other"], "silent": [],
+        });
+        let shown = page(&all);
+        for part in [
+            "written each minute; from 2023-11-14T22:13:20Z to 2023-11-17T22:13:20Z, 4321 records so far; the audit log names its \
+             end at 4300 since 2023-11-17T21:36:40Z",
+            "4 of 5 servers answered 12.500 s ago; true time is signed to \u{b1}2.000 s now, around 2023-11-17T22:13:20Z",
+            "77, the last one of 2023-11-17T21:36:43Z",
+            "roughtime lies   a.example has signed times",
+        ] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        all["history"] =
+            json!({ "written": false, "reason": "engine.history cannot be written: full", "waiting": 3 });
+        all["roughtime"] = json!({ "servers": 3, "failed_rounds": 2, "anchors_reason": "engine.anchors cannot be written: full" });
+        let shown = page(&all);
+        for part in [
+            "not written: engine.history cannot be written: full; 3 records wait in memory; the audit log does not name its end",
+            "none of 3 servers has been asked to the end yet; no result since 2 rounds; no signed time limits the sources now",
+            "anchors lack     engine.anchors cannot be written: full",
+        ] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+    }
+
+    #[test]
     fn the_page_has_the_clock_and_each_process_as_the_kernel_reports_it() {
         let reply = reply();
         let processes = observe(&reply);
@@ -251,6 +363,12 @@ mod tests {
             authentication   all 3 sources that the clock follows are authenticated, and no other has corrected it for 2 h\n\
             not served       0.0.0.0%eth0:123: there is no interface eth0 now; time is served on it as soon as there is one (ip \
             link shows all)\n\
+            history          written each minute; from 2023-11-14T22:13:20Z to 2023-11-17T22:13:20Z, 4321 records so far; the audit \
+            log names its end at 4300 since 2023-11-17T21:36:40Z\n\
+            roughtime        4 of 5 servers answered 12.500 s ago; true time is signed to ±2.000 s now, around 2023-11-17T22:13:20Z\n\
+            anchors          77, the last one of 2023-11-17T21:36:43Z\n\
+            roughtime lies   a.example has signed times that exclude each other; it counts for nothing, and if it lasts, take it out \
+            of [roughtime]\n\
             \n\
             PROCESS  PID  UID  USER  CAPABILITIES  OWN NAMESPACES  SECCOMP  NO-NEW-PRIVS  MEMORY\n\
             missing  client: landlock, syscall-filter\n";

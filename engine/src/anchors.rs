@@ -3,6 +3,7 @@
 
 use ipc::anchor::{Anchor, FORM, SLOT, SLOTS, place};
 use ipc::history::NUMBERS;
+use ipc::units::WallTime;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,6 +20,8 @@ pub struct Anchors {
     found: Option<Found>,
     /// One that could not be written yet: a later one proves more, and takes its place.
     waiting: Option<Anchor>,
+    /// What is missing in the file, once it is known.
+    lack: Option<String>,
     is_lack_told: bool,
 }
 
@@ -33,7 +36,7 @@ struct Found {
 impl Anchors {
     /// In this file, behind those that are there.
     pub fn new(file: OwnedFd) -> Self {
-        Self { file: file.into(), found: None, waiting: None, is_lack_told: false }
+        Self { file: file.into(), found: None, waiting: None, lack: None, is_lack_told: false }
     }
 
     /// Writes this one, with its number; one that cannot be written waits for [`Self::retry`].
@@ -55,24 +58,27 @@ impl Anchors {
         self.found.map(|found| found.next)
     }
 
+    /// When the last one was made that is kept, by its own word.
+    pub fn last(&self) -> Option<WallTime> {
+        let last = self.found?.next.checked_sub(1)?;
+        let mut octets = [0; SLOT];
+        self.file.read_exact_at(&mut octets, place(last, SLOTS)).ok()?;
+        Anchor::decode(&octets).filter(|anchor| anchor.sequence == last).map(|anchor| anchor.wall)
+    }
+
     /// What is missing in the file, of which it was `known` that so many anchors had been written; once.
     pub fn take_lack(&mut self, known: Option<u64>) -> Option<String> {
-        let Found { next, foreign } = self.found?;
+        let found = self.found?;
         if std::mem::replace(&mut self.is_lack_told, true) {
             return None;
         }
-        let lost = known.filter(|known| *known > next);
-        match lost {
-            Some(known) => Some(format!(
-                "engine.anchors has lost what was in it: {known} anchors had been written, and {next} are there; what they proved of \
-                 audit log and history is proven no more, except by copies"
-            )),
-            None if foreign > 0 => Some(format!(
-                "engine.anchors was altered: something else than an anchor stands in {foreign} of its places; chimerctl audit \
-                 --verify says what is still proven"
-            )),
-            None => None,
-        }
+        self.lack = lack(found, known);
+        self.lack.clone()
+    }
+
+    /// What was missing at the start.
+    pub fn lack(&self) -> Option<&str> {
+        self.lack.as_deref()
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -91,6 +97,22 @@ impl Anchors {
         self.waiting = None;
         self.found = Some(Found { next: sequence.saturating_add(1), ..found });
         Ok(())
+    }
+}
+
+/// What is missing in a file, of which it was `known` that so many anchors had been written.
+fn lack(Found { next, foreign }: Found, known: Option<u64>) -> Option<String> {
+    let lost = known.filter(|known| *known > next);
+    match lost {
+        Some(known) => Some(format!(
+            "engine.anchors has lost what was in it: {known} anchors had been written, and {next} are there; what they proved of \
+                 audit log and history is proven no more, except by copies"
+        )),
+        None if foreign > 0 => Some(format!(
+            "engine.anchors was altered: something else than an anchor stands in {foreign} of its places; chimerctl audit \
+                 --verify says what is still proven"
+        )),
+        None => None,
     }
 }
 
@@ -121,7 +143,6 @@ mod tests {
     use super::*;
     use ipc::anchor::Exchange;
     use ipc::audit_line::End;
-    use ipc::units::WallTime;
 
     fn anchor(lines: u64) -> Anchor {
         let exchange = Exchange { public_key: [1; 32], rand: [0; 32], version: 1, response: vec![2; 416] };
@@ -167,7 +188,7 @@ mod tests {
         anchors.found = Some(Found { next: SLOTS, foreign: 0 });
         anchors.keep(anchor(5)).unwrap();
         assert_eq!(read(0).unwrap().sequence, SLOTS);
-        assert_eq!(open().count(), Some(SLOTS + 1));
+        assert_eq!((open().count(), open().last()), (Some(SLOTS + 1), Some(WallTime::MIN)));
         std::fs::write(&path, b"").unwrap();
         let lack = open().take_lack(Some(SLOTS + 1)).unwrap();
         assert!(lack.contains(&format!("{} anchors had been written, and 0 are there", SLOTS + 1)), "{lack}");

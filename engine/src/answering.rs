@@ -1,6 +1,6 @@
 //! What is answered on the control socket, and what a request changes.
 
-use crate::answers;
+use crate::answers::{self, Besides, lasting};
 use crate::control::{Answer, Verb};
 use crate::documents::{self, report};
 use crate::ending::Ending;
@@ -24,6 +24,9 @@ impl Running {
             log,
             keeping,
             stepping,
+            history,
+            anchors,
+            writing,
             ..
         } = self;
         let mut breach = None;
@@ -31,7 +34,15 @@ impl Running {
         control.serve(now.raw, &mut |verb| {
             Answer::Reply(match verb {
                 Verb::Status => {
-                    let besides = (elsewhere.as_deref(), &*links.unserved());
+                    let signed = engine.signed_status(now);
+                    let fault = writing.anchors.fault();
+                    let unserved = links.unserved();
+                    let besides = Besides {
+                        elsewhere: elsewhere.as_deref(),
+                        unserved: &unserved,
+                        history: lasting::history(history),
+                        roughtime: signed.map(|it| lasting::roughtime(it, anchors.as_ref(), fault)),
+                    };
                     let mut status = engine.status(now);
                     status.system.resilience = engine.resilience(now);
                     answers::status(report(status), surroundings, besides, now.wall)

@@ -2,6 +2,7 @@
 
 mod clients;
 mod keys;
+pub mod lasting;
 mod measured;
 
 pub use clients::{access, clients};
@@ -22,9 +23,9 @@ use ipc::process::{PerProcess, Process};
 use ipc::served_at::{ServedAt, Service};
 use ipc::units::{Span, WallTime};
 use report::{
-    Counts, Done, FORMAT, HistoryReply, HistorySpan, MeasurementsReply, ProcessReply, RefusedReply,
-    ReloadedReply, Report, ServerReply, SourceMeasurements, SourceReport, SourcesReply, StatusReply,
-    StepReply, UnservedReply,
+    Counts, Done, FORMAT, HistoryFileReply, HistoryReply, HistorySpan, MeasurementsReply, ProcessReply,
+    RefusedReply, ReloadedReply, Report, RoughtimeReply, ServerReply, SourceMeasurements, SourceReport,
+    SourcesReply, StatusReply, StepReply, UnservedReply,
 };
 use serde::Serialize;
 
@@ -43,13 +44,21 @@ pub struct Surroundings {
     pub key_exchange: Option<KeyExchange>,
 }
 
-/// Reply to `status`; `elsewhere`: why the state directory is not used; `unserved`: entries of `listen` whose interface is missing.
-pub fn status(
-    report: Report,
-    surroundings: &Surroundings,
-    (elsewhere, unserved): (Option<&str>, &[(Service, ServedAt)]),
-    now: WallTime,
-) -> String {
+/// What a reply to `status` says beside.
+#[derive(Clone, Debug)]
+pub struct Besides<'a> {
+    /// Why the state directory is not used.
+    pub elsewhere: Option<&'a str>,
+    /// Entries of `listen` whose interface is missing.
+    pub unserved: &'a [(Service, ServedAt)],
+    /// The history of minutes.
+    pub history: HistoryFileReply,
+    /// What is known of Roughtime.
+    pub roughtime: Option<RoughtimeReply>,
+}
+
+/// Reply to `status`.
+pub fn status(report: Report, surroundings: &Surroundings, besides: Besides<'_>, now: WallTime) -> String {
     let started = surroundings.processes.iter().filter(|(_, pid)| **pid != 0);
     let heard = surroundings.shortfalls.iter();
     write(&StatusReply {
@@ -58,10 +67,12 @@ pub fn status(
         report: report.system,
         processes: started.map(|(process, pid)| ProcessReply { name: process.name(), pid: *pid }).collect(),
         shortfalls: heard.filter_map(|(process, heard)| Some((process.name(), names((*heard)?)))).collect(),
-        state_elsewhere: elsewhere.map(str::to_owned),
+        state_elsewhere: besides.elsewhere.map(str::to_owned),
         server: surroundings.counters.map(counts),
         key_exchange: surroundings.key_exchange.map(|known| keys::service(&known, now)),
-        unserved: unserved.iter().filter_map(unserved_reply).collect(),
+        unserved: besides.unserved.iter().filter_map(unserved_reply).collect(),
+        history: besides.history,
+        roughtime: besides.roughtime,
         format: FORMAT,
     })
 }

@@ -17,9 +17,10 @@ use engine_core::io::Now;
 use engine_core::minutes::Lasting;
 use ipc::history::{BODY, End, NAME, PART, Run, Said, Source, TORN};
 use ipc::message::privileged::{HistoryNoted, NOTE_SPACING};
-use ipc::units::{RawInstant, Span};
+use ipc::units::{RawInstant, Span, WallTime};
 use nix::sys::stat::fstat;
 use policies::Inherited;
+use report::HistoryFileReply;
 use ring::{Found, Ring};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -90,12 +91,13 @@ pub struct History {
     is_foreign: bool,
     /// So many records were in it when the state file was saved last.
     known: Option<u64>,
-    /// What is missing in the file, until it is told.
+    /// What was missing in the file at the start.
     lack: Option<String>,
+    is_lack_told: bool,
     begun: RawInstant,
     note_sent: Option<(RawInstant, End)>,
-    /// What the audit log has of it.
-    noted: Option<HistoryNoted>,
+    /// What the audit log has of it, and since when by the steered clock.
+    noted: Option<(HistoryNoted, WallTime)>,
 }
 
 /// Something to be said, with the event that it is.
@@ -208,6 +210,7 @@ impl History {
             is_foreign: false,
             known,
             lack: None,
+            is_lack_told: false,
             begun: now.raw,
             note_sent: None,
             noted: None,
@@ -255,7 +258,31 @@ impl History {
 
     /// What was found to be missing in the file, once.
     pub fn take_lack(&mut self) -> Option<Told> {
-        self.lack.take().map(|text| (Event::StateUnusable, text))
+        let lack = self.lack.clone().filter(|_| !self.is_lack_told)?;
+        self.is_lack_told = true;
+        Some((Event::StateUnusable, lack))
+    }
+
+    /// For `chimerctl status`.
+    pub fn report(&self) -> HistoryFileReply {
+        let (ring, seconds) = (&self.ring, |wall: WallTime| wall.nanos().div_euclid(1_000_000_000));
+        let is_known = self.run.is_none();
+        HistoryFileReply {
+            written: self.fault.is_none(),
+            reason: self.fault.as_ref().map(|error| match self.is_foreign {
+                true => format!("engine.history cannot be used: {error}"),
+                false => {
+                    format!("engine.history cannot be written: {error}; it is tried again with each minute")
+                }
+            }),
+            records: self.records(),
+            first_unix_s: ring.oldest().filter(|_| is_known).map(|(_, wall)| seconds(wall)),
+            last_unix_s: ring.newest().filter(|_| is_known).map(|(_, wall)| seconds(wall)),
+            waiting: u32::try_from(self.waiting.len() + self.kept.len()).unwrap_or(u32::MAX),
+            noted_records: self.noted.map(|(noted, _)| noted.history.lines),
+            noted_unix_s: self.noted.map(|(_, at)| seconds(at)),
+            lack: self.lack.clone(),
+        }
     }
 
     /// How many records there have been, as far as the file is known.
@@ -278,7 +305,7 @@ impl History {
         let due = match self.note_sent {
             None => self.begun.after(FIRST),
             // The log could not be written, or the keeper was asked shortly before.
-            Some((last, end)) if self.noted.is_none_or(|noted| noted.history != end) => {
+            Some((last, end)) if self.noted.is_none_or(|(noted, _)| noted.history != end) => {
                 last.after(NOTE_SPACING)
             }
             Some((last, _)) => last.after(NOTED),
@@ -292,8 +319,8 @@ impl History {
     }
 
     /// The audit log has it.
-    pub fn note(&mut self, noted: HistoryNoted) {
-        self.noted = Some(noted);
+    pub fn note(&mut self, noted: HistoryNoted, at: WallTime) {
+        self.noted = Some((noted, at));
     }
 
     fn name(&mut self, at: Now, number: u8, name: &str, authenticated: bool) {

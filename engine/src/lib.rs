@@ -5,5 +5,5 @@ mod sentence;
 
 pub use sentence::{
     ALWAYS, EVENT, Field, Sentence, Text, change, fields, hand_step, leave_for, may_be_permitted,
-    served_interface, sources,
+    served_interface, signer, sources,
 };

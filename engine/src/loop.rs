@@ -302,7 +302,7 @@ impl Running {
                 Fact::Alive(_) => {}
                 Fact::Reload => self.reload(now)?,
                 Fact::HistoryNoted(noted) => {
-                    self.history.iter_mut().for_each(|it| it.note(noted));
+                    self.history.iter_mut().for_each(|it| it.note(noted, now.wall));
                     self.pending.push(Input::HistoryNoted(noted));
                 }
                 Fact::Hello(process, _) => return Err(Breach::new(process, "said hello twice").into()),

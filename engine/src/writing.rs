@@ -11,7 +11,7 @@ use std::io;
 /// Whether a file could be written the last time.
 #[derive(Debug, Default)]
 pub struct Writing {
-    is_failing: bool,
+    fault: Option<String>,
 }
 
 /// What has changed about it.
@@ -26,11 +26,20 @@ pub enum Change {
 impl Writing {
     /// Notes how a write has ended.
     pub fn note(&mut self, written: Result<(), &io::Error>) -> Option<Change> {
-        match (std::mem::replace(&mut self.is_failing, written.is_err()), written.is_err()) {
+        let was_failing = self.fault.is_some();
+        self.fault = written.err().map(ToString::to_string);
+        match (was_failing, self.fault.is_some()) {
             (false, true) => Some(Change::Failed),
             (true, false) => Some(Change::Back),
             (true, true) | (false, false) => None,
         }
+    }
+}
+
+impl Writing {
+    /// Why the last write failed.
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
     }
 }
 

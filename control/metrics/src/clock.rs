@@ -32,6 +32,7 @@ pub fn add(page: &mut Page, reply: &StatusReply) {
     if reply.report.is_some() {
         page.flag(Metric::StateDirectory, &[], Some(reply.state_elsewhere.is_none()));
     }
+    add_lasting(page, reply);
     page.count(Metric::Unserved, &[], reply.unserved.as_ref().map(|entries| entries.len() as u64));
     page.count(Metric::Processes, &[], reply.processes.as_ref().map(|all| all.len() as u64));
     add_confinement(page, reply.shortfalls.as_ref());
@@ -85,6 +86,25 @@ fn add_corrections(page: &mut Page, clock: &SystemReport) {
     for by in ["rtc", "vmclock"] {
         let shown = clock.pauses_shown_by.as_ref().map(|shown| shown.iter().any(|word| word == by));
         page.flag(Metric::PauseEvidence, &[("by", by)], shown);
+    }
+}
+
+/// What is kept for auditors.
+fn add_lasting(page: &mut Page, reply: &StatusReply) {
+    if let Some(history) = &reply.history {
+        page.flag(Metric::HistoryWritten, &[], history.written);
+        page.count(Metric::HistoryWaiting, &[], history.waiting.map(u64::from));
+        page.number(Metric::HistoryNoted, &[], history.noted_unix_s.map(|at| at as f64));
+    }
+    if let Some(known) = &reply.roughtime {
+        page.count(Metric::RoughtimeServers, &[], known.servers.map(u64::from));
+        page.count(Metric::RoughtimeAnswered, &[], known.answered.map(u64::from));
+        page.number(Metric::RoughtimeAge, &[], known.last_round_s);
+        let width =
+            known.latest_unix_s.zip(known.earliest_unix_s).map(|(latest, earliest)| latest - earliest);
+        page.number(Metric::RoughtimeWidth, &[], width);
+        page.count(Metric::RoughtimeLying, &[], known.lying.as_ref().map(|all| all.len() as u64));
+        page.number(Metric::AnchorTime, &[], known.last_anchor_unix_s.map(|at| at as f64));
     }
 }
 

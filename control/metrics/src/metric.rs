@@ -79,6 +79,15 @@ metrics! {
     LastRefusal = "truechimer_governor_last_refusal", Gauge, "1 for the last refusal of the governor (refusal)";
     PauseEvidence = "truechimer_pause_evidence", Gauge, "Whether this (by) can show that the machine was paused: 1 or 0";
     StateDirectory = "truechimer_state_directory_usable", Gauge, "Whether the state directory can be written: 1 or 0";
+    HistoryWritten = "truechimer_history_written", Gauge, "Whether the history of minutes is written: 1 or 0";
+    HistoryWaiting = "truechimer_history_waiting_records", Gauge, "Records of the history that wait in memory until it can be written";
+    HistoryNoted = "truechimer_history_noted_timestamp_seconds", Gauge, "When the audit log named the end of the history last, in seconds since 1970; absent: not in this run";
+    RoughtimeServers = "truechimer_roughtime_servers", Gauge, "Roughtime servers that are configured; absent: none";
+    RoughtimeAnswered = "truechimer_roughtime_answered", Gauge, "Of them, those that gave valid answers in the last round";
+    RoughtimeAge = "truechimer_roughtime_last_round_age_seconds", Gauge, "Time since the last round ended";
+    RoughtimeWidth = "truechimer_roughtime_interval_seconds", Gauge, "Width of the interval that most of them have signed, now; absent: none is in force";
+    RoughtimeLying = "truechimer_roughtime_lying", Gauge, "Roughtime servers that have signed a wrong time";
+    AnchorTime = "truechimer_anchor_timestamp_seconds", Gauge, "When the last anchor of audit log and history was made, in seconds since 1970";
     Unserved = "truechimer_unserved_listeners", Gauge, "Entries of listen whose interface is missing";
 
     Processes = "truechimer_processes", Gauge, "Processes of the daemon that run";

@@ -2,7 +2,9 @@
 //! round is made. It is coarse, seconds wide, and does not steer the clock: it says which sources cannot be right.
 
 use crate::nonce::Nonces;
+use crate::notice::SignerNotice;
 use crate::settings::RoughtimeSettings;
+use alloc::string::String;
 use alloc::vec::Vec;
 use ipc::anchor::{Anchor, Exchange};
 use ipc::message::exchange::{
@@ -34,6 +36,8 @@ pub(crate) struct SignedTime {
     failures: u8,
     /// A round has ended.
     tried: bool,
+    /// When the last one did, and how many servers gave valid answers in it.
+    ended: Option<(RawInstant, usize)>,
     limits: Option<Limits>,
     /// Where audit log and history ended when both were last known to be on the disk.
     ends: Option<HistoryNoted>,
@@ -100,6 +104,21 @@ pub struct Proof {
     pub first_nonce: [u8; 32],
     /// In their order.
     pub exchanges: Vec<Exchange>,
+}
+
+/// What is known of Roughtime.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SignedStatus {
+    /// How many servers are configured.
+    pub servers: usize,
+    /// How many of them gave valid answers in the last round, and how many seconds ago it ended; none: no round has ended.
+    pub last_round: Option<(usize, f64)>,
+    /// Rounds without a result since the last one with a result.
+    pub failures: u8,
+    /// True time is between these, in ns since 1970; none: nothing is known.
+    pub bounds: Option<(i64, i64)>,
+    /// Servers of which something else is known than that all is well.
+    pub findings: Vec<(String, SignerNotice)>,
 }
 
 impl SignedTime {
@@ -175,6 +194,7 @@ impl SignedTime {
     pub(crate) fn conclude(&mut self, ended: &Measured, now: RawInstant) -> Option<Outcome> {
         let round = self.open.take_if(|round| round.measure.id == ended.id)?;
         self.tried = true;
+        self.ended = Some((now, 0));
         let servers = &round.measure.servers;
         let exchange = |signed: &Signed| {
             let server = servers.get(usize::from(signed.server))?;
@@ -203,6 +223,8 @@ impl SignedTime {
             })
             .collect();
         let verdict = judge(servers.len(), &claims);
+        let answered = verdict.standings.iter().filter(|standing| **standing != Standing::Silent).count();
+        self.ended = Some((now, answered));
         if let Some((earliest, latest)) = verdict.interval {
             self.limits = Some(Limits { at: now, earliest, latest });
         }
@@ -238,9 +260,12 @@ impl SignedTime {
     }
 
     /// The round ended without a result at all; false: it is not the one that is being made.
-    pub(crate) fn fail(&mut self, id: ExchangeId) -> bool {
+    pub(crate) fn fail(&mut self, id: ExchangeId, now: RawInstant) -> bool {
         let is_it = self.open.take_if(|round| round.measure.id == id).is_some();
         self.tried |= is_it;
+        if is_it {
+            self.ended = Some((now, 0));
+        }
         is_it
     }
 
@@ -263,6 +288,21 @@ impl SignedTime {
         let wait = wait as f64 * nonces.factor(SPREAD);
         self.due = Some(now.after(Span::saturating(wait as i64)));
         if is_good { before > 0 || is_first_ever } else { before == 0 }
+    }
+
+    /// When the last round ended, and how many servers gave valid answers in it.
+    pub(crate) const fn ended(&self) -> Option<(RawInstant, usize)> {
+        self.ended
+    }
+
+    /// Rounds without a result since the last one with a result.
+    pub(crate) const fn failures(&self) -> u8 {
+        self.failures
+    }
+
+    /// What is known of each server, by its place in the configuration.
+    pub(crate) fn findings(&self) -> &[Finding] {
+        &self.told
     }
 
     /// Whether anything is known.

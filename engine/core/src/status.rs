@@ -7,6 +7,7 @@ use crate::notice::{EntryCounts, Hold, NoSelection, Slewing};
 use crate::nts::KeyExchangeFailure;
 pub use crate::resilience::Resilience;
 use crate::settings::Marks;
+pub use crate::signed::SignedStatus;
 pub use crate::source_reason::{PathDoubt, SourceReason};
 use alloc::collections::BTreeMap;
 use alloc::string::String;

@@ -2,6 +2,8 @@ use super::*;
 use crate::configuration::Fleet;
 use crate::cookie_keys::CookieSource;
 use engine_core::io::Now;
+use engine_core::notice::SignerNotice;
+use engine_core::status::SignedStatus;
 use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::units::RawInstant;
 use report::{
@@ -11,6 +13,30 @@ use report::{
 use serde_json::Value;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
+
+fn besides<'a>(elsewhere: Option<&'a str>, unserved: &'a [(Service, ServedAt)]) -> Besides<'a> {
+    let history = HistoryFileReply {
+        written: true,
+        reason: None,
+        records: Some(4_321),
+        first_unix_s: Some(1_700_000_000),
+        last_unix_s: Some(1_700_259_200),
+        waiting: 0,
+        noted_records: Some(4_300),
+        noted_unix_s: Some(1_700_257_000),
+        lack: None,
+    };
+    let signed = SignedStatus {
+        servers: 5,
+        last_round: Some((4, 12.5)),
+        failures: 0,
+        bounds: Some((1_700_259_198_500_000_000, 1_700_259_202_500_000_000)),
+        findings: vec![("a.example".to_owned(), SignerNotice::Contradictory)],
+    };
+    let mut roughtime = lasting::roughtime(signed, None, None);
+    (roughtime.anchors, roughtime.last_anchor_unix_s) = (Some(77), Some(1_700_257_003));
+    Besides { elsewhere, unserved, history, roughtime: Some(roughtime) }
+}
 
 fn report() -> Report {
     Report {
@@ -74,7 +100,8 @@ fn a_status_names_the_processes_that_run_and_what_they_miss() {
         key_exchange: None,
     };
     let reply: Value =
-        serde_json::from_str(&status(report(), &surroundings, (Some("full"), &[]), WallTime::MIN)).unwrap();
+        serde_json::from_str(&status(report(), &surroundings, besides(Some("full"), &[]), WallTime::MIN))
+            .unwrap();
     assert_eq!(reply["processes"][2]["name"], "client");
     assert_eq!(reply["processes"][2]["pid"], 12);
     assert_eq!(reply["processes"].as_array().unwrap().len(), 3);
@@ -95,7 +122,7 @@ fn what_is_not_a_number_is_null_and_a_reply_is_one_line() {
         counters: None,
         key_exchange: None,
     };
-    let text = status(report(), &surroundings, (None, &[]), WallTime::MIN);
+    let text = status(report(), &surroundings, besides(None, &[]), WallTime::MIN);
     assert!(!text.contains('\u{1b}') && !text.contains('\n'));
     let reply: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(reply["report"]["offset_s"], Value::Null);
@@ -396,7 +423,7 @@ fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
     for (name, written) in [
         (
             "status",
-            status(report.clone(), &surroundings, (None, &unserved), now.wall)
+            status(report.clone(), &surroundings, besides(None, &unserved), now.wall)
                 .replace(&version, "\"version\":\"0.1.0\""),
         ),
         ("sources", sources(report.clone(), |name| (name == "b.example").then_some("dhcp-eth0.toml"))),

@@ -2,6 +2,7 @@
 
 use engine_core::io::Now;
 use ipc::history::{BODY, End, MOST_DAYS, NUMBERS, OF_A_DAY, RECORD, Record, Said, TORN, chain};
+use ipc::units::WallTime;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -113,10 +114,30 @@ impl Ring {
         Ok(())
     }
 
+    /// Number and wall time of the oldest record that can be read.
+    pub fn oldest(&self) -> Option<(u64, WallTime)> {
+        let first = if self.is_full { self.end.lines.saturating_sub(self.places) } else { 0 };
+        // Of the round before, a power cut may have taken the oldest.
+        (first..self.end.lines).take(2 * TORN as usize).find_map(|sequence| self.at(sequence))
+    }
+
+    /// The same of the newest.
+    pub fn newest(&self) -> Option<(u64, WallTime)> {
+        self.at(self.end.lines.checked_sub(1)?)
+    }
+
     /// How many records a power cut could take now.
     #[cfg(test)]
     pub fn unsynchronised(&self) -> u64 {
         self.unsynchronised
+    }
+
+    fn at(&self, sequence: u64) -> Option<(u64, WallTime)> {
+        let mut octets = [0; RECORD];
+        let place = sequence % self.places.max(1);
+        self.file.read_exact_at(&mut octets, place * RECORD as u64).ok()?;
+        let (record, _) = Record::decode(&octets)?;
+        (record.sequence == sequence).then_some((sequence, record.wall))
     }
 }
 

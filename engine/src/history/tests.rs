@@ -318,13 +318,21 @@ fn a_start_that_finds_the_disk_full_begins_the_history_once_it_is_not_and_says_w
     assert_eq!(told.0, Event::StateUnwritten, "{told:?}");
     assert_eq!(history.write(minutes(1)), None, "it is said once");
     assert_eq!(history.note_due(now(600).raw), None, "nothing of this run is there");
+    let report = history.report();
+    assert_eq!((report.written, report.waiting, report.records, report.first_unix_s), (false, 1, None, None));
+    assert!(report.reason.is_some_and(|text| text.contains("tried again with each minute")));
     history.ring.file = whole;
     assert_eq!(history.write(minutes(2).skip(1)).unwrap().0, Event::StateBack);
     let all = records(&file);
     let runs: Vec<_> = all.iter().filter_map(|record| Some((torn(record)?, record.raw))).collect();
     assert_eq!(runs, [(0, now(0).raw), (3, now(10).raw)]);
     assert_eq!(gaps(&file), [(60, false), (120, false)]);
-    assert!(history.note_due(now(600).raw).is_some());
+    let end = history.note_due(now(600).raw).unwrap();
+    history.note(HistoryNoted { history: end, log: End::NONE }, now(601).wall);
+    let report = history.report();
+    assert_eq!((report.written, report.reason, report.waiting, report.records), (true, None, 0, Some(4)));
+    assert_eq!((report.first_unix_s, report.last_unix_s), (Some(1_800_000_000), Some(1_800_000_120)));
+    assert_eq!((report.noted_records, report.noted_unix_s), (Some(4), Some(1_800_000_601)));
     is_read(&file, &history);
 }
 
@@ -349,7 +357,7 @@ fn the_end_is_noted_a_minute_after_the_start_and_then_each_hour() {
         let end = history.note_due(now(second).raw);
         assert_eq!(history.write(minutes(1)), None);
         if let Some(end) = end.filter(|_| answers) {
-            history.note(HistoryNoted { history: end, log: End::NONE });
+            history.note(HistoryNoted { history: end, log: End::NONE }, now(second).wall);
         }
         end.is_some()
     };

@@ -128,7 +128,8 @@ fn source(notice: &SourceNotice) -> Text {
 }
 
 /// The rest of a sentence that begins with the name of a Roughtime server.
-fn signer(notice: SignerNotice) -> Text {
+/// What is said of a Roughtime server, behind its name.
+pub fn signer(notice: SignerNotice) -> Text {
     match notice {
         SignerNotice::Sound => "answers and agrees with the others again".into(),
         SignerNotice::Unheard(heard) => format!("gave no valid answer: {}", heard.sentence()).into(),

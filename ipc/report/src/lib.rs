@@ -11,6 +11,7 @@
 //!   measured   the measurements of all sources in their order, for logs
 //!   history    the course of the clock
 //!   keys       reply to `keys`, the key exchange service
+//!   lasting    the history of minutes and Roughtime, as parts of the reply to `status`
 //!   clients    replies to `clients`, `access`
 //!   status     replies to `status`, `sources`, `server`, a reload, a command, and to an invalid request
 //!   replay     the result of a replay
@@ -35,6 +36,7 @@ mod words;
 mod clients;
 mod history;
 mod keys;
+mod lasting;
 mod measured;
 mod measurements;
 mod reason;
@@ -47,6 +49,7 @@ mod system;
 pub use clients::{AccessReply, ClientReport, ClientsReply};
 pub use history::{HistoryPoint, HistoryReply, HistorySpan};
 pub use keys::{CertificateReply, CookieKeysReply, KeyExchangeReply, KeysReply, SourceKeys};
+pub use lasting::{HistoryFileReply, RoughtimeReply};
 pub use measured::{CorrectionReport, MeasuredReply, MeasuredReport};
 pub use measurements::{MeasurementReport, MeasurementsReply, SourceMeasurements};
 pub use reason::{
@@ -70,6 +73,7 @@ pub mod read {
     pub use crate::history::read::*;
     pub use crate::keys::ReadSourceKeys as SourceKeys;
     pub use crate::keys::read::*;
+    pub use crate::lasting::read::*;
     pub use crate::measured::read::*;
     pub use crate::measurements::read::*;
     pub use crate::replay::read::*;

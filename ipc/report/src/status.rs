@@ -1,6 +1,7 @@
 //! The replies.
 
 use crate::keys::KeyExchangeReply;
+use crate::lasting::{HistoryFileReply, RoughtimeReply};
 use crate::reason::ClockName;
 use crate::schema::Counts;
 use crate::source::SourceReport;
@@ -31,6 +32,10 @@ documents! {
         key_exchange: Option<KeyExchangeReply>,
         /// Entries of `listen` under [server] that name an interface which is not there.
         unserved: Vec<UnservedReply>,
+        /// The history of minutes.
+        history: HistoryFileReply,
+        /// What is known of Roughtime; none: no server is configured.
+        roughtime: Option<RoughtimeReply>,
         /// The version of the form of this document ([`FORMAT`](crate::FORMAT)).
         format: u32,
     }

@@ -8,6 +8,7 @@ use crate::select::{Standing, Verdict};
 use crate::settings::RoughtimeSettings;
 use crate::signed::Finding;
 use crate::source::Source;
+use crate::status::SignedStatus;
 use crate::timers::Timer;
 use alloc::vec::Vec;
 use ipc::anchor::Anchor;
@@ -113,7 +114,7 @@ impl Engine {
 
     /// A round has ended without a result.
     pub(super) fn round_failed(&mut self, now: Now, failed: &MeasureFailed) {
-        if self.signed.fail(failed.id) {
+        if self.signed.fail(failed.id, now.raw) {
             self.note_round(Some(NoSignedTime::Failed(failed.reason)), self.signed.is_known(), now);
         }
     }
@@ -164,12 +165,34 @@ impl Engine {
     fn tell_of_signer(&mut self, place: usize, finding: Finding) {
         let servers = self.settings.roughtime.as_ref().map(|settings| &settings.servers);
         let Some(signer) = servers.and_then(|servers| servers.get(place)) else { return };
-        let notice = match finding {
-            Finding::Sound => SignerNotice::Sound,
-            Finding::Unheard(heard) => SignerNotice::Unheard(heard),
-            Finding::Outside => SignerNotice::Outside,
-            Finding::Contradictory => SignerNotice::Contradictory,
-        };
-        self.tell(Notice::Signer(signer.name.clone(), notice));
+        self.tell(Notice::Signer(signer.name.clone(), finding.notice()));
+    }
+
+    /// What is known of Roughtime; none: no server is configured.
+    pub fn signed_status(&self, now: Now) -> Option<SignedStatus> {
+        let servers = &self.settings.roughtime.as_ref()?.servers;
+        let findings = servers.iter().zip(self.signed.findings());
+        let findings = findings.filter(|(_, finding)| **finding != Finding::Sound);
+        Some(SignedStatus {
+            servers: servers.len(),
+            last_round: self
+                .signed
+                .ended()
+                .map(|(at, answered)| (answered, now.raw.since(at).nanos() as f64 * 1e-9)),
+            failures: self.signed.failures(),
+            bounds: self.signed.bounds(now.raw),
+            findings: findings.map(|(server, finding)| (server.name.clone(), finding.notice())).collect(),
+        })
+    }
+}
+
+impl Finding {
+    const fn notice(self) -> SignerNotice {
+        match self {
+            Self::Sound => SignerNotice::Sound,
+            Self::Unheard(heard) => SignerNotice::Unheard(heard),
+            Self::Outside => SignerNotice::Outside,
+            Self::Contradictory => SignerNotice::Contradictory,
+        }
     }
 }
