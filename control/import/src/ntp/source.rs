@@ -27,7 +27,7 @@ const WITH_VALUE: [&str; 15] = [
 ];
 
 /// Options without a value that have nothing like them here.
-const BARE: [&str; 6] = ["burst", "preempt", "xleave", "xmtnonce", "autokey", "noval"];
+const BARE: [&str; 5] = ["preempt", "xleave", "xmtnonce", "autokey", "noval"];
 
 /// A source.
 pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, mut words: Words) {
@@ -62,6 +62,7 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, mu
     while let Some(word) = words.take() {
         match word.as_str() {
             "iburst" => is_burst = true,
+            "burst" => source.keys.push(("burst", "\"always\"".to_owned())),
             "nts" => source.nts = true,
             "prefer" => source.keys.push(("prefer", "true".to_owned())),
             "noselect" => source.keys.push(("noselect", "true".to_owned())),
@@ -138,7 +139,7 @@ fn settle(
     is_burst: bool,
     (least, most): (Option<i32>, Option<i32>),
 ) {
-    if !is_burst {
+    if !is_burst && !source.keys.iter().any(|(name, _)| *name == "burst") {
         source.keys.push(("burst", "false".to_owned()));
     }
     polls(plan, item, &mut source, least, most);
