@@ -70,6 +70,8 @@ pub struct ClockSettings {
     /// A source with a larger root distance is not used; at most 16 s. Where it is more than
     /// [`MAX_DISTANCE`](Settings::MAX_DISTANCE), a clock whose error has no larger bound counts as synchronised.
     pub max_distance: Span,
+    /// A source whose measurements differ by more (standard deviation) is not used; none: it weighs less by itself.
+    pub max_jitter: Option<Span>,
     /// Whether the clock is moved only while an authenticated source is among those that agree.
     pub require_nts: bool,
     /// Whether ClockBound's pages are written: readers of them take a page that is a minute old for one of a clock that runs
@@ -90,6 +92,7 @@ impl ClockSettings {
         run_step_threshold: None,
         max_slew_ppm: 200.0,
         max_distance: Settings::MAX_DISTANCE,
+        max_jitter: None,
         require_nts: false,
         clockbound: false,
         max_error: None,

@@ -67,6 +67,13 @@ pub enum SourceReason {
         /// The largest that the configuration allows.
         most: Span,
     },
+    /// Its measurements differ too much.
+    Unsteady {
+        /// What they differ by, in seconds.
+        jitter: f64,
+        /// The most that the configuration allows.
+        most: Span,
+    },
     /// Its last reply contradicts its earlier ones.
     Contradictory {
         /// The offset according to the last reply, in seconds.
@@ -167,9 +174,12 @@ impl SourceReason {
             Self::UnderAttack => SourceState::UnderAttack,
             Self::Provisional => SourceState::Provisional,
             Self::Denied { .. } => SourceState::Denied,
-            Self::Kissed(_) | Self::Oneself | Self::Unused(_) | Self::TooDistant { .. } | Self::Orphan => {
-                SourceState::Unusable
-            }
+            Self::Kissed(_)
+            | Self::Oneself
+            | Self::Unused(_)
+            | Self::TooDistant { .. }
+            | Self::Unsteady { .. }
+            | Self::Orphan => SourceState::Unusable,
             Self::Reference { .. } => SourceState::Selected,
             Self::Survivor { .. } => SourceState::Combined,
             Self::Spare | Self::NotFollowed => SourceState::Spare,

@@ -39,13 +39,14 @@ pub const DHCP: [&str; 1] = ["use"];
 pub const HISTORY: [&str; 1] = ["days"];
 
 /// Of `[clock]`.
-pub const CLOCK: [&str; 11] = [
+pub const CLOCK: [&str; 12] = [
     "minimum-sources",
     "start-step-threshold",
     "run-step-threshold",
     "allow-forward-steps",
     "max-slew-ppm",
     "max-distance",
+    "max-jitter",
     "leap-seconds",
     "require-nts",
     "initial-frequency-ppm",

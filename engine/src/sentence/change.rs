@@ -51,6 +51,7 @@ pub fn change(reason: &SourceReason) -> Text {
         }
         SourceReason::Silent { .. } => "it is used again when it answers, if it agrees with the majority",
         SourceReason::NoUsableReply(_) => "it is measured from its first reply that passes the tests",
+        SourceReason::Unsteady { .. } => "it is used once its measurements differ by no more than max-jitter",
         SourceReason::TooDistant { .. } => "it is used once its root distance is no more than max-distance",
         SourceReason::Contradictory { .. } | SourceReason::Doubtful { .. } => {
             "it counts again with a reply that fits its earlier ones, or else after the third that does not"
@@ -190,6 +191,7 @@ mod tests {
             SourceReason::Silent { obstacle: None, has_estimate: true },
             SourceReason::NoUsableReply(None),
             SourceReason::TooDistant { distance: 4.0, most: Span::from_secs(3) },
+            SourceReason::Unsteady { jitter: 0.5, most: Span::from_millis(100) },
             SourceReason::Contradictory { offset: 0.5 },
             SourceReason::Doubtful { offset: 0.5 },
             SourceReason::Noselect { offset: 0.5 },

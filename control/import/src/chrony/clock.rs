@@ -28,6 +28,17 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, wo
             }
             plan.leftover(item, words);
         }
+        "maxjitter" => {
+            let item = at(plan, Part::Clock, line);
+            if let Some(jitter) = number(plan, item, (directive, words), 0.0..=1e9f64) {
+                let used = jitter.clamp(0.000_001, 16.0);
+                if used != jitter {
+                    plan.note(item, "", &format!("{used} here, which is the limit"));
+                }
+                plan.set(Part::Clock, "max-jitter", toml(used), item);
+            }
+            plan.leftover(item, words);
+        }
         "maxdistance" => {
             let item = at(plan, Part::Clock, line);
             if let Some(distance) = number(plan, item, (directive, words), 0.0..=1e9f64) {

@@ -395,6 +395,9 @@ impl Engine {
         if opinion.is_far(most) {
             return SourceReason::TooDistant { distance: opinion.distance, most };
         }
+        if let Some(most) = self.settings.clock.max_jitter.filter(|most| opinion.is_unsteady(Some(*most))) {
+            return SourceReason::Unsteady { jitter: opinion.jitter, most };
+        }
         if source.track.contradicts {
             return SourceReason::Contradictory { offset: source.track.newest_offset(now) };
         }

@@ -160,6 +160,7 @@ impl Engine {
             require_nts: self.settings.clock.require_nts,
             attested: self.settings.clock.attested,
             max_distance: self.settings.clock.max_distance,
+            max_jitter: self.settings.clock.max_jitter,
         }
     }
 

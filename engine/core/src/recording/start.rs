@@ -170,6 +170,7 @@ pub(super) fn write_clock(out: &mut Writer, clock: &ClockSettings) {
         run_step_threshold,
         max_slew_ppm,
         max_distance,
+        max_jitter,
         require_nts,
         clockbound,
         max_error,
@@ -180,6 +181,7 @@ pub(super) fn write_clock(out: &mut Writer, clock: &ClockSettings) {
     out.option(run_step_threshold, |out, span| out.i64(span.nanos()));
     out.f64(max_slew_ppm);
     out.i64(max_distance.nanos());
+    out.option(max_jitter, |out, most| out.i64(most.nanos()));
     out.bool(require_nts);
     out.bool(clockbound);
     out.option(max_error, |out, span| out.i64(span.nanos()));
@@ -193,6 +195,7 @@ pub(super) fn read_clock(from: &mut Reader<'_>) -> Result<ClockSettings, Malform
         run_step_threshold: from.option(span)?,
         max_slew_ppm: from.f64()?,
         max_distance: span(from)?,
+        max_jitter: from.option(span)?,
         require_nts: from.bool()?,
         clockbound: from.bool()?,
         max_error: from.option(span)?,
