@@ -258,7 +258,7 @@ fn open_cookie(request: &[u8], secret: &str) -> SessionKeys {
     let keys = CookieKeys::new(today, ratchet.keys()).unwrap();
     // The unique identifier is the first field, 36 octets; the cookie the second.
     let length = usize::from(u16::from_be_bytes([request[86], request[87]]));
-    keys.open(&request[88..84 + length]).expect("a cookie of this server")
+    keys.open(&request[88..84 + length]).expect("a cookie of this server").keys
 }
 
 #[test]
