@@ -11,7 +11,7 @@ use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::{Leap, WallTime};
 use report::{
     ClockName, EndName, FORMAT, LastReplyReport, LeapName, MeasurementReport, NtsReport, Replay, Report,
-    SourceActivity, SourceReport, SystemReport, Verdict,
+    SourceActivity, SourceReport, SymmetricKeyReport, SystemReport, Verdict,
 };
 use sentence::{ALWAYS, Sentence, change};
 use std::net::SocketAddr;
@@ -131,6 +131,11 @@ fn source(status: SourceStatus) -> SourceReport {
         last_reply: status.last_reply.map(last_reply),
         correction_s: status.marks.correction_s,
         min_stratum: status.marks.min_stratum,
+        key: status.key.map(|key| SymmetricKeyReport {
+            number: key.number,
+            kind: key.kind.name().to_owned(),
+            bits: key.bits,
+        }),
     }
 }
 

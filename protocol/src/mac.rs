@@ -20,7 +20,7 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::digest::Digest;
 use sha2::{Sha256, Sha384, Sha512};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Octets of a key id.
 const KEY_ID: usize = 4;
@@ -194,12 +194,6 @@ impl MacKey {
         let different =
             came.iter().zip(digest.iter()).fold(0, |different, (one, two)| different | (one ^ two));
         if core::hint::black_box(different) == 0 { Ok(()) } else { Err(MacError::Forged) }
-    }
-}
-
-impl Drop for MacKey {
-    fn drop(&mut self) {
-        self.number.zeroize();
     }
 }
 

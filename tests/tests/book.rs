@@ -122,6 +122,10 @@ fn each_subcommand_that_a_page_mentions_exists() {
 fn each_configuration_of_the_book_passes_the_check() {
     let place = Place::new("book-check");
     let file = place.join("truechimer.toml");
+    let keys = place.join("truechimer.keys");
+    fs::write(&keys, "10 AES128 HEX:2B7E151628AED2A6ABF7158809CF4F3C\n")
+        .expect("a new folder can be written");
+    fs::set_permissions(&keys, Permissions::from_mode(0o600)).expect("it is ours");
     let check = |configuration: &str| {
         fs::write(&file, configuration).expect("a new folder can be written");
         fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("it is ours");

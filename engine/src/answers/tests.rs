@@ -168,6 +168,7 @@ fn full() -> Report {
         last_reply: None,
         correction_s: 0.0,
         min_stratum: 1,
+        key: None,
     };
     let selected = SourceReport {
         name: "a.example".to_owned(),
@@ -196,6 +197,7 @@ fn full() -> Report {
         last_reply: Some(last_reply),
         correction_s: -0.25,
         min_stratum: 2,
+        key: None,
         offered_by: None,
         rejected: BTreeMap::from([(RejectReason::NtsNak, 4), (RejectReason::Origin, 3)]),
         change: "it is used no longer if it falls silent".to_owned(),

@@ -81,6 +81,18 @@ documents! {
         correction_s: f64,
         /// A lower stratum of its replies counts as this, as configured.
         min_stratum: u8,
+        /// The symmetric key that authenticates its replies; none: none does.
+        key: Option<SymmetricKeyReport>,
+    }
+
+    /// A symmetric key, without its octets.
+    SymmetricKeyReport {
+        /// Its number, the key id.
+        number: u32,
+        /// Its type, as chrony names it: `AES128`, `SHA256`, …
+        kind: String,
+        /// Its length in bits.
+        bits: u16,
     }
 
     /// What the last valid reply of a source was like, and how it came.

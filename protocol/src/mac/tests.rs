@@ -74,7 +74,7 @@ fn the_macs_of_a_request_are_known() {
 }
 
 #[test]
-fn a192_every_other_digest_is_refused_bit_by_bit() {
+fn a193_every_other_digest_is_refused_bit_by_bit() {
     for kind in MacKind::ALL {
         let key = any_key(7, kind);
         let whole = with_mac(&key, &reply(4), 4);
@@ -88,7 +88,7 @@ fn a192_every_other_digest_is_refused_bit_by_bit() {
 }
 
 #[test]
-fn a193_another_key_id_or_kind_or_secret_is_refused() {
+fn a194_another_key_id_or_kind_or_secret_is_refused() {
     for kind in MacKind::ALL {
         let own = any_key(7, kind);
         let mut renamed = with_mac(&any_key(8, kind), &reply(4), 4);
@@ -106,7 +106,7 @@ fn a193_another_key_id_or_kind_or_secret_is_refused() {
 }
 
 #[test]
-fn a194_a_mac_that_is_cut_or_not_there_is_refused() {
+fn a195_a_mac_that_is_cut_or_not_there_is_refused() {
     for kind in MacKind::ALL {
         let key = any_key(7, kind);
         assert_eq!(read_reply(&reply(4), &key, 9), Err(MacError::Missing));
@@ -166,6 +166,18 @@ fn extension_fields_are_covered() {
         whole[LENGTH + 9] ^= 1;
         assert_eq!(read_reply(&whole, &key, 9), Err(MacError::Forged), "{kind:?}");
     }
+}
+
+#[test]
+fn a119_what_a_prepared_key_leads_to_wipes_itself() {
+    fn wipes_itself<T: zeroize::ZeroizeOnDrop>() {}
+    wipes_itself::<Cmac<Aes128>>();
+    wipes_itself::<Cmac<Aes256>>();
+    wipes_itself::<Md5>();
+    wipes_itself::<Sha1>();
+    wipes_itself::<Sha256>();
+    wipes_itself::<Sha384>();
+    wipes_itself::<Sha512>();
 }
 
 #[test]

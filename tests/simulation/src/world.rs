@@ -461,6 +461,7 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
             name: server.address.socket_address().to_string(),
             place: server.name().map_or(Place::Address(server.address), |name| Place::Name(name, 123)),
             nts: None,
+            key: None,
             members: 1,
             min_poll,
             max_poll,

@@ -26,6 +26,7 @@ pub fn source(address: Address) -> SourceSettings {
         min_stratum: 1,
         correction: Offset::ZERO,
         nts: None,
+        key: None,
     }
 }
 
@@ -41,6 +42,7 @@ pub fn server(n: usize, fixed: f64, jitter: f64) -> Server {
         edit: None,
         forged: Rejected::NONE,
         nts: None,
+        keyed: None,
         obstacle: None,
         aside: false,
     }
@@ -60,9 +62,12 @@ pub fn settings(servers: &[Server]) -> Settings {
     Settings {
         sources: servers
             .iter()
-            .map(|server| match server.nts {
-                Some(_) => nts_source(server),
-                None => source(server.address),
+            .map(|server| match (&server.nts, &server.keyed) {
+                (Some(_), _) => nts_source(server),
+                (None, Some(keyed)) => {
+                    SourceSettings { key: Some(keyed.key.clone()), ..source(server.address) }
+                }
+                (None, None) => source(server.address),
             })
             .collect(),
         clock: ClockSettings::DEFAULT,
