@@ -91,6 +91,7 @@ put_as 644 "$here/dhcp/dhcpcd-hook" /usr/lib/dhcpcd/dhcpcd-hooks/51-truechimer
 # systemd-sysusers and systemd-tmpfiles also exist without systemd (opensysusers, opentmpfiles).
 put 644 /usr/lib/sysusers.d "$here/sysusers.d/truechimer.conf"
 put 644 /usr/lib/tmpfiles.d "$here/tmpfiles.d/truechimer.conf"
+put 644 /usr/lib/udev/rules.d "$here/udev/60-truechimer.rules"
 
 if [ -n "${COMPLETIONS:-}" ]; then
     put 644 /usr/share/bash-completion/completions "$COMPLETIONS/bash/chimerctl"

@@ -8,7 +8,7 @@ pub use verified::{Gathered, Named, verify};
 use crate::screen::{Form, complain};
 use crate::text::json;
 use crate::{Failure, exit, file};
-use ipc::audit_line::{LENGTH, Ring};
+use ipc::audit_line::{LENGTH, ORDERS, Ring, STEPS};
 use ipc::text::escape;
 use proof::{Line, Log};
 use report::FORMAT;
@@ -22,6 +22,7 @@ pub fn show(path: &Path, ring: Ring, last: Option<usize>, form: Form) -> Result<
     // Not among the records, which programs read.
     complain(&format!("read {}", path.display()));
     let Log { lines: records, faults: broken, .. } = Log::read(&octets, ring);
+    refuse_foreign(path, &octets)?;
     let skipped = last.map_or(0, |last| records.len().saturating_sub(last));
     let shown = records.iter().skip(skipped);
     if form == Form::Json {
@@ -41,6 +42,22 @@ pub fn show(path: &Path, ring: Ring, last: Option<usize>, form: Form) -> Result<
     Ok(text)
 }
 
+/// Refuses what is no audit log at all: neither ring has a line, and the file is not blank.
+///
+/// # Errors
+/// It is none.
+fn refuse_foreign(path: &Path, octets: &[u8]) -> Result<(), Failure> {
+    let has_line = [ORDERS, STEPS].into_iter().any(|ring| !Log::read(octets, ring).lines.is_empty());
+    if has_line || octets.iter().all(|octet| *octet == 0) {
+        return Ok(());
+    }
+    let text = format!(
+        "{}: is no audit log; name audit.log of the state directory, or a copy of it, with --file",
+        path.display()
+    );
+    Err(Failure { text, code: exit::UNABLE })
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut octets = Vec::new();
     // One octet more than a ring shows that the file is something else.
@@ -54,7 +71,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
                 io::ErrorKind::NotFound => "has the daemon run on this host? Name its log with --file",
                 _ => "name the audit log with --file",
             };
-            Err(Failure { text: format!("{}: {error}; {remedy}", path.display()), code: exit::NO })
+            Err(Failure { text: format!("{}: {error}; {remedy}", path.display()), code: exit::UNABLE })
         }
     }
 }
@@ -100,7 +117,7 @@ fn document(record: &Line<'_>) -> Value {
 mod tests {
     use super::*;
     use crate::screen::Screen;
-    use ipc::audit_line::{LINE, ORDERS};
+    use ipc::audit_line::LINE;
     use proof::testing::ring;
 
     const TEXT_FORM: Form = Form::Text(Screen::WIDE);
@@ -152,6 +169,18 @@ mod tests {
     #[test]
     fn a_log_that_is_not_there_is_said_with_the_remedy() {
         let failure = show(Path::new("/nonexistent/audit.log"), ORDERS, None, TEXT_FORM).err().unwrap();
-        assert!(failure.text.contains("--file") && failure.code == 1);
+        assert!(failure.text.contains("--file") && failure.code == exit::UNABLE);
+    }
+
+    #[test]
+    fn another_file_is_no_audit_log_and_a_blank_one_is_an_empty_log() {
+        let path = std::env::temp_dir().join(format!("chimerctl-foreign-{}", std::process::id()));
+        std::fs::write(&path, [b'x'; 4 * LINE]).unwrap();
+        let failure = show(&path, ORDERS, None, TEXT_FORM).err().unwrap();
+        assert!(failure.text.contains("is no audit log") && failure.code == exit::UNABLE, "{}", failure.text);
+        std::fs::write(&path, [0; 4 * LINE]).unwrap();
+        let text = show(&path, ORDERS, None, TEXT_FORM).ok().unwrap();
+        assert!(text.starts_with("the audit log has no record\n"), "{text}");
+        std::fs::remove_file(&path).unwrap();
     }
 }

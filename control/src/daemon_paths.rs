@@ -67,7 +67,7 @@ impl Wanted {
                     "{}: no file \"{NAME}\" of root's beside it says where this daemon has its {what}; name it with {option}",
                     socket.display()
                 );
-                Err(Failure { text, code: if socket.exists() { exit::NO } else { exit::UNABLE } })
+                Err(Failure { text, code: exit::UNABLE })
             }
         }
     }

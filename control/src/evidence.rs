@@ -35,6 +35,9 @@ pub fn show(socket: &Path, asked: &EvidenceArguments, form: Form) -> Result<Stri
     complain(&format!("read {}", path.display()));
     let history = History::read(files.history());
     let survey = history.survey();
+    if minutes::is_foreign(&survey, files.history()) {
+        return Err(unable(format!("{}: {}", path.display(), minutes::FOREIGN)));
+    }
     let asked_for = asked_for(rule, asked, &survey)?;
     let course = Course::of(history.walk(), asked_for.period, &asked_for.authorised);
     if course.minutes.is_empty() {

@@ -125,7 +125,9 @@ fn row(source: &SourceKeys) -> Vec<String> {
 /// The common name of the algorithm, and its number.
 fn aead(number: Option<u16>) -> String {
     match number {
+        Some(2) => "AES-256-GCM (2)".to_owned(),
         Some(15) => "AES-SIV-CMAC-256 (15)".to_owned(),
+        Some(17) => "AES-SIV-CMAC-512 (17)".to_owned(),
         Some(30) => "AES-128-GCM-SIV (30)".to_owned(),
         other => plain(other.as_ref()),
     }

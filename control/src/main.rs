@@ -73,7 +73,7 @@ use std::process::ExitCode;
 mod exit {
     /// The answer is no.
     pub const NO: u8 = 1;
-    /// There is no answer: no daemon, or a command that cannot be followed.
+    /// There is no answer: no daemon, a file that cannot be read or is none of its kind, or a command that cannot be followed.
     pub const UNABLE: u8 = 2;
     /// There is one, but it cannot be written.
     pub const UNWRITTEN: u8 = 3;

@@ -23,7 +23,7 @@ use crate::screen::{Form, complain};
 use crate::{Failure, exit, file, named};
 use command_line::{HistoryArguments, Time};
 use course::{Course, Line};
-use history::History;
+use history::{History, Survey};
 use ipc::calendar::Date;
 pub use ipc::history::LARGEST;
 use ipc::units::{Span, WallTime};
@@ -52,11 +52,8 @@ pub fn show(socket: &Path, asked: &HistoryArguments, form: Form) -> Result<Strin
 fn shown(path: &str, octets: &[u8], asked: &HistoryArguments, form: Form) -> Result<String, Failure> {
     let history = History::read(octets);
     let survey = history.survey();
-    if survey.records == 0 && octets.iter().any(|octet| *octet != 0) {
-        return Err(unread(
-            Path::new(path),
-            "is no history; name engine.history of the state directory, or a copy of it",
-        ));
+    if is_foreign(&survey, octets) {
+        return Err(unread(Path::new(path), FOREIGN));
     }
     let end = survey.last.map_or(WallTime::MIN, |(_, wall)| wall);
     let period = period(asked, end)?;
@@ -88,6 +85,14 @@ fn shown(path: &str, octets: &[u8], asked: &HistoryArguments, form: Form) -> Res
         text.push_str(&format!("warning: {finding}; see chimerctl audit --verify\n"));
     }
     Ok(text)
+}
+
+/// What is said of a file that is no history.
+pub const FOREIGN: &str = "is no history; name engine.history of the state directory, or a copy of it";
+
+/// Whether there is something in a file, and no record of a history.
+pub fn is_foreign(survey: &Survey, octets: &[u8]) -> bool {
+    survey.records == 0 && octets.iter().any(|octet| *octet != 0)
 }
 
 /// Octets of the names of all rows so far. A file of hostile names would have each of them in each row.
@@ -153,5 +158,5 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn unread(path: &Path, why: &str) -> Failure {
-    Failure { text: format!("{}: {why}", path.display()), code: exit::NO }
+    Failure { text: format!("{}: {why}", path.display()), code: exit::UNABLE }
 }

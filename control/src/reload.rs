@@ -46,7 +46,7 @@ fn failed(text: String) -> Failure {
 /// Reads configuration, drop-ins, symmetric keys and the programs' files.
 pub fn all(socket: &Path, config: &Path, form: Form) -> Result<String, Failure> {
     let name = config.display().to_string();
-    let unreadable = |error: io::Error| failed(format!("{name}: {error}"));
+    let unreadable = |error: io::Error| Failure { text: format!("{name}: {error}"), code: exit::UNABLE };
     let file = file::open(config).map_err(unreadable)?;
     let is_private = judge(&file.metadata().map_err(unreadable)?, config)?;
     let text = read_text(file, MAX_FILE).map_err(unreadable)?;

@@ -284,6 +284,18 @@ fn detail(source: &SourceReport, screen: Screen) -> String {
     if let Some(least) = source.min_stratum.filter(|least| *least > 1) {
         rows.push(("least stratum", format!("{least} (a lower one counts as this)")));
     }
+    if let Some(family) = &source.family {
+        rows.push(("family", format!("{} alone", plain(Some(family)))));
+    }
+    if let Some(from) = source.send_from.as_ref().filter(|from| !from.is_empty()) {
+        rows.push(("sent from", plain(Some(&from.join(", ")))));
+    }
+    if let Some(interface) = &source.send_over {
+        rows.push(("sent over", format!("{} alone", plain(Some(interface)))));
+    }
+    if let Some(dscp) = source.dscp.filter(|dscp| *dscp > 0) {
+        rows.push(("DSCP", dscp.to_string()));
+    }
     if !marks.is_empty() {
         rows.push(("marks", marks.join(", ")));
     }

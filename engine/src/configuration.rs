@@ -4,12 +4,15 @@
 //! Each fault is reported with file, line, key, what was expected and what to write instead, all at once, so that one
 //! round of editing is enough. The daemon does not start with a faulty file.
 
+mod aead;
 mod clock;
+mod departure;
 mod document;
 mod history;
 mod key_file;
 mod key_service;
 mod keys;
+mod local_time;
 mod merge;
 mod nts;
 mod open;
@@ -328,7 +331,7 @@ fn read_root(
     } else if deciding.is_empty()
         && !uses_dhcp
         && let Some(server) = &server
-        && server.settings.local_stratum.is_none()
+        && server.settings.local.is_none()
         && faults.is_empty()
     {
         faults.add(
@@ -338,9 +341,7 @@ fn read_root(
         );
     }
 
-    if let Some(server) =
-        server.as_ref().filter(|server| is_attested && server.settings.local_stratum.is_some())
-    {
+    if let Some(server) = server.as_ref().filter(|server| is_attested && server.settings.local.is_some()) {
         let text = "local-stratum: in the profile attested this host does not serve a time that is not authenticated; leave it out";
         faults.add(server.at, text);
     }

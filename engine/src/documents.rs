@@ -7,6 +7,8 @@ use engine_core::recording::replay::{Comparison, Replayed};
 use engine_core::status::{
     AssociationStatus, LastReply, MeasurementStatus, SourceMeasurements, SourceStatus, Status, SystemStatus,
 };
+use ipc::departure::Departure;
+use ipc::message::exchange::Families;
 use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::{Leap, WallTime};
 use report::{
@@ -89,6 +91,10 @@ fn count(of: usize) -> u32 {
     u32::try_from(of).unwrap_or(u32::MAX)
 }
 
+fn addresses(departure: &Departure) -> Vec<String> {
+    departure.from.iter().flatten().map(|address| address.ip().to_string()).collect()
+}
+
 fn source(status: SourceStatus) -> SourceReport {
     SourceReport {
         state: status.state(),
@@ -131,6 +137,14 @@ fn source(status: SourceStatus) -> SourceReport {
         last_reply: status.last_reply.map(last_reply),
         correction_s: status.marks.correction_s,
         min_stratum: status.marks.min_stratum,
+        family: match status.marks.families {
+            Families::Both => None,
+            Families::V4 => Some("ipv4".to_owned()),
+            Families::V6 => Some("ipv6".to_owned()),
+        },
+        send_from: addresses(&status.marks.departure),
+        send_over: status.marks.departure.interface.map(|name| name.as_str().to_owned()),
+        dscp: status.marks.departure.dscp,
         key: status.key.map(|key| SymmetricKeyReport {
             number: key.number,
             kind: key.kind.name().to_owned(),

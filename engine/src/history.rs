@@ -3,6 +3,11 @@
 //! Each record is written when its minute is known, and what was written is synchronised once an hour, before the keeper is told
 //! where the history ends: what the audit log says of it is on the disk. A power cut may take what was written since, in any order
 //! of its blocks; a start goes on behind the last record that follows from the one before it, and says how many it has thrown away.
+//!
+//! A file that cannot be written, at the start or later, is tried again with each minute. Until then records wait in memory, so many
+//! that a disk which is full for four hours loses nothing; of what is lost then, the next minute says that there is a gap before it.
+
+mod ring;
 
 use crate::ending::Ending;
 use crate::log::{Event, Log, Severity};
@@ -10,17 +15,16 @@ use crate::r#loop::Running;
 use crate::reload::InForce;
 use engine_core::io::Now;
 use engine_core::minutes::Lasting;
-use ipc::history::{
-    BODY, End, MOST_DAYS, NAME, NUMBERS, OF_A_DAY, PART, RECORD, Record, Run, Said, Source, TORN, chain,
-};
+use ipc::history::{BODY, End, NAME, PART, Run, Said, Source, TORN};
 use ipc::message::privileged::{HistoryNoted, NOTE_SPACING};
 use ipc::units::{RawInstant, Span};
 use nix::sys::stat::fstat;
 use policies::Inherited;
+use ring::{Found, Ring};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 
 /// Between two notes in the audit log.
 const NOTED: Span = Span::from_secs(3_600);
@@ -30,6 +34,9 @@ const FIRST: Span = Span::from_secs(60);
 
 /// What a new file has room for where the configuration says nothing, in days.
 pub const DAYS: u16 = 400;
+
+/// The most records that wait for a file that cannot be written: the minutes of four hours, and some of sources.
+const WAITING: usize = 256;
 
 /// The file, with its length in octets, which can only be asked before the filter is in force.
 #[derive(Debug)]
@@ -65,62 +72,90 @@ pub struct Identity<'a> {
 /// See the module's head.
 #[derive(Debug)]
 pub struct History {
-    file: File,
-    /// How many records it has room for.
-    places: u64,
-    /// No place of it is unwritten: it keeps its size.
-    is_full: bool,
-    end: End,
+    ring: Ring,
+    /// For so many days there is to be room.
+    days: u16,
+    /// The first record of this run, until it is written.
+    run: Option<(Now, Run)>,
+    /// What waits to be written, in order.
+    waiting: VecDeque<(Now, Said)>,
+    /// Of what waited too long, names and configuration: what follows is not understood without them.
+    kept: Vec<(Now, Said)>,
+    /// Minutes that waited too long, since one was written.
+    lost: u64,
     configuration: [u8; 32],
-    /// Something could not be written.
-    is_failing: bool,
-    /// A minute was lost: the next one follows a gap.
-    has_lost: bool,
+    /// Why nothing can be written now.
+    fault: Option<String>,
+    /// The file is none of ours, and stays as it is.
+    is_foreign: bool,
+    /// So many records were in it when the state file was saved last.
+    known: Option<u64>,
+    /// What is missing in the file, until it is told.
+    lack: Option<String>,
     begun: RawInstant,
     note_sent: Option<(RawInstant, End)>,
     /// What the audit log has of it.
     noted: Option<HistoryNoted>,
 }
 
-/// The history of minutes, if one is kept and can be.
+/// Something to be said, with the event that it is.
+type Told = (Event, String);
+
+/// The history of minutes, or why none is kept in this run.
 pub fn begin(
     words: &Inherited,
     given: Result<Option<Given>, String>,
-    in_force: &InForce,
+    (in_force, known): (&InForce, Option<u64>),
     now: Now,
     log: &mut Log,
-) -> Option<History> {
+) -> Result<History, &'static str> {
     let (days, configuration) = in_force.history();
     let boot = words.text("boot").and_then(|text| u128::from_str_radix(text, 16).ok()).unwrap_or(0);
     let identity = Identity { boot: boot.to_be_bytes(), version: env!("CARGO_PKG_VERSION"), configuration };
-    if days > 0 && matches!(given, Ok(None)) {
-        let text = "no history of minutes is kept in this run: the state directory cannot be written";
-        log.write(Severity::WARNING, Event::StateUnwritten.says(text));
+    if days == 0 {
+        return Err(UNWANTED);
     }
-    let begun = given.and_then(|given| {
-        let begin = |given| History::begin(given, days, now, identity).map_err(|error| error.to_string());
-        given.filter(|_| days > 0).map(begin).transpose()
-    });
-    begun.unwrap_or_else(|error| {
-        let text =
-            format!("no history of minutes is kept in this run, engine.history cannot be used: {error}");
-        log.write(Severity::WARNING, Event::StateUnwritten.says(&text));
-        None
-    })
+    match given {
+        Ok(Some(given)) => {
+            let mut history = History::new(given, days, now, (identity, known));
+            let told = history.write([]);
+            for (event, text) in told.into_iter().chain(history.take_lack()) {
+                log.write(Severity::WARNING, event.says(&text));
+            }
+            Ok(history)
+        }
+        Ok(None) => {
+            let text = format!("no history of minutes is kept in this run: {ELSEWHERE}");
+            log.write(Severity::WARNING, Event::StateUnwritten.says(&text));
+            Err(ELSEWHERE)
+        }
+        Err(error) => {
+            let text = format!("no history of minutes is kept in this run, {UNGIVEN}: {error}");
+            log.write(Severity::WARNING, Event::StateUnwritten.says(&text));
+            Err(UNGIVEN)
+        }
+    }
 }
+
+/// Why none is kept.
+const UNWANTED: &str = "the configuration wants none (days = 0 under [history])";
+const ELSEWHERE: &str = "the state directory could not be written at the start";
+const UNGIVEN: &str = "engine.history cannot be used";
 
 impl Running {
     /// Writes what the engine has for the history, and has the end of it noted where that is due.
     pub(crate) fn write_history(&mut self) -> Result<(), Ending> {
         if self.engine.has_history() {
             let lasting = self.engine.take_history(false);
-            let told = self.history.as_mut().and_then(|history| history.write(lasting));
+            let told = self.history.as_mut().ok().and_then(|history| history.write(lasting));
             self.tell_of_history(told);
+            let lack = self.history.as_mut().ok().and_then(History::take_lack);
+            self.tell_of_history(lack);
         }
         let now = self.clock.now()?;
         self.configure_history(now);
         let raw = now.raw;
-        match self.history.as_mut().and_then(|history| history.note_due(raw)) {
+        match self.history.as_mut().ok().and_then(|history| history.note_due(raw)) {
             Some(end) => Ok(self.links.send_history(raw, end)?),
             None => Ok(()),
         }
@@ -129,7 +164,7 @@ impl Running {
     /// Another configuration is in force, or the same.
     fn configure_history(&mut self, now: Now) {
         let (days, configuration) = self.in_force.history();
-        let Some(history) = &mut self.history else { return };
+        let Ok(history) = &mut self.history else { return };
         history.give_room(days);
         let told = history.configure(now, configuration);
         self.tell_of_history(told);
@@ -137,107 +172,105 @@ impl Running {
 
     /// The run ends.
     pub(crate) fn end_history(&mut self) {
-        let Some(mut history) = self.history.take() else { return };
+        let Ok(history) = &mut self.history else { return };
         let _ = history.write(self.engine.take_history(true));
         if let Ok(now) = self.clock.now() {
             history.finish(now);
         }
     }
 
-    fn tell_of_history(&mut self, told: Option<String>) {
-        if let Some(text) = told {
-            let text = Event::StateUnwritten.says(&text);
-            self.log.write_fault(ipc_clock::raw(), Severity::WARNING, text);
+    fn tell_of_history(&mut self, told: Option<Told>) {
+        if let Some((event, text)) = told {
+            self.log.write_fault(ipc_clock::raw(), Severity::WARNING, event.says(&text));
         }
     }
 }
 
-/// Where a file ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Found {
-    end: End,
-    /// Records that were thrown away behind it.
-    torn: u8,
-    /// Of the record at the first place.
-    first: u64,
-}
-
 impl History {
-    /// Goes on in this file, which is to have room for so many days.
-    ///
-    /// # Errors
-    /// The file cannot be read or written; it is as it was.
-    pub fn begin(given: Given, days: u16, now: Now, identity: Identity<'_>) -> io::Result<Self> {
-        let Given { file, length } = given;
-        let there = length / RECORD as u64;
-        let found = find_end(&file, there)?;
-        let mut history = Self {
-            file,
-            places: there,
-            is_full: found.first > 0,
-            end: found.end,
-            configuration: identity.configuration,
-            is_failing: false,
-            has_lost: false,
-            begun: now.raw,
-            note_sent: None,
-            noted: None,
-        };
-        history.give_room(days);
+    /// Goes on in this file, which is to have room for so many days, as soon as something is written. `known`: so many records were
+    /// in it when that was last noted elsewhere.
+    pub fn new(given: Given, days: u16, now: Now, (identity, known): (Identity<'_>, Option<u64>)) -> Self {
         let run = Run {
             configuration: identity.configuration,
             boot: identity.boot,
             version: identity.version.chars().take(BODY - 80).collect(),
-            torn: found.torn,
+            torn: 0,
         };
-        history.append(now, Said::Run(run))?;
-        history.file.sync_data()?;
-        Ok(history)
+        Self {
+            ring: Ring::new(given.file, given.length),
+            days,
+            run: Some((now, run)),
+            waiting: VecDeque::new(),
+            kept: Vec::new(),
+            lost: 0,
+            configuration: identity.configuration,
+            fault: None,
+            is_foreign: false,
+            known,
+            lack: None,
+            begun: now.raw,
+            note_sent: None,
+            noted: None,
+        }
     }
 
     /// The file is to have room for so many days. One that is full keeps the room that it has, and none gets smaller.
     pub fn give_room(&mut self, days: u16) {
-        if !self.is_full {
-            let wanted = u64::from(days.min(MOST_DAYS)) * OF_A_DAY;
-            self.places = self.places.max(wanted);
-        }
+        self.days = days;
+        self.ring.give_room(days);
     }
 
     /// This configuration is in force.
-    pub fn configure(&mut self, now: Now, configuration: [u8; 32]) -> Option<String> {
+    pub fn configure(&mut self, now: Now, configuration: [u8; 32]) -> Option<Told> {
         if self.configuration == configuration {
             return None;
         }
         self.configuration = configuration;
-        let written = self.append(now, Said::Configuration { configuration });
-        self.judge(written)
+        if self.is_foreign {
+            return None;
+        }
+        self.push(now, Said::Configuration { configuration });
+        self.write([])
     }
 
-    /// Writes what the engine has; returns what is to be said about it.
-    pub fn write(&mut self, all: impl IntoIterator<Item = Lasting>) -> Option<String> {
-        let mut told = None;
-        for lasting in all {
-            let written = match lasting {
-                Lasting::Minute(at, minute) => {
-                    let mut minute = minute;
-                    minute.gap |= self.has_lost;
-                    let written = self.append(at, Said::Minute(minute));
-                    self.has_lost = written.is_err();
-                    written
-                }
-                Lasting::Numbered { at, number, name, authenticated } => {
-                    self.name(at, number, &name, authenticated)
-                }
-            };
-            told = self.judge(written).or(told);
+    /// Writes what the engine has, behind what waits; returns what is to be said about it.
+    pub fn write(&mut self, all: impl IntoIterator<Item = Lasting>) -> Option<Told> {
+        if self.is_foreign {
+            return None;
         }
-        told
+        let lost = self.lost;
+        let mut written = self.write_waiting();
+        for lasting in all {
+            match lasting {
+                Lasting::Minute(at, minute) => self.push(at, Said::Minute(minute)),
+                Lasting::Numbered { at, number, name, authenticated } => {
+                    self.name(at, number, &name, authenticated);
+                }
+            }
+            // One that fails is not tried again in this turn.
+            written = written.and_then(|()| self.write_waiting());
+        }
+        self.judge(written, lost)
+    }
+
+    /// What was found to be missing in the file, once.
+    pub fn take_lack(&mut self) -> Option<Told> {
+        self.lack.take().map(|text| (Event::StateUnusable, text))
+    }
+
+    /// How many records there have been, as far as the file is known.
+    pub fn records(&self) -> Option<u64> {
+        self.run.is_none().then_some(self.ring.end.lines)
     }
 
     /// The run ends in order.
     pub fn finish(&mut self, now: Now) {
+        self.push(now, Said::Ended);
         // A service manager that loses patience with the disk loses this alone.
-        let _ = self.append(now, Said::Ended).and_then(|()| self.file.sync_data());
+        let _ = self.write([]);
+        if self.fault.is_none() {
+            let _ = self.ring.synchronise();
+        }
     }
 
     /// Whether it is time to have the end of it noted, and which end that is: everything before it is on the disk.
@@ -250,12 +283,12 @@ impl History {
             }
             Some((last, _)) => last.after(NOTED),
         };
-        if now < due {
+        if now < due || self.run.is_some() {
             return None;
         }
         // Not more often where the disk fails.
-        self.note_sent = Some((now, self.end));
-        self.file.sync_data().is_ok().then_some(self.end)
+        self.note_sent = Some((now, self.ring.end));
+        self.ring.synchronise().is_ok().then_some(self.ring.end)
     }
 
     /// The audit log has it.
@@ -263,7 +296,7 @@ impl History {
         self.noted = Some(noted);
     }
 
-    fn name(&mut self, at: Now, number: u8, name: &str, authenticated: bool) -> io::Result<()> {
+    fn name(&mut self, at: Now, number: u8, name: &str, authenticated: bool) {
         // Of names, and of addresses in any notation.
         let text: String = name.chars().filter(|it| matches!(it, ' '..='~')).take(NAME).collect();
         let parts = text.len().div_ceil(PART).max(1);
@@ -271,143 +304,107 @@ impl History {
             let text = text.get(from..text.len().min(from + PART)).unwrap_or_default().to_owned();
             // Few.
             let (part, parts) = (part as u8, parts as u8);
-            self.append(at, Said::Source(Source { number, authenticated, part, parts, text }))?;
+            self.push(at, Said::Source(Source { number, authenticated, part, parts, text }));
+        }
+    }
+
+    /// Puts a record behind those that wait; the oldest minute gives way.
+    fn push(&mut self, at: Now, said: Said) {
+        self.waiting.push_back((at, said));
+        while self.waiting.len() > WAITING {
+            match self.waiting.pop_front() {
+                Some((_, Said::Minute(_))) => self.lost = self.lost.saturating_add(1),
+                Some((at, said @ Said::Source(_))) => {
+                    // One with this number has come in its place.
+                    let Said::Source(later) = &said else { continue };
+                    let is_older = |said: &Said| matches!(said, Said::Source(source) if source.number == later.number && later.part == 0);
+                    self.kept.retain(|(_, said)| !is_older(said));
+                    self.kept.push((at, said));
+                }
+                Some((at, said @ Said::Configuration { .. })) => {
+                    self.kept.retain(|(_, said)| !matches!(said, Said::Configuration { .. }));
+                    self.kept.push((at, said));
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// Writes all that waits, up to the first record that cannot be written.
+    fn write_waiting(&mut self) -> io::Result<()> {
+        if let Some((at, run)) = &self.run {
+            let found = self.ring.resume()?;
+            self.ring.give_room(self.days);
+            let torn = u8::try_from(found.torn).unwrap_or(u8::MAX);
+            self.ring.append(*at, Said::Run(Run { torn, ..run.clone() }))?;
+            self.run = None;
+            self.lack = lack(&found, self.known);
+            self.ring.synchronise()?;
+        }
+        while let Some((at, said)) = self.kept.first() {
+            self.ring.append(*at, said.clone())?;
+            self.kept.remove(0);
+        }
+        while let Some((at, said)) = self.waiting.front() {
+            let mut said = said.clone();
+            let is_minute = matches!(said, Said::Minute(_));
+            if let Said::Minute(minute) = &mut said {
+                minute.gap |= self.lost > 0;
+            }
+            self.ring.append(*at, said)?;
+            if is_minute {
+                self.lost = 0;
+            }
+            self.waiting.pop_front();
         }
         Ok(())
     }
 
-    fn append(&mut self, at: Now, said: Said) -> io::Result<()> {
-        let sequence = self.end.lines;
-        let record = Record { sequence, wall: at.wall, raw: at.raw, said };
-        let (octets, hash) = record.encode(&self.end.hash);
-        if !self.is_full && sequence >= self.places {
-            // After a power cut the file must not be shorter than the round in whose first places the next one stands.
-            self.file.sync_data()?;
-            self.is_full = true;
-        }
-        let place = sequence % self.places.max(1);
-        self.file.write_all_at(&octets, place * RECORD as u64)?;
-        self.end = End { lines: sequence.saturating_add(1), hash };
-        Ok(())
-    }
-
-    fn judge(&mut self, written: io::Result<()>) -> Option<String> {
-        let was_failing = std::mem::replace(&mut self.is_failing, written.is_err());
+    /// What is to be said: when it cannot be written any more, and when it is written again. `lost`: minutes, before that.
+    fn judge(&mut self, written: io::Result<()>, lost: u64) -> Option<Told> {
+        let was_failing = self.fault.is_some();
+        self.fault = written.as_ref().err().map(ToString::to_string);
         match written {
-            Err(error) if !was_failing => Some(format!(
-                "the history of minutes (engine.history) cannot be written ({error}); time is kept, but what is not written is \
-                 missing there for good: free some space on its disk"
+            Err(error) if ring::is_foreign(&error) => {
+                self.is_foreign = true;
+                let text = format!("no history of minutes is kept in this run, {UNGIVEN}: {error}");
+                Some((Event::StateUnusable, text))
+            }
+            Err(error) if !was_failing => Some((
+                Event::StateUnwritten,
+                format!(
+                    "the history of minutes (engine.history) cannot be written ({error}); time is kept, the last four hours wait                      in memory, and it is tried again with each minute; what waits longer is missing there for good: free some                      space on its disk"
+                ),
             )),
-            Ok(()) if was_failing => Some("the history of minutes is written again, behind a gap".to_owned()),
+            Ok(()) if was_failing => Some((
+                Event::StateBack,
+                match lost {
+                    0 => "the history of minutes is written again; nothing is missing".to_owned(),
+                    lost => {
+                        format!("the history of minutes is written again, behind a gap of {lost} minutes")
+                    }
+                },
+            )),
             Ok(()) | Err(_) => None,
         }
     }
 }
 
-/// The number of a record, its octets and its hash.
-type Stored = (u64, [u8; RECORD], [u8; 32]);
-
-/// The record at this place, if it is one.
-fn read(file: &File, place: u64) -> io::Result<Option<Stored>> {
-    let mut octets = [0; RECORD];
-    match file.read_exact_at(&mut octets, place * RECORD as u64) {
-        Ok(()) => {
-            let found = Record::decode(&octets).filter(|(record, _)| record.sequence < NUMBERS);
-            Ok(found.map(|(record, hash)| (record.sequence, octets, hash)))
-        }
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(error),
+/// What is missing in a file, of which it was `known` that there had been so many records.
+fn lack(found: &Found, known: Option<u64>) -> Option<String> {
+    let there = found.end.lines;
+    if let Some(known) = known.filter(|known| there.saturating_add(TORN) < *known) {
+        let left = if there == 0 { "it is empty".to_owned() } else { format!("it ends after {there}") };
+        return Some(format!(
+            "engine.history has lost what was in it: {known} records had been written, and {left}; what was there before can be \
+             shown only by copies"
+        ));
     }
-}
-
-/// Where the history in a file of so many places ends. What a power cut has left behind that is overwritten with zeros.
-fn find_end(file: &File, there: u64) -> io::Result<Found> {
-    let empty = Found { end: End::NONE, torn: 0, first: 0 };
-    let Some(first) = find_first(file, there)? else { return Ok(empty) };
-    let stands = |sequence: u64| -> io::Result<bool> {
-        Ok(read(file, sequence % there)?.is_some_and(|(found, ..)| found == sequence))
-    };
-    // One that cannot be read, or a block that is missing, is not the end: what follows it may stand.
-    let stands_about = |sequence: u64| -> io::Result<bool> {
-        for later in sequence..sequence.saturating_add(TORN.min(there)) {
-            if stands(later)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    };
-    let (mut low, mut high) = (0, there);
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if stands_about(first.saturating_add(middle))? { low = middle } else { high = middle }
-    }
-    let newest = first.saturating_add(low);
-    // A block in the middle may be missing, also where the ring begins again; and one may have come to the disk behind a missing one.
-    let oldest = newest.saturating_sub(TORN.min(there - 1));
-    let mut end = newest;
-    for sequence in (oldest..newest).rev() {
-        if !stands(sequence)? {
-            end = sequence.saturating_sub(1).max(oldest);
-        }
-    }
-    let before = |sequence: u64| -> io::Result<[u8; 32]> {
-        match sequence.checked_sub(1) {
-            None => Ok([0; 32]),
-            Some(before) => Ok(read(file, before % there)?.map_or([0; 32], |(.., hash)| hash)),
-        }
-    };
-    // The last ones may be torn themselves.
-    let whole = end;
-    let mut follows = false;
-    while !follows && whole - end < TORN {
-        let Some((_, octets, hash)) = read(file, end % there)? else { break };
-        follows = chain(&before(end)?, &octets[..BODY]) == hash;
-        match follows {
-            false if end == 0 => break,
-            false => end -= 1,
-            true => {}
-        }
-    }
-    if !follows {
-        // That is no power cut. What is there stays there, for who looks into it.
-        end = whole;
-    }
-    let Some((sequence, _, hash)) = read(file, end % there)? else { return Ok(empty) };
-    let mut torn = 0;
-    let reach = newest.saturating_add(TORN).min(end.saturating_add(there));
-    for sequence in end.saturating_add(1)..reach {
-        if stands(sequence)? {
-            torn = sequence - end;
-            file.write_all_at(&[0; RECORD], sequence % there * RECORD as u64)?;
-        }
-    }
-    let torn = u8::try_from(torn).unwrap_or(u8::MAX);
-    // Of the round in which the first place was written.
-    let first = first / there * there;
-    Ok(Found { end: End { lines: sequence.saturating_add(1), hash }, torn, first })
-}
-
-/// The number of the first record in the file: that of its first place, or where that cannot be read, as after a power cut where the ring
-/// begins again, of one of the next places. None: nothing was ever written.
-///
-/// # Errors
-/// The kernel's; or there is something, and no history.
-fn find_first(file: &File, there: u64) -> io::Result<Option<u64>> {
-    for place in 0..(2 * TORN).min(there) {
-        if let Some((sequence, ..)) = read(file, place)?.filter(|(sequence, ..)| sequence % there == place) {
-            return Ok(Some(sequence));
-        }
-    }
-    let mut at = 0;
-    let mut octets = [0; 1 << 14];
-    loop {
-        match file.read_at(&mut octets, at)? {
-            0 => return Ok(None),
-            count if octets[..count].iter().all(|octet| *octet == 0) => at += count as u64,
-            _ => break,
-        }
-    }
-    Err(io::Error::other("it is no history, or its beginning is lost; move it away to begin another one"))
+    found.is_altered.then(|| {
+        "engine.history was altered: its last records do not follow from those before them; it goes on behind them, and chimerctl \
+         audit --verify says which they are"
+            .to_owned()
+    })
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub struct Keeping {
     cookies: Option<CookieSource>,
     floor: WallTime,
     synced: Option<RawInstant>,
+    /// What the file should hold could not be written into it.
+    is_unwritten: bool,
 }
 
 /// The result of a check of the clock.
@@ -28,14 +30,14 @@ pub struct News {
     pub keys: Option<CookieKeys>,
     /// For the log; a line, and whether something is wrong.
     pub line: Option<(String, bool)>,
-    /// Why the file could not be written.
-    pub unwritten: Option<std::io::Error>,
+    /// How the file was written, if it was.
+    pub written: Option<std::io::Result<()>>,
 }
 
 impl Keeping {
-    /// Takes both. No step leads to a time before `floor`.
-    pub fn new(file: KeyFile, cookies: Option<CookieSource>, floor: WallTime) -> Self {
-        Self { file, cookies, floor, synced: None }
+    /// Takes both. No step leads to a time before `floor`. `is_unwritten`: the file could not be written yet.
+    pub fn new(file: KeyFile, cookies: Option<CookieSource>, floor: WallTime, is_unwritten: bool) -> Self {
+        Self { file, cookies, floor, synced: None, is_unwritten }
     }
 
     /// The source of the cookies' keys.
@@ -62,7 +64,7 @@ impl Keeping {
         synchronised: bool,
         associations: impl FnOnce() -> Vec<SavedAssociation>,
     ) -> News {
-        let mut news = News { keys: None, line: None, unwritten: None };
+        let mut news = News { keys: None, line: None, written: None };
         let Some(cookies) = &mut self.cookies else { return news };
         match cookies.look(now, synchronised, self.floor, random) {
             Turned::Same => {}
@@ -71,7 +73,9 @@ impl Keeping {
                 news.line = Some((line, false));
                 news.keys = cookies.keys();
                 let kept = Kept { ratchet: cookies.state(), associations: associations(), left_out: 0 };
-                news.unwritten = self.file.replace(&kept).err();
+                let written = self.file.replace(&kept);
+                self.is_unwritten = written.is_err();
+                news.written = Some(written);
                 self.synced = Some(now.raw);
             }
         }
@@ -83,13 +87,40 @@ impl Keeping {
     /// # Errors
     /// Those of the file system.
     pub fn save(&mut self, now: RawInstant, associations: Vec<SavedAssociation>) -> std::io::Result<()> {
-        let ratchet = self.cookies.as_ref().and_then(CookieSource::state);
-        self.file.save(&Kept { ratchet, associations, left_out: 0 })?;
+        if self.is_unwritten {
+            return self.replace(now, associations);
+        }
+        let kept = self.kept(associations);
+        self.is_unwritten = true;
+        self.file.save(&kept)?;
         if self.synced.is_none_or(|synced| now.since(synced).nanos() >= SYNC.nanos()) {
             self.file.sync()?;
             self.synced = Some(now);
         }
+        self.is_unwritten = false;
         Ok(())
+    }
+
+    /// Writes what could not be written.
+    pub fn retry(
+        &mut self,
+        now: RawInstant,
+        associations: impl FnOnce() -> Vec<SavedAssociation>,
+    ) -> Option<std::io::Result<()>> {
+        self.is_unwritten.then(|| self.replace(now, associations()))
+    }
+
+    /// Both slots: which of them is whole is not known.
+    fn replace(&mut self, now: RawInstant, associations: Vec<SavedAssociation>) -> std::io::Result<()> {
+        let kept = self.kept(associations);
+        self.file.replace(&kept)?;
+        (self.is_unwritten, self.synced) = (false, Some(now));
+        Ok(())
+    }
+
+    fn kept(&self, associations: Vec<SavedAssociation>) -> Kept {
+        let ratchet = self.cookies.as_ref().and_then(CookieSource::state);
+        Kept { ratchet, associations, left_out: 0 }
     }
 }
 

@@ -16,9 +16,9 @@ use crate::reports::Reports;
 use crate::state::StateFile;
 use crate::time_page::Pages;
 use crate::verbose;
-use engine_core::io::{Input, Now, Output, Proof};
+use crate::writing::AllWriting;
+use engine_core::io::{Input, Now, Output, Saved};
 use engine_core::recording::Recorder;
-use ipc::anchor::Anchor;
 use ipc::message::client::{Rejected, Silence, Unanswered};
 use ipc::message::exchange::{
     ExchangeFailed, ExchangeFailure, Failed, LookupFailure, MeasureFailed, MeasureFailure,
@@ -68,8 +68,8 @@ pub struct Running {
     pub control: Control,
     /// The state file.
     pub state: StateFile,
-    /// The history of minutes, if one is kept.
-    pub history: Option<History>,
+    /// The history of minutes, or why none is kept.
+    pub history: Result<History, &'static str>,
     /// Proofs about Roughtime servers.
     pub reports: Option<Reports>,
     /// What Roughtime servers signed over audit log and history.
@@ -116,6 +116,10 @@ pub struct Running {
     pub told: Option<ClientList>,
     /// Whether somebody awaits the outcome of a step.
     pub stepping: bool,
+    /// What could not be saved yet.
+    pub unsaved: Option<Saved>,
+    /// How writing went.
+    pub writing: AllWriting,
 }
 
 /// What a wait ended with.
@@ -127,6 +131,7 @@ struct Woken {
 impl Running {
     /// Runs until something ends it.
     pub fn run(&mut self) -> Ending {
+        self.retry(self.begun.raw);
         loop {
             if let Err(ending) = self.turn() {
                 return ending;
@@ -173,6 +178,7 @@ impl Running {
         if now.raw.since(self.tidied).nanos() >= TIDY.nanos().min(self.heartbeat.nanos()) {
             self.links.check_endless(now.raw)?;
             self.log.settle(now.raw);
+            self.retry(now.raw);
             self.tidied = now.raw;
         }
         // A wake that something else has caused saves one.
@@ -352,18 +358,7 @@ impl Running {
                     }
                 }
                 Output::Page(page) => self.pages.write(&page, self.engine.writes_clockbound()),
-                Output::Save(saved) => {
-                    let addresses = self.engine.kept_addresses();
-                    let written =
-                        self.state.save(&saved).and_then(|()| self.state.save_addresses(&addresses));
-                    if let Err(error) = written {
-                        let text = format!(
-                            "the state file cannot be written ({error}); time is kept, but a restart will be \
-                             slower: free some space on its disk"
-                        );
-                        self.log.write_fault(raw, Severity::WARNING, Event::StateUnwritten.says(&text));
-                    }
-                }
+                Output::Save(saved) => self.save_state(raw, saved),
                 Output::Exchange(exchange) => {
                     if self.links.send_exchange(raw, exchange)? == Taken::Skipped {
                         let failed = ExchangeFailed { id: exchange.id, reason: ExchangeFailure::NotStarted };
@@ -376,13 +371,9 @@ impl Running {
                         self.pending.push(Input::MeasureFailed(failed));
                     }
                 }
-                Output::Malfeasance(proof) => self.keep_report(raw, &proof),
-                Output::Anchor(anchor) => self.keep_anchor(raw, &anchor),
-                Output::SaveAssociations => {
-                    if let Err(error) = self.keeping.save(raw, self.engine.associations()) {
-                        self.complain_of_keys(raw, &error);
-                    }
-                }
+                Output::Malfeasance(proof) => self.keep_report(raw, proof),
+                Output::Anchor(anchor) => self.keep_anchor(raw, anchor),
+                Output::SaveAssociations => self.save_keys(raw),
                 Output::Log(notice) => self.log.tell(raw, &notice),
                 Output::Distrust(process, violation) => {
                     return Err(Breach::new(process, violation.sentence()).into());
@@ -399,8 +390,8 @@ impl Running {
         let synchronised = status.system.synchronised || status.sources.is_empty();
         let engine = &self.engine;
         let news = self.keeping.look(now, synchronised, || engine.associations());
-        if let Some(error) = news.unwritten {
-            self.complain_of_keys(now.raw, &error);
+        if let Some(written) = news.written {
+            self.note_keys(now.raw, written);
         }
         if let Some((line, is_trouble)) = news.line {
             let severity = if is_trouble { Severity::ERROR } else { Severity::INFO };
@@ -417,36 +408,6 @@ impl Running {
             self.links.key_service.send_reload(now)?;
         }
         Ok(())
-    }
-
-    fn complain_of_keys(&mut self, now: RawInstant, error: &std::io::Error) {
-        let text = format!(
-            "the file of keys cannot be written ({error}); a restart will need new key exchanges, and clients \
-             of this server new keys: free some space on its disk"
-        );
-        self.log.write_fault(now, Severity::WARNING, Event::StateUnwritten.says(&text));
-    }
-
-    /// Keeps the proof that a Roughtime server signed a wrong time.
-    fn keep_report(&mut self, now: RawInstant, proof: &Proof) {
-        let kept = self.reports.as_ref().map(|reports| reports.keep(proof));
-        if let Some(Err(error)) = kept {
-            let text = format!(
-                "the proof that a Roughtime server signed a wrong time cannot be written to engine.malfeasance ({error}); \
-                 free some space on its disk"
-            );
-            self.log.write_fault(now, Severity::WARNING, Event::StateUnwritten.says(&text));
-        }
-    }
-
-    /// Keeps what Roughtime servers signed over audit log and history.
-    fn keep_anchor(&mut self, now: RawInstant, anchor: &Anchor) {
-        if let Some(Err(error)) = self.anchors.as_mut().map(|anchors| anchors.keep(anchor)) {
-            let text = format!(
-                "an anchor cannot be written to engine.anchors ({error}); free some space on its disk"
-            );
-            self.log.write_fault(now, Severity::WARNING, Event::StateUnwritten.says(&text));
-        }
     }
 
     /// Logs a warning about the certificate, at most once a day unless it changes.

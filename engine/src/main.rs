@@ -16,6 +16,7 @@
 //!   keys           keys that survive a restart
 //!   cookie_keys    where the keys of cookies come from, and when they change
 //!   keeping        the two of them in the running process
+//!   writing        files in the running process: what cannot be written is tried again
 //!   reports        the last proof that a Roughtime server signed a wrong time; anchors: what servers signed over log and history
 //!   key_exchange   what is known of the key exchange service
 //!   control        the socket that chimerctl talks to; answers: the replies; documents: what they are made from
@@ -54,6 +55,7 @@ mod reports;
 mod state;
 mod time_page;
 mod verbose;
+mod writing;
 
 use crate::anchors::Anchors;
 use crate::answers::Surroundings;
@@ -73,6 +75,7 @@ use crate::reload::{InForce, Opened};
 use crate::reports::Reports;
 use crate::state::StateFile;
 use crate::time_page::Pages;
+use crate::writing::AllWriting;
 use engine_core::io::{Input, Saved, SavedAssociation, Start};
 use engine_core::recording::{Recorder, Tape};
 use ipc::address::Address;
@@ -235,7 +238,7 @@ fn run(
     let control = Control::new(take("control"), owner).unwrap_or_else(|errno| fail(errno));
     let mut state = StateFile::new(take("state"));
     let anchors = words.optional_fd("anchors").unwrap_or_else(|error| fail(error));
-    let anchors = anchors.and_then(|file| Anchors::begin(file).ok());
+    let anchors = anchors.map(Anchors::new);
     let reports = words.optional_fd("malfeasance").unwrap_or_else(|error| fail(error)).map(Reports::new);
     let elsewhere = words.text("state-elsewhere").map(str::to_owned);
     let state_aside =
@@ -278,7 +281,7 @@ fn run(
         Err(error) => return end(&mut log, &mut links, &error.into()),
     };
     let own = with_told(&served, launched.network.as_deref().unwrap_or_default());
-    let history = history::begin(words, history, &in_force, seen, &mut log);
+    let history = history::begin(words, history, (&in_force, state.counts().history), seen, &mut log);
     let mut running = Running {
         surroundings: Surroundings {
             clock: launched.welcome.clock,
@@ -314,6 +317,8 @@ fn run(
         told: None,
         stepping: false,
         served,
+        unsaved: None,
+        writing: AllWriting::default(),
     };
     let ending = running.run();
     running.end_history();
@@ -379,6 +384,7 @@ fn restore_keys(
         kept.ratchet = kept.ratchet.filter(|_| !is_idle);
         unwritten = file.replace(&kept).err();
     }
+    let is_unwritten = unwritten.is_some();
     match (unwritten, aside) {
         (Some(error), _) => complaints.push(format!("the file of keys cannot be written: {error}")),
         (None, Some(aside)) => aside.void(),
@@ -387,7 +393,7 @@ fn restore_keys(
     for complaint in complaints {
         log.write(Severity::WARNING, Event::StateUnusable.says(&complaint));
     }
-    (Keeping::new(file, cookies, launched.welcome.floor), kept.associations)
+    (Keeping::new(file, cookies, launched.welcome.floor, is_unwritten), kept.associations)
 }
 
 fn prepare_start(

@@ -365,10 +365,10 @@ impl InForce {
             links.send_access(now.raw, &access).map_err(ReloadError::Breach)?;
             (self.access, self.policy) = (access, policy);
         }
-        let local_stratum = settings.server.as_ref().and_then(|server| server.local_stratum);
+        let local = settings.server.as_ref().and_then(|server| server.local);
         let is_local_changed = match &mut self.settings.server {
-            Some(old) if serves && old.local_stratum != local_stratum => {
-                old.local_stratum = local_stratum;
+            Some(old) if serves && old.local != local => {
+                old.local = local;
                 true
             }
             _ => false,
@@ -391,7 +391,7 @@ impl InForce {
         }
         // What can fail comes first: from here on all of it is done.
         if is_local_changed {
-            engine.change_local_stratum(now, local_stratum);
+            engine.change_local_time(now, local);
         }
         let exchanges = links.expects(Process::Exchange);
         let lacks = (uses_dhcp && configured.is_empty() && !exchanges).then_some("DHCP");

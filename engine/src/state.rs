@@ -31,12 +31,22 @@ pub struct StateFile {
     file: File,
     sequence: u64,
     addresses_sequence: u64,
+    counts: Counts,
+}
+
+/// How much there was in other files when this one was saved last, so that a start sees that they were lost; none: not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records of the history of minutes.
+    pub history: Option<u64>,
+    /// Anchors.
+    pub anchors: Option<u64>,
 }
 
 impl StateFile {
     /// Takes the file; [`Self::load`] comes first.
     pub fn new(fd: OwnedFd) -> Self {
-        Self { file: File::from(fd), sequence: 0, addresses_sequence: 0 }
+        Self { file: File::from(fd), sequence: 0, addresses_sequence: 0, counts: Counts::default() }
     }
 
     /// The last saved state, and a message if something in the file was ignored. Reads at most the two slots.
@@ -56,26 +66,27 @@ impl StateFile {
                 }
             }
         }
-        let mut best: Option<(u64, Saved)> = None;
+        let mut best: Option<(u64, Saved, Counts)> = None;
         let mut complaint = None;
         for slot in octets.get(..length).unwrap_or_default().chunks(SLOT) {
             if slot::is_blank(slot) {
                 continue;
             }
             match read_slot(slot) {
-                Ok((sequence, saved)) if best.is_none_or(|(newest, _)| sequence > newest) => {
-                    best = Some((sequence, saved));
+                Ok((sequence, saved, counts)) if best.is_none_or(|(newest, ..)| sequence > newest) => {
+                    best = Some((sequence, saved, counts));
                 }
                 Ok(_) => {}
                 Err(why) => complaint = Some(why),
             }
         }
-        self.sequence = best.map_or(0, |(sequence, _)| sequence);
+        (self.sequence, self.counts) =
+            best.map_or((0, Counts::default()), |(sequence, _, counts)| (sequence, counts));
         if best.is_none() && complaint.is_some() {
             // Else the slot that is written second would be complained about once more at the next start.
             let _ = self.file.write_all_at(&[0; 2 * SLOT], 0);
         }
-        let saved = best.map(|(_, saved)| saved);
+        let saved = best.map(|(_, saved, _)| saved);
         let complaint = complaint.map(|why| match saved {
             Some(_) => format!("one slot of the state file is ignored ({why}); the other one is used"),
             None => format!("the state file is ignored ({why}); the frequency is learned anew"),
@@ -91,6 +102,7 @@ impl StateFile {
         let later = saved.filter(|_| aside.sequence > self.sequence);
         if let Some(later) = &later {
             self.sequence = aside.sequence;
+            self.note_counts(aside.counts.history, aside.counts.anchors);
             if self.save(later).is_err() {
                 return Some(*later);
             }
@@ -107,6 +119,17 @@ impl StateFile {
         later
     }
 
+    /// What was known of other files when it was saved last.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// How much there is in other files now; of one of which nothing is known, what was known stays.
+    pub fn note_counts(&mut self, history: Option<u64>, anchors: Option<u64>) {
+        self.counts =
+            Counts { history: history.or(self.counts.history), anchors: anchors.or(self.counts.anchors) };
+    }
+
     /// Writes the older slot and waits until it is on the disk.
     ///
     /// # Errors
@@ -114,24 +137,29 @@ impl StateFile {
     pub fn save(&mut self, saved: &Saved) -> std::io::Result<()> {
         let sequence = self.sequence.saturating_add(1);
         let place = (sequence.wrapping_sub(1) % 2) * SLOT as u64;
-        self.file.write_all_at(&write_slot(sequence, saved), place)?;
+        self.file.write_all_at(&write_slot(sequence, saved, self.counts), place)?;
         self.file.sync_data()?;
         self.sequence = sequence;
         Ok(())
     }
 }
 
-fn write_slot(sequence: u64, saved: &Saved) -> Vec<u8> {
-    let body = format!(
+fn write_slot(sequence: u64, saved: &Saved, counts: Counts) -> Vec<u8> {
+    let mut body = format!(
         "{HEAD} sequence={sequence} at-ns={} frequency-ppm={:.6} frequency-error-ppm={:.6}",
         saved.at.nanos(),
         f64::from(saved.frequency.scaled()) / f64::from(Frequency::PER_PPM),
         saved.frequency_error_ppm
     );
+    for (key, count) in [("history", counts.history), ("anchors", counts.anchors)] {
+        if let Some(count) = count {
+            body += &format!(" {key}={count}");
+        }
+    }
     slot::seal(&body, SLOT)
 }
 
-fn read_slot(slot: &[u8]) -> Result<(u64, Saved), &'static str> {
+fn read_slot(slot: &[u8]) -> Result<(u64, Saved, Counts), &'static str> {
     let words = slot::open(slot, SLOT, HEAD)?;
     let word = |key: &str| {
         words
@@ -150,7 +178,9 @@ fn read_slot(slot: &[u8]) -> Result<(u64, Saved), &'static str> {
     let error =
         error.filter(|error| (0.0..=1000.0).contains(error)).ok_or("a frequency error out of range")?;
     let scaled = (ppm * f64::from(Frequency::PER_PPM)).round() as i32;
-    Ok((sequence, Saved { frequency: Frequency::saturating(scaled), frequency_error_ppm: error, at }))
+    let count = |key: &str| word(key).and_then(|v| v.parse::<u64>().ok());
+    let counts = Counts { history: count("history"), anchors: count("anchors") };
+    Ok((sequence, Saved { frequency: Frequency::saturating(scaled), frequency_error_ppm: error, at }, counts))
 }
 
 #[cfg(test)]
@@ -232,6 +262,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_in_other_files_is_remembered_and_the_longest_line_has_room() {
+        let place = Place::new("counts", b"");
+        let mut state = place.open();
+        (state.sequence, state.addresses_sequence) = (u64::MAX - 9, 0);
+        state.note_counts(Some(u64::MAX), Some(u64::MAX));
+        let longest = Saved {
+            frequency: Frequency::try_new(-32_768_000).unwrap(),
+            frequency_error_ppm: 1_000.0,
+            at: WallTime::MAX,
+        };
+        state.save(&longest).unwrap();
+        let mut state = place.open();
+        assert_eq!(state.load().0.map(|saved| saved.at), Some(WallTime::MAX));
+        let full = Counts { history: Some(u64::MAX), anchors: Some(u64::MAX) };
+        assert_eq!(state.counts(), full);
+        // A run without a history does not forget that there was one.
+        state.note_counts(None, Some(3));
+        assert_eq!(state.counts(), Counts { history: Some(u64::MAX), anchors: Some(3) });
+    }
+
+    #[test]
     fn a_restart_goes_on_counting() {
         let place = Place::new("count", b"");
         place.open().save(&saved(1)).unwrap();
@@ -243,7 +294,8 @@ mod tests {
 
     #[test]
     fn a_write_that_was_cut_short_leaves_the_one_before() {
-        let (first, third) = (write_slot(1, &saved(1)), write_slot(3, &saved(3)));
+        let (first, third) =
+            (write_slot(1, &saved(1), Counts::default()), write_slot(3, &saved(3), Counts::default()));
         let differs = |at: &usize| first[*at] != third[*at];
         let (begin, end) = ((0..SLOT).find(differs).unwrap(), (0..SLOT).rfind(differs).unwrap());
         assert!(begin < end);
@@ -292,7 +344,7 @@ mod tests {
 
     #[test]
     fn any_flipped_bit_of_a_slot_is_seen() {
-        let whole = write_slot(7, &saved(5));
+        let whole = write_slot(7, &saved(5), Counts { history: Some(9), anchors: None });
         let end = whole.iter().rposition(|octet| *octet != b' ' && *octet != b'\n').unwrap();
         for at in 0..=end {
             let mut bad = whole.clone();

@@ -116,6 +116,7 @@ mod tests {
             state: State::Synchronised,
             mark: Mark::default(),
             wall: Some(check),
+            marker: None,
             rates: [1; SEGMENTS],
         };
         let holds = |page: &Page, raw: i64, wall: i64| still_holds(page, raw, wall, raw);

@@ -7,11 +7,13 @@
 //!   process    the processes of the daemon: names, users, exit codes; a value for each
 //!   packet     the octets of a datagram or of a cookie, bounded
 //!   served_at  where a server answers, and on which interface
+//!   departure  how packets to a source leave
 //!   list       up to so many values of a kind
 //!   file_path  the name of a file that the configuration gives to the launch
 //!   paths      where a daemon's files are, as its launch tells chimerctl
 //!   leave      the operator's leave for a step, as a signal has it
 //!   permissions  who may change or read a file
+//!   aead       the algorithms of NTS, and lists of them
 //!   secret     keys on their way from one process to another
 //!   message    one enum for each direction of each link, one doc line for each variant
 //!   text       text from outside, as it can be shown; checksum: against accidents
@@ -37,11 +39,13 @@ mod codec;
 #[macro_use]
 mod bounded;
 pub mod address;
+pub mod aead;
 pub mod anchor;
 pub mod audit_line;
 pub mod calendar;
 pub mod checksum;
 pub mod clock_page;
+pub mod departure;
 pub mod file_path;
 pub mod governor_record;
 pub mod history;

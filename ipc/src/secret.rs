@@ -7,67 +7,74 @@ use alloc::boxed::Box;
 use core::fmt;
 use zeroize::Zeroize;
 
-/// Octets of a key field: the longest key there is (AEAD_AES_SIV_CMAC_256); shorter keys are stored at its start,
-/// followed by zeros.
-pub const MAX_KEY: usize = 32;
+/// Octets of a field for a key of an association: the longest key there is (AEAD_AES_SIV_CMAC_512); shorter keys are stored
+/// at its start, followed by zeros.
+pub const MAX_KEY: usize = 64;
 
 /// Secret octets. Wiped when dropped, never printed, compared in constant time. They stay at one address when the
 /// message that holds them is moved, since a move would leave a copy behind.
 #[derive(Clone)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub struct Secret(Box<[u8; MAX_KEY]>);
+pub struct Secret<const N: usize = MAX_KEY>(Box<[u8; N]>);
 
-impl Secret {
+impl<const N: usize> Secret<N> {
     /// Copies octets. The caller wipes its own.
-    pub fn new(octets: &[u8; MAX_KEY]) -> Self {
-        let mut own = Box::new([0; MAX_KEY]);
+    pub fn new(octets: &[u8; N]) -> Self {
+        let mut own = Box::new([0; N]);
         own.copy_from_slice(octets);
         Self(own)
     }
 
+    /// Copies octets, and fills up with zeros; `None` if they are more than there is room for. The caller wipes its own.
+    pub fn of(octets: &[u8]) -> Option<Self> {
+        let mut own = Self(Box::new([0; N]));
+        own.0.get_mut(..octets.len())?.copy_from_slice(octets);
+        Some(own)
+    }
+
     /// The octets themselves, for the cipher.
-    pub fn octets(&self) -> &[u8; MAX_KEY] {
+    pub fn octets(&self) -> &[u8; N] {
         &self.0
     }
 }
 
-impl Encode for Secret {
+impl<const N: usize> Encode for Secret<N> {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
         encoder.writer().write(&self.0[..])
     }
 }
 
-impl<C> Decode<C> for Secret {
+impl<C, const N: usize> Decode<C> for Secret<N> {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        decoder.claim_bytes_read(MAX_KEY)?;
+        decoder.claim_bytes_read(N)?;
         // Read straight into their final place.
-        let mut secret = Self(Box::new([0; MAX_KEY]));
+        let mut secret = Self(Box::new([0; N]));
         decoder.reader().read(&mut secret.0[..])?;
         Ok(secret)
     }
 }
 
-impl<'de, C> BorrowDecode<'de, C> for Secret {
+impl<'de, C, const N: usize> BorrowDecode<'de, C> for Secret<N> {
     fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         Self::decode(decoder)
     }
 }
 
-impl Drop for Secret {
+impl<const N: usize> Drop for Secret<N> {
     fn drop(&mut self) {
         self.0.zeroize();
     }
 }
 
-impl PartialEq for Secret {
+impl<const N: usize> PartialEq for Secret<N> {
     fn eq(&self, other: &Self) -> bool {
         self.0.iter().zip(other.0.iter()).fold(0, |different, (one, two)| different | (one ^ two)) == 0
     }
 }
 
-impl Eq for Secret {}
+impl<const N: usize> Eq for Secret<N> {}
 
-impl fmt::Debug for Secret {
+impl<const N: usize> fmt::Debug for Secret<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
     }
@@ -83,59 +90,22 @@ pub struct KeyPair {
     pub server_to_client: Secret,
 }
 
-/// AEAD algorithms that are done here (RFC 8915 section 5.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub enum Aead {
-    /// 15: AEAD_AES_SIV_CMAC_256, keys of 32 octets.
-    AesSivCmac256,
-    /// 30: AEAD_AES_128_GCM_SIV, keys of 16 octets.
-    Aes128GcmSiv,
-}
-
-impl Aead {
-    /// Its number in the registry.
-    pub const fn id(self) -> u8 {
-        match self {
-            Self::AesSivCmac256 => 15,
-            Self::Aes128GcmSiv => 30,
-        }
-    }
-
-    /// Octets of each of its keys.
-    pub const fn key_length(self) -> usize {
-        match self {
-            Self::AesSivCmac256 => 32,
-            Self::Aes128GcmSiv => 16,
-        }
-    }
-
-    /// The algorithm with this number; `None` if it is not supported.
-    pub const fn from_id(id: u8) -> Option<Self> {
-        match id {
-            15 => Some(Self::AesSivCmac256),
-            30 => Some(Self::Aes128GcmSiv),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_algorithm_is_found_by_its_number_and_no_other_is() {
-        let found = (0..=u8::MAX).filter_map(|id| Aead::from_id(id).map(|aead| (id, aead)));
-        assert!(found.eq([(15, Aead::AesSivCmac256), (30, Aead::Aes128GcmSiv)]));
-        assert!((0..=u8::MAX).all(|id| Aead::from_id(id).is_none_or(|aead| aead.id() == id)));
+    fn a_shorter_secret_is_followed_by_zeros_and_a_longer_one_has_no_place() {
+        let secret: Secret<4> = Secret::of(&[1, 2]).unwrap();
+        assert_eq!(secret.octets(), &[1, 2, 0, 0]);
+        assert!(Secret::<4>::of(&[1; 4]).is_some() && Secret::<4>::of(&[1; 5]).is_none());
     }
 
     #[test]
     fn a_secret_is_never_printed() {
         let pair = KeyPair {
-            client_to_server: Secret::new(&[0xab; 32]),
-            server_to_client: Secret::new(&[0xcd; 32]),
+            client_to_server: Secret::new(&[0xab; MAX_KEY]),
+            server_to_client: Secret::new(&[0xcd; MAX_KEY]),
         };
         let text = std::format!("{pair:?} {pair:#?}");
         assert!(!text.contains("171") && !text.contains("205") && !text.to_lowercase().contains("ab,"));

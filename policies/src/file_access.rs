@@ -32,6 +32,9 @@ pub(crate) fn restrict(role: Role, seen: &Seen, program: Option<&Needs>) -> Resu
         .handle_access(tcp)?
         .scope(apart)?
         .create()?;
+    if role.confinement().network == Network::Tcp {
+        rules = rules.add_rule(any_port())?;
+    }
     let needed = program.map_or(&[][..], |needs| &needs.paths);
     let readable = seen.all().map(|path| (path, AccessFs::ReadFile.into()));
     let executable = needed.iter().map(|path| (path, AccessFs::ReadFile | AccessFs::Execute));
@@ -45,6 +48,11 @@ pub(crate) fn restrict(role: Role, seen: &Seen, program: Option<&Needs>) -> Resu
     Ok(rules.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
 }
 
+/// A TCP socket may have an address of this host, from which it connects, with a port that the kernel chooses.
+fn any_port() -> NetPort {
+    NetPort::new(0, AccessNet::BindTcp)
+}
+
 /// Denies in addition all file access except reading beneath `readable`, as far as those files and directories exist now,
 /// and TCP except to `ports` (from Linux 6.7 on): for a child, which has the view of its parent. No other call is made than
 /// its filter permits. Returns false if the kernel refuses.
@@ -56,6 +64,9 @@ pub(crate) fn narrow<'a>(readable: impl Iterator<Item = &'a Path>, ports: &[u16]
             .create()?;
         for port in ports {
             rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+        }
+        if !ports.is_empty() {
+            rules = rules.add_rule(any_port())?;
         }
         for path in readable {
             if let Ok(opened) = PathFd::new(path) {

@@ -114,7 +114,19 @@ impl Forger {
         own_clock: impl Fn(i64) -> i64 + Send + 'static,
         script: impl FnMut(&Request) -> Vec<Act> + Send + 'static,
     ) -> Self {
-        let socket = UdpSocket::bind((address, crate::programs::free_port())).expect("a free loopback port");
+        Self::start_at((address, crate::programs::free_port()).into(), own_clock, script)
+    }
+
+    /// The same at this address and port, in the network of the calling thread.
+    ///
+    /// # Panics
+    /// If it cannot be bound.
+    pub fn start_at(
+        place: SocketAddr,
+        own_clock: impl Fn(i64) -> i64 + Send + 'static,
+        script: impl FnMut(&Request) -> Vec<Act> + Send + 'static,
+    ) -> Self {
+        let socket = UdpSocket::bind(place).expect("an address that is free");
         let address = socket.local_addr().expect("a bound socket has an address");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket takes a time-out");
         let shared = Arc::new(Shared {

@@ -15,6 +15,7 @@
 //!   load       a load generator for any NTP server
 //!   manager    the daemon's messages to the service manager
 //!   peers      chronyd and ntpd as servers, without control of the clock
+//!   clockbound   ClockBound's daemon without control of the clock, and its clients
 //!   chronyd_client: chronyd as a client, its clock observed
 //!   bridge     chronyc asking truechimer
 //!   chrony_logs  truechimer-chrony-logs, and its files
@@ -34,6 +35,7 @@
 //!   terminal   a program in a pseudo terminal
 //!   tracer     processes that are made to do what they never do
 //!   tree       the source tree as text
+//!   vmclock    a page as a hypervisor shows it
 //!   users      the users that the package makes
 //!   skip       how a test reports that it cannot run here
 //! ```
@@ -47,6 +49,7 @@ pub mod chrony_logs;
 pub mod chronyd_client;
 pub mod client;
 pub mod clock;
+pub mod clockbound;
 pub mod daemon;
 pub mod exporter;
 pub mod forger;
@@ -76,5 +79,6 @@ pub mod terminal;
 pub mod tracer;
 pub mod tree;
 pub mod users;
+pub mod vmclock;
 
 pub use skip::{is_root, lacks_clock_control, left_for_later, skip};

@@ -1,5 +1,7 @@
 //! The kernel's view of a process.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 
 /// One process of a daemon, as `/proc` shows it, and not as it describes itself.
@@ -54,6 +56,11 @@ pub fn state_of(pid: u32) -> Option<char> {
 pub const SYS_TIME: u64 = 1 << 25;
 
 impl Process {
+    /// Kills it, if it is still there.
+    pub fn kill(&self) {
+        let _ = kill(Pid::from_raw(self.pid as i32), Signal::SIGKILL);
+    }
+
     /// Reads `/proc/PID`; `None` if the process is gone.
     pub fn read(pid: u32) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

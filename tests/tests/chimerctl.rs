@@ -2,7 +2,7 @@
 
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
-use bench::programs::{program, wait_for};
+use bench::programs::{program, wait_for, workspace};
 use bench::tree::read;
 use nix::pty::{Winsize, openpty};
 use serde_json::Value;
@@ -88,25 +88,36 @@ fn each_exit_code_is_the_one_of_the_manual_and_each_of_the_manual_occurs() {
     for arguments in yes.into_iter().chain(QUESTIONS) {
         ends(0, &mut chimerctl(&daemon, arguments));
     }
-    let no: [&[&str]; 7] = [
+    let no: [&[&str]; 5] = [
         &["source", "nobody.example"],
         &["why", "nobody.example"],
         &["remove", "nobody.example"],
         &["add", &name],
         &["wait-sync", "--timeout", "0.3", "--max-error", "1e-12"],
-        &["audit", "--file", "/nonexistent"],
-        &["audit", "--verify", "--file", "/dev/null"],
     ];
     for arguments in no {
         ends(1, &mut chimerctl(&daemon, arguments));
     }
-    let unable: [&[&str]; 6] = [
+    let manual = workspace().join("packaging/man/chimerctl.1").display().to_string();
+    let of_november = ["--from", "2026-11-01", "--to", "2026-12-01"];
+    let unable: [&[&str]; 16] = [
         &[],
         &["sing"],
         &["status", "--loud"],
         &["add", "a.example", "mode"],
         &["wait-sync", "--timeout", "-1"],
         &["replay", "/nonexistent"],
+        // A file that is not there, that cannot be read, or that is another one, whatever was to be done with it.
+        &["replay", &manual],
+        &["audit", "--file", "/nonexistent"],
+        &["audit", "--file", &manual],
+        &["audit", "--verify", "--file", "/dev/null"],
+        &["audit", "--verify", "--file", &manual],
+        &["history", "/nonexistent"],
+        &["history", &manual],
+        &[&["evidence", "--rule", "stig", "--history", &manual], &of_november[..]].concat(),
+        &["reload", "--config", "/nonexistent"],
+        &["import", "/nonexistent"],
     ];
     for arguments in unable {
         ends(2, &mut chimerctl(&daemon, arguments));

@@ -320,3 +320,31 @@ fn a_look_up_has_time_for_name_servers_that_are_dead_and_for_a_list_of_domains_b
     });
     drop(silent);
 }
+
+#[test]
+fn of_a_name_with_addresses_of_both_families_those_of_the_configured_one_alone_are_asked() {
+    let Some(network) = Network::new() else {
+        return bench::skip("network namespaces need root and the program ip");
+    };
+    let Some(servers) = name_servers(&network) else { return bench::skip("there is no IPv6 here") };
+    with_name_server(&network, &servers, || {
+        for (family, wanted, other) in [("ipv4", "10.77.0.8", "fd77::9"), ("ipv6", "fd77::9", "10.77.0.8")] {
+            let source = "[[source]]\naddress = \"both.example\"\npool = true\n";
+            let without = with_resolver(&network, source, "nameserver 127.0.0.2\n");
+            let daemon = with_resolver(
+                &network,
+                &format!("{source}family = \"{family}\"\n"),
+                "nameserver 127.0.0.2\n",
+            );
+            // Without it both are asked, so it is the key that keeps one out.
+            seconds_until(&without, &[("both.example", wanted), ("both.example", other)], &[]);
+            seconds_until(&daemon, &[("both.example", wanted)], &[]);
+            let page = String::from_utf8_lossy(&daemon.chimerctl(&["sources"]).stdout).into_owned();
+            assert!(!page.contains(other), "{family}: {page}");
+            let detail = daemon.chimerctl(&["source", "both.example"]);
+            let detail = String::from_utf8_lossy(&detail.stdout).into_owned();
+            assert!(detail.contains(&format!("{family} alone")), "{detail}");
+            assert_eq!((daemon.stop().code, without.stop().code), (Some(0), Some(0)));
+        }
+    });
+}

@@ -49,6 +49,45 @@ fn nts_newest_chronyd_is_a_good_source_with_both_algorithms() {
 fn nts_ntpd_rs_is_a_good_source() {
     let Some(peer) = NtsPeer::ntpd_rs() else { return bench::skip(NO_NTPD_RS) };
     follow(&peer, &SIV_ONLY);
+    follow(&peer, &[("aead = \"siv-512\"", 17), ("aead = [\"gcm\", \"siv-512\"]", 17)]);
+}
+
+/// Whether a daemon with this choice comes right by a server of ours, and with which algorithm.
+fn algorithm_between_ourselves(server: &NtsServer, choice: &str) -> Option<u64> {
+    let source = server.source("127.0.0.1", choice);
+    let client = Setup::new("nts-ours", &source).with_virtual_clock(-900_000_000, 30.0).start();
+    client.wait_until("an exchange has ended", TIMEOUT, |client| {
+        client.sources().iter().any(|source| {
+            let nts = &source["nts"];
+            nts["failures"].as_u64() >= Some(1) || nts["exchanges"].as_u64() >= Some(1)
+        })
+    });
+    if client.sources()[0]["nts"]["failures"].as_u64() >= Some(1) {
+        return None;
+    }
+    client.wait_until("synchronised", TIMEOUT, Daemon::is_synchronised);
+    client.wait_until("eight cookies again and again", TIMEOUT, |client| {
+        let nts = &client.sources()[0]["nts"];
+        nts["cookies"].as_u64() >= Some(7) && nts["naks"] == 0
+    });
+    client.sources()[0]["nts"]["aead"].as_u64()
+}
+
+#[test]
+fn a194_nts_each_algorithm_serves_between_ourselves_and_gcm_where_the_server_is_told_to() {
+    let usual = NtsServer::new("nts-aeads", &["127.0.0.1"], "");
+    let approved = NtsServer::new("nts-aeads", &["127.0.0.1"], "aead = \"gcm\"");
+    let (_usual, _approved) = (usual.setup.start(), approved.setup.start());
+    for (choice, by_usual, by_approved) in [
+        ("", Some(30), None),
+        ("aead = \"siv\"", Some(15), None),
+        ("aead = \"siv-512\"", Some(17), None),
+        ("aead = \"gcm\"", None, Some(2)),
+        ("aead = [\"gcm\", \"siv\"]", Some(15), Some(2)),
+    ] {
+        assert_eq!(algorithm_between_ourselves(&usual, choice), by_usual, "{choice}");
+        assert_eq!(algorithm_between_ourselves(&approved, choice), by_approved, "{choice}");
+    }
 }
 
 fn count(server: &Daemon, word: &str) -> u64 {

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(40);
 const MISSING: &str = "roughenough_server is missing; `cargo xtask peers --more` builds it";
+const NO_LIBRARY: &str = "roughenough-report is missing; `cargo xtask peers --more` builds it";
 const HOUR: i64 = 3_600_000_000_000;
 
 /// roughenough-server with a key of its own; killed when dropped.
@@ -135,6 +136,64 @@ fn a191_sources_that_lie_together_move_nothing_and_a_roughtime_server_that_lies_
     let is_liar = |at: usize| exchanges[at].public_key == signers[2].key;
     assert!(caught.iter().all(|(one, other)| is_liar(*one) || is_liar(*other)), "{caught:?}");
     assert_eq!(daemon.stop().code, Some(0));
+}
+
+/// What roughenough's client library makes of a report: the pairs that contradict each other, or why it is none.
+fn judged_by_roughenough(report: &[u8]) -> Option<Result<Vec<(usize, usize)>, String>> {
+    let place = Place::new("report");
+    let file = place.join("report.json");
+    std::fs::write(&file, report).expect("a new folder can be written");
+    let output = Command::new(find_peer("roughenough-report")?).arg(&file).output();
+    let output = output.expect("it can be executed");
+    if !output.status.success() {
+        return Some(Err(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    let pair = |line: &str| {
+        let (one, other) = line.split_once(' ').expect("two places");
+        (one.parse().expect("a place"), other.parse().expect("a place"))
+    };
+    Some(Ok(String::from_utf8_lossy(&output.stdout).lines().map(pair).collect()))
+}
+
+#[test]
+fn roughenoughs_library_verifies_our_report_of_a_server_that_lies_and_none_that_was_altered() {
+    let Some(signers) = Signer::three(900) else { return bench::skip(MISSING) };
+    let forger = Forger::honest(HERE, 0);
+    let setup = Setup::new("roughtime-report", &format!("{}{}", source(forger.address()), section(&signers)));
+    let daemon = setup.with_virtual_clock(0, 0.0).start();
+    let file = daemon.setup().place().join("state/engine.malfeasance");
+    let read = || std::fs::read(&file).ok().filter(|octets| octets.ends_with(b"\n"));
+    let report = wait_for(TIMEOUT, read).unwrap_or_else(|| panic!("no report: {}", daemon.log()));
+    let Some(judged) = judged_by_roughenough(&report) else { return bench::skip(NO_LIBRARY) };
+    let document: Value = serde_json::from_slice(&report).expect("it is JSON");
+    let count = document["responses"].as_array().expect("a list").len();
+    let is_liar = |at: usize| document["responses"][at]["publicKey"] == STANDARD.encode(signers[2].key);
+    let pairs = judged.expect("it is a proof");
+    assert!(
+        !pairs.is_empty() && pairs.iter().all(|(one, other)| is_liar(*one) || is_liar(*other)),
+        "{pairs:?}"
+    );
+    // Each part counts: any answer, what it was asked by, what its nonce was made of, the key; and their order.
+    for at in 0..count {
+        for name in ["rand", "request", "response", "publicKey"] {
+            // The first nonce was made of nothing that is there.
+            let Some(text) = document["responses"][at][name].as_str() else { continue };
+            let mut octets = STANDARD.decode(text).expect("base64");
+            let middle = octets.len() / 2;
+            octets[middle] ^= 1;
+            let mut altered = document.clone();
+            altered["responses"][at][name] = STANDARD.encode(octets).into();
+            let said = judged_by_roughenough(altered.to_string().as_bytes()).expect("it is there");
+            assert!(said.is_err(), "{name} of answer {at} was altered: {said:?}");
+        }
+        let mut shorter = document.clone();
+        let responses = shorter["responses"].as_array_mut().expect("a list");
+        responses.remove(at);
+        if at > 0 && at < responses.len() {
+            let said = judged_by_roughenough(shorter.to_string().as_bytes()).expect("it is there");
+            assert!(said.is_err(), "answer {at} was taken out: {said:?}");
+        }
+    }
 }
 
 #[test]

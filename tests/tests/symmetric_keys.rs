@@ -55,7 +55,7 @@ fn chronyd_is_a_good_source_with_a_key_of_each_type() {
 }
 
 #[test]
-fn a194_chronyd_with_another_key_of_the_same_number_is_never_followed() {
+fn a197_chronyd_with_another_key_of_the_same_number_is_never_followed() {
     let Some(chronyd) = chronyd_server_with_keys(KEYS) else { return bench::skip(NO_CHRONYD) };
     let address = format!("127.0.0.1:{}", chronyd.port);
     // Number 10 has another secret here, and 12 another type; 17 is unknown there. 13 is right.
@@ -102,7 +102,7 @@ fn chronyd_follows_our_server_with_a_key_of_each_type_and_no_version_or_key_else
 }
 
 #[test]
-fn a199_chronyd_with_a_key_that_our_server_does_not_have_gets_no_answer() {
+fn a202_chronyd_with_a_key_that_our_server_does_not_have_gets_no_answer() {
     let port = free_port();
     let configuration = format!("{}keys = [10]\n", server_configuration(port));
     let server = Setup::new("server", &configuration).with_keys(KEYS).start();

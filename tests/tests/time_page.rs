@@ -2,16 +2,16 @@
 //! reads there is true whatever becomes of the daemon.
 
 use bench::clock;
+use bench::clockbound::{Answer, Client, NO_CLIENTS, counts_with_the_kernel};
 use bench::daemon::{Daemon, Setup, source, spawn};
 use bench::forger::Forger;
-use bench::programs::{find_peer, wait_for};
+use bench::programs::wait_for;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use truechimer_time::{Interval, TimePage, Unknown};
 
@@ -58,62 +58,20 @@ fn wait_until_known(page: &mut TimePage) -> Interval {
     wait_for(TIMEOUT, || read(page).ok().filter(|it| it.synchronised)).expect("three honest servers")
 }
 
-/// A ClockBound client of that version on that page, which answers to each line.
-struct ClockBound {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl ClockBound {
-    fn start(version: &str, page: &std::path::Path) -> Option<Self> {
-        let program = find_peer("clockbound-clients")?;
-        let mut child = Command::new(program)
-            .args([version, page.to_str().expect("UTF-8"), "200"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it was built here");
-        let (input, output) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
-        Some(Self { child, input, output: BufReader::new(output) })
-    }
-
-    /// Its next answers: each with the truth in it, or of a status that promises nothing. Their statuses, and the widest.
-    #[track_caller]
-    fn answers(&mut self) -> (Vec<String>, i64) {
-        let (mut statuses, mut widest) = (Vec::new(), 0);
-        loop {
-            let mut line = String::new();
-            assert!(self.output.read_line(&mut line).expect("its output") > 0, "it has ended");
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words.as_slice() {
-                ["end"] => return (statuses, widest),
-                [before, earliest, latest, status, after] => {
-                    let number = |word: &str| word.parse::<i64>().expect("nanoseconds");
-                    let (before, after) = (number(before) + AHEAD, number(after) + AHEAD);
-                    if matches!(*status, "Synchronized" | "FreeRunning") {
-                        assert!(number(earliest) <= after && before <= number(latest), "{line}");
-                        widest = widest.max(number(latest) - number(earliest));
-                    }
-                    statuses.push((*status).to_owned());
-                }
-                _ => panic!("{line}"),
-            }
+/// Answers of a ClockBound client: each with the truth in it, or of a status that promises nothing. Their statuses, and the widest.
+#[track_caller]
+fn judge(answers: Option<Vec<Result<Answer, String>>>) -> (Vec<String>, i64) {
+    let (mut statuses, mut widest) = (Vec::new(), 0);
+    for answer in answers.expect("it has ended") {
+        let answer = answer.expect("an answer");
+        let (before, after) = (answer.before + AHEAD, answer.after + AHEAD);
+        if answer.is_promise() {
+            assert!(answer.earliest <= after && before <= answer.latest, "{answer:?}");
+            widest = widest.max(answer.latest - answer.earliest);
         }
+        statuses.push(answer.status);
     }
-
-    #[track_caller]
-    fn ask(&mut self) -> (Vec<String>, i64) {
-        self.input.write_all(b"\n").expect("it reads");
-        self.answers()
-    }
-}
-
-impl Drop for ClockBound {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    (statuses, widest)
 }
 
 #[test]
@@ -275,15 +233,13 @@ fn clockbounds_clients_read_the_time_unchanged() {
     let mut page = open(&daemon);
     let segment = path(&daemon, "clockbound/shm1");
     wait_until_known(&mut page);
-    let Some(mut client) = ClockBound::start("3", &segment) else {
-        return bench::skip("ClockBound's clients are missing; `cargo xtask peers --more` builds them");
+    let Some(mut client) = Client::start("3", &segment, 200, None) else {
+        return bench::skip(NO_CLIENTS);
     };
-    let clocksource =
-        std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource");
-    let counts = clocksource.is_ok_and(|name| ["tsc", "arch_sys_counter"].contains(&name.trim()));
-    client.answers();
+    let counts = counts_with_the_kernel();
+    judge(client.answers());
     let known = wait_for(TIMEOUT, || {
-        let (statuses, widest) = client.ask();
+        let (statuses, widest) = judge(client.ask());
         statuses.iter().all(|status| status == "Synchronized").then_some(widest)
     });
     assert_eq!(known.is_some(), counts, "its counter is what the kernel keeps time by, or it is not used");
@@ -294,14 +250,14 @@ fn clockbounds_clients_read_the_time_unchanged() {
     println!("ClockBound's client: {widest} ns wide; ours: {} ns", ours.latest - ours.earliest);
     assert!(widest < 2 * (ours.latest - ours.earliest) + 1_000_000, "{widest} {ours:?}");
     // A virtual clock is not CLOCK_REALTIME: of that nothing is said, and nothing wrong.
-    let mut older = ClockBound::start("2", &path(&daemon, "clockbound/shm0")).expect("the same program");
-    let (statuses, _) = older.answers();
+    let older = Client::start("2", &path(&daemon, "clockbound/shm0"), 200, None);
+    let (statuses, _) = judge(older.expect("the same program").answers());
     assert!(statuses.iter().all(|status| status == "Unknown"), "{statuses:?}");
     // Killed: true until its end.
     let engine = daemon.process("engine").pid;
     daemon.signal(engine, Signal::SIGKILL);
     for _ in 0..10 {
-        let (statuses, _) = client.ask();
+        let (statuses, _) = judge(client.ask());
         assert!(statuses.iter().all(|status| status == "Synchronized"), "{statuses:?}");
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -1,14 +1,17 @@
 //! A machine that its hypervisor has restored from a saved state: vmclock tells, and the sources are ahead.
 
+use bench::clock;
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
-use std::fs;
+use bench::programs::wait_for;
+use bench::vmclock::{create, page, show};
+use nix::sys::signal::Signal;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
+use truechimer_time::{TimePage, Unknown};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -24,19 +27,6 @@ struct Machine {
     forger: Forger,
 }
 
-/// A page as QEMU's, with this sequence number and marker.
-fn page(sequence: u32, marker: u64) -> Vec<u8> {
-    let mut page = vec![0; 4_096];
-    let mut put = |place: usize, octets: &[u8]| page[place..place + octets.len()].copy_from_slice(octets);
-    put(0x00, b"VCLK");
-    put(0x04, &4_096u32.to_le_bytes());
-    put(0x08, &1u16.to_le_bytes());
-    put(0x0a, &[0xff]);
-    put(0x0c, &sequence.to_le_bytes());
-    put(0x10, &marker.to_le_bytes());
-    page
-}
-
 impl Machine {
     fn start(word: &str, first: &[u8]) -> Self {
         let true_time = Arc::new(AtomicI64::new(0));
@@ -48,20 +38,15 @@ impl Machine {
         );
         let setup = Setup::new(word, &source(forger.address())).with_virtual_clock(1_000_000, 10.0);
         let page = setup.place().join("vmclock");
-        fs::write(&page, first).expect("a new folder can be written");
+        create(&page, first);
         let setup = setup.with_argument("--vmclock").with_argument(&page.display().to_string());
         let daemon = setup.start();
         daemon.wait_until_synchronised(TIMEOUT);
         Self { daemon, page, true_time, forger }
     }
 
-    /// In one piece, as the driver hands it out.
     fn shows(&self, octets: &[u8]) {
-        let file = fs::OpenOptions::new().write(true).open(&self.page).expect("the page is there");
-        if octets.len() < 4_096 {
-            file.set_len(0).expect("the page can be cut");
-        }
-        file.write_all_at(octets, 0).expect("the page can be written");
+        show(&self.page, octets);
     }
 
     fn is_right(&self) -> bool {
@@ -111,4 +96,38 @@ fn a135_a_page_that_is_torn_cut_or_foreign_ends_nothing_and_is_no_evidence_and_a
         is_told(daemon)
     });
     assert!(machine.daemon.is_synchronised() || machine.is_right());
+}
+
+#[test]
+fn who_reads_the_page_of_a_restored_machine_knows_nothing_before_the_daemon_has_noticed_and_then_what_is_true()
+ {
+    let machine = Machine::start("restored-page", &page(2, 1));
+    let open = || {
+        let place = machine.daemon.setup().place().join("run/time");
+        TimePage::open_at(&place).expect("the launch made it").with_vmclock(&machine.page).expect("a path")
+    };
+    let mut reader = open();
+    let mut is_true = || -> Result<bool, Unknown> {
+        let ahead = machine.true_time.load(Ordering::SeqCst);
+        let (before, said, after) = (clock::wall() + ahead, reader.now()?, clock::wall() + ahead);
+        Ok(said.earliest <= after && before <= said.latest)
+    };
+    let known = wait_for(TIMEOUT, || is_true().ok());
+    assert_eq!(known, Some(true));
+    // Nobody is there who could notice.
+    let processes = machine.daemon.processes();
+    processes.iter().for_each(|process| machine.daemon.signal(process.pid, Signal::SIGSTOP));
+    assert_eq!(is_true(), Ok(true));
+    machine.shows(&page(4, 2));
+    machine.true_time.store(HOUR, Ordering::SeqCst);
+    for _ in 0..1_000 {
+        assert_eq!(is_true(), Err(Unknown::Disrupted));
+    }
+    assert_eq!(open().now(), Err(Unknown::Disrupted), "one that begins now");
+    processes.iter().for_each(|process| machine.daemon.signal(process.pid, Signal::SIGCONT));
+    let again = wait_for(SOON, || is_true().ok());
+    assert_eq!(again, Some(true), "{}", machine.daemon.log());
+    for _ in 0..1_000 {
+        assert!(matches!(is_true(), Ok(true) | Err(_)));
+    }
 }

@@ -4,7 +4,7 @@
 //!   demo       corrects a wrong clock in front of you: no root, no network beyond loopback
 //!   test       everything that a contribution must pass; lists skipped tests with the reason
 //!   bench      footprint: start, memory, wake-ups, beside chronyd if it is installed; server: beside all others;
-//!              accuracy: both follow one server over paths of known delays
+//!              accuracy: both follow one server over paths of known delays; bounds: beside ClockBound's, true time known
 //!   fuzz       hostile requests, for a long time
 //!   package    a Debian package; --try runs it in fresh Debian systems
 //!   container  the images of packaging/container, without a registry, run under podman with the manifests for Kubernetes
@@ -24,6 +24,7 @@
 //! ```
 
 mod bench_accuracy;
+mod bench_bounds;
 mod bench_footprint;
 mod bench_nts;
 mod bench_page;
@@ -60,6 +61,7 @@ usage: cargo xtask [--target TRIPLE] WORD
   bench footprint roles     memory of a daemon with all of its processes
   bench footprint idle      wake-ups with four sources at polls of 64 and 256 s, beside chronyd (18 minutes)
   bench accuracy            beside chronyd, the truth known (--seconds, --rounds, --poll N, --json)
+  bench bounds [SCENARIO..] intervals that programs read, beside ClockBound's daemon (--seconds N, --json; root)
   bench server [PART..]     the server beside others: speed, latency, floods (--runs N, --json)
   bench nts [PART..]        NTS beside others (--runs N, --json)
   bench page [READS]        reading the time from shared memory beside clock_gettime, and beside a writer (10000000)
@@ -102,6 +104,7 @@ fn main() -> ExitCode {
         ["bench", "footprint", "idle"] => bench_footprint::idle::run(),
         ["bench", "footprint", "--json"] => bench_footprint::run(true),
         ["bench", "accuracy", rest @ ..] => bench_accuracy::run(rest),
+        ["bench", "bounds", rest @ ..] => bench_bounds::run(rest),
         ["bench", "server", rest @ ..] => bench_server::run(rest),
         ["bench", "nts", rest @ ..] => bench_nts::run(rest),
         ["bench", "page"] => bench_page::measure(None),

@@ -1,17 +1,18 @@
 //! Other implementations for the tests. They are unpacked, never installed: installed, they would be services
 //! that compete for the clock, and Debian permits only one of them. Missing libraries are installed, as root.
 
-mod clockbound;
 mod registry;
 mod release;
+mod tool;
 
 use crate::cargo::{read, run, workspace};
-use registry::{NTPD_RS, ROUGHENOUGH};
+use registry::{CLOCKBOUND, NTPD_RS, ROUGHENOUGH};
 use release::{NEWEST, Program};
 use rig::days::root::NEWEST_CHRONYD;
 use rig::debian;
 use std::path::Path;
 use std::process::Command;
+use tool::{CLOCKBOUND_CLIENTS, ROUGHENOUGH_REPORT};
 
 /// Of prometheus: promtool, which judges pages and rules, and itself for the picture of the dashboard; of busybox its DHCP server;
 /// OpenRC with its libraries.
@@ -110,8 +111,8 @@ fn settle(package: &str, unpacked: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Fetches what only some tests and benchmarks need: the newest version of each in Debian, ntpd-rs, ClockBound's clients, and roughenough. What
-/// exists already is not fetched again: remove `target/peers/*-newest` for newer versions.
+/// Fetches what only some tests and benchmarks need: the newest version of each in Debian, ntpd-rs, and ClockBound and roughenough with their
+/// clients. What exists already is not fetched again: remove `target/peers/*-newest` for newer versions.
 ///
 /// # Errors
 /// What could not be fetched, after everything else was tried.
@@ -122,13 +123,13 @@ pub fn fetch_more() -> Result<(), String> {
     // On machines for which Debian's is not fetched.
     let built =
         if bench::programs::find_peer("ntp-daemon").is_some() { Ok(()) } else { NTPD_RS.fetch(&place) };
-    let clients = clockbound::fetch(&place);
-    let signer = ROUGHENOUGH.fetch(&place);
     let missing: Vec<String> = [
         ("the newest", newest),
         ("ntpd-rs", built),
-        ("ClockBound's clients", clients),
-        ("roughenough", signer),
+        ("ClockBound's clients", CLOCKBOUND_CLIENTS.fetch(&place)),
+        ("ClockBound's daemon", CLOCKBOUND.fetch(&place)),
+        ("roughenough", ROUGHENOUGH.fetch(&place)),
+        ("roughenough's client library", ROUGHENOUGH_REPORT.fetch(&place)),
     ]
     .into_iter()
     .filter_map(|(what, outcome)| Some(format!("{what} cannot be had: {}", outcome.err()?)))

@@ -131,7 +131,8 @@ pub fn authentication(source: &Source, reply: &mut Reply) {
     let short = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
     let has_keys = nts.aead.is_some();
     let bits = match nts.aead {
-        Some(15) => 256,
+        Some(2 | 15) => 256,
+        Some(17) => 512,
         Some(30) => 128,
         _ => 0,
     };

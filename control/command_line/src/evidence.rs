@@ -1,6 +1,7 @@
 //! The words of `chimerctl evidence`.
 
-use crate::{Time, parse_length, parse_time};
+use crate::Time;
+use crate::span::{parse_span, parse_time};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ pub struct EvidenceArguments {
     /// By which rule; `list` names them all
     #[arg(long, value_name = "NAME", value_enum)]
     pub rule: RuleName,
-    /// From when: a time of UTC such as 2026-11-01 or 2026-11-01T12:00, or 12h or 7d before the end of the history
+    /// From when: a time of UTC such as 2026-11-01 or 2026-11-01T12:00, or 30min, 12h or 7d before the end of the history
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub from: Option<Time>,
     /// Until when; 2026-12-01 is the end of November
@@ -23,7 +24,7 @@ pub struct EvidenceArguments {
     #[arg(long, value_enum)]
     pub activity: Option<Activity>,
     /// How far the clock may be from UTC: a number with s, ms, us or ns; never above what the rule permits
-    #[arg(long, value_name = "LENGTH", value_parser = parse_length)]
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub limit: Option<f64>,
     /// What is taken for the error of the clock
     #[arg(long, value_enum, default_value_t = ErrorFigure::Bound)]
@@ -32,7 +33,7 @@ pub struct EvidenceArguments {
     #[arg(long, value_name = "SOURCE")]
     pub authorised: Vec<String>,
     /// A restart of the daemon or another time without a record up to this is listed, and keeps nothing from being met
-    #[arg(long, value_name = "LENGTH", default_value = "120s", value_parser = parse_length)]
+    #[arg(long, value_name = "SPAN", default_value = "120s", value_parser = parse_span)]
     pub outage: f64,
     /// The history; otherwise the one that the daemon writes
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]

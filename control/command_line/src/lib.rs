@@ -3,8 +3,11 @@
 #![forbid(unsafe_code)]
 
 mod evidence;
+mod span;
 
 pub use evidence::{Activity, ErrorFigure, EvidenceArguments, RuleName};
+pub use span::Time;
+use span::{parse_interval, parse_span, parse_time, parse_whole_span};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, Ipv6Addr};
@@ -105,9 +108,9 @@ pub enum Command {
     Offline(Whom),
     /// Step the clock to the time of its sources, instead of slewing it there (root)
     Step {
-        /// Where the governor refuses: permit one step of at most S seconds (root). Without this, whoever sits at a terminal
+        /// Where the governor refuses: permit one step of at most this (root). Without this, whoever sits at a terminal
         /// is asked
-        #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, value_name = "SPAN", value_parser = parse_whole_span)]
         approve: Option<u32>,
     },
     /// Which lines the daemon's log has, until a restart (root)
@@ -133,8 +136,8 @@ pub enum Command {
     Import(ImportArguments),
     /// A live screen: the clock, its last hour, its sources, the daemon's processes
     Top {
-        /// Ask the daemon each S seconds
-        #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = parse_interval)]
+        /// Ask the daemon so often
+        #[arg(long, value_name = "SPAN", default_value = "2", value_parser = parse_interval)]
         interval: f64,
     },
 }
@@ -210,7 +213,7 @@ pub struct PlotArguments {
 /// The options of `history`.
 #[derive(Args, Debug)]
 pub struct HistoryArguments {
-    /// Only what was later: a time of UTC such as 2026-11-30 or 2026-11-30T12:00, or 12h or 7d before the end of the file
+    /// Only what was later: a time of UTC such as 2026-11-30 or 2026-11-30T12:00, or 90s, 30min, 12h or 7d before the end of the file
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub since: Option<Time>,
     /// Only what was earlier
@@ -225,15 +228,6 @@ pub struct HistoryArguments {
     /// The history; otherwise the one that the daemon writes
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub file: Option<PathBuf>,
-}
-
-/// A time on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Time {
-    /// Year, month, day, and seconds of this day of UTC, below 86400. Whether there is such a day is not looked at.
-    At(u32, u32, u32, u32),
-    /// So many seconds before the end of what is shown.
-    Before(u32),
 }
 
 /// The options of `import`.
@@ -291,11 +285,11 @@ pub enum Past {
 /// The options of `wait-sync`.
 #[derive(Args, Debug)]
 pub struct WaitArguments {
-    /// Give up after this many seconds; 0: never
-    #[arg(long, value_name = "S", default_value_t = 0.0, value_parser = parse_seconds)]
+    /// Give up after this: seconds, or a number with ms, s, min or h; 0: never
+    #[arg(long, value_name = "SPAN", default_value = "0", value_parser = parse_span)]
     pub timeout: f64,
-    /// The clock's error bound must be below this many seconds too
-    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    /// The clock's error bound must be below this too: seconds, or a number with ms or us
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub max_error: Option<f64>,
 }
 
@@ -303,7 +297,7 @@ pub struct WaitArguments {
 #[derive(Args, Debug)]
 pub struct AssertArguments {
     /// True time must be known to this: seconds, or a number with s, ms, us or ns
-    #[arg(long, value_name = "TIME", value_parser = parse_length)]
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub max_error: Option<f64>,
     /// All sources that the time is from must prove by NTS that it is theirs
     #[arg(long)]
@@ -317,8 +311,8 @@ pub struct AssertArguments {
     /// The system's clock must follow them, and be as near to true time as --max-error says
     #[arg(long)]
     pub system_clock: bool,
-    /// Wait up to this many seconds until it holds
-    #[arg(long, value_name = "S", value_parser = parse_seconds)]
+    /// Wait up to this until it holds: seconds, or a number with s, min or h
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub wait: Option<f64>,
     /// Wait until it holds, tell the service manager, and end with 1 as soon as it holds no longer
     #[arg(long, conflicts_with = "wait")]
@@ -380,62 +374,6 @@ fn parse_client(text: &str) -> Result<IpAddr, String> {
     network.map(IpAddr::V6).or_else(|| text.parse().ok()).ok_or_else(wrong)
 }
 
-/// 0 or more.
-fn parse_seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(seconds),
-        _ => Err("expected a number of seconds, 0 or more".to_owned()),
-    }
-}
-
-/// Seconds; a number with a unit.
-fn parse_length(text: &str) -> Result<f64, String> {
-    let units = [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0)];
-    let unit = units.iter().find_map(|(unit, length)| Some((text.strip_suffix(unit)?, *length)));
-    let (number, length) = unit.unwrap_or((text, 1.0));
-    match number.parse::<f64>().map(|number| number * length) {
-        Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(seconds),
-        _ => Err("expected a length of time such as 1ms, 250us or 0.5".to_owned()),
-    }
-}
-
-/// A date of UTC, alone or with a time of day, or a number of hours or days.
-fn parse_time(text: &str) -> Result<Time, String> {
-    let wrong =
-        || "expected a time of UTC such as 2026-11-30 or 2026-11-30T12:00:00Z, or a length such as 12h or 7d";
-    let number = |digits: &str, most: u32| {
-        let is_number = !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());
-        digits.parse::<u32>().ok().filter(|number| is_number && *number <= most)
-    };
-    let length = [("h", 3_600, 99_999), ("d", 86_400, 9_999)]
-        .into_iter()
-        .find_map(|(unit, seconds, most)| Some(number(text.strip_suffix(unit)?, most)? * seconds));
-    if let Some(length) = length {
-        return Ok(Time::Before(length));
-    }
-    let (date, of_day) = text.trim_end_matches('Z').split_once('T').unwrap_or((text, "00:00"));
-    let parts = |text: &str, between: char, most: [u32; 3]| -> Option<Vec<u32>> {
-        text.split(between).zip(most).map(|(digits, most)| number(digits, most)).collect()
-    };
-    let date = parts(date, '-', [9_999, 12, 31]).filter(|_| date.split('-').count() == 3);
-    let of_day = parts(of_day, ':', [23, 59, 59]).filter(|_| matches!(of_day.split(':').count(), 2 | 3));
-    match (date.as_deref(), of_day.as_deref()) {
-        (Some([year, month, day]), Some([hour, minute, rest @ ..])) => {
-            let seconds = hour * 3_600 + minute * 60 + rest.first().copied().unwrap_or(0);
-            Ok(Time::At(*year, *month, *day, seconds))
-        }
-        _ => Err(wrong().to_owned()),
-    }
-}
-
-/// From a fifth of a second to an hour.
-fn parse_interval(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.2..=3600.0).contains(&seconds) => Ok(seconds),
-        _ => Err("expected a number of seconds from 0.2 to 3600".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -454,41 +392,6 @@ mod tests {
         }
         for bad in ["192.0.2.0/24", "192.0.2.1/64", "2001:db8::/48", "192.0.2.1:123", "fe80::1%lo", ""] {
             assert!(parse_client(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn times_are_of_utc_or_so_long_before_the_end() {
-        for (text, time) in [
-            ("2026-11-30", Time::At(2026, 11, 30, 0)),
-            ("2026-11-30T12:34", Time::At(2026, 11, 30, 45_240)),
-            ("2026-11-30T12:34:56Z", Time::At(2026, 11, 30, 45_296)),
-            ("12h", Time::Before(43_200)),
-            ("7d", Time::Before(604_800)),
-        ] {
-            assert_eq!(parse_time(text), Ok(time), "{text}");
-        }
-        for bad in [
-            "",
-            "h",
-            "+1h",
-            "2026",
-            "2026-11",
-            "2026-13-01",
-            "2026-11-30T",
-            "2026-11-30T24:00",
-            "1w",
-            "2026-1-1-1",
-        ] {
-            assert!(parse_time(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn seconds_on_the_command_line_are_checked() {
-        assert_eq!(parse_seconds("0.5"), Ok(0.5));
-        for bad in ["-1", "nan", "inf", "x", ""] {
-            assert!(parse_seconds(bad).is_err(), "{bad}");
         }
     }
 }

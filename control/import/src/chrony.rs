@@ -20,20 +20,11 @@ use crate::key_file::{self, Format, Named};
 use crate::plan::{Part, Plan};
 use crate::words::{Line, Words};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// Directives without something like it here, the loss of which matters.
-const MATTER: [&str; 9] = [
-    "refclock",
-    "ntpsigndsocket",
-    "broadcast",
-    "tempcomp",
-    "manual",
-    "rtcfile",
-    "ptpport",
-    // What a firewall may let out alone.
-    "bindacqaddress",
-    "bindacqdevice",
-];
+const MATTER: [&str; 7] =
+    ["refclock", "ntpsigndsocket", "broadcast", "tempcomp", "manual", "rtcfile", "ptpport"];
 
 /// Directives of versions before 3, which later ones ignore.
 const OBSOLETE: [&str; 4] = ["commandkey", "generatecommandkey", "linux_hz", "linux_freq_scale"];
@@ -70,6 +61,11 @@ pub struct Found {
     port: Option<(u16, usize)>,
     bound: [Option<(String, usize)>; 2],
     device: Option<(String, usize)>,
+    /// From which addresses sources are asked, of IPv4 and of IPv6.
+    asked_from: [Option<(IpAddr, usize)>; 2],
+    /// Over which interface.
+    asked_over: Option<(String, usize)>,
+    dscp: Option<(u8, usize)>,
     nts_port: Option<(u16, usize)>,
     /// Somebody was allowed who is not here.
     lost_rule: bool,
@@ -132,6 +128,7 @@ fn file(
             }
             "keyfile" => keys(plan, &line, &mut words),
             _ if is_source => source::read(plan, found, &line, &directive, words),
+            _ if source::departure(plan, found, &line, &directive, &mut words) => {}
             _ if clock::read(plan, found, &line, &directive, &mut words) => {}
             _ if server::read(plan, found, &line, &directive, &mut words) => {}
             _ => other(plan, &line, &directive),
@@ -206,4 +203,11 @@ fn only(plan: &mut Plan, item: usize, words: &mut Words) -> Option<String> {
 /// An item of the section.
 fn at(plan: &mut Plan, part: Part, line: &Line) -> usize {
     plan.item(part, line)
+}
+
+/// What a line says in the place of an earlier one.
+fn replace<T>(plan: &mut Plan, place: &mut Option<(T, usize)>, value: T, item: usize) {
+    if let Some((_, old)) = place.replace((value, item)) {
+        plan.superseded(old, item);
+    }
 }

@@ -11,6 +11,9 @@ enum Place {
     Ip(IpAddr, Option<String>),
 }
 
+/// What is said of a family beside an address.
+pub const HAS_FAMILY: &str = "not carried: the address is of one family";
+
 /// What is wrong with a host, as the end of a sentence.
 pub fn fault(host: &str) -> Option<&'static str> {
     match parse(host) {
@@ -50,6 +53,20 @@ fn parse(host: &str) -> Option<Place> {
 /// Whether it is written as an address.
 pub fn is_address(host: &str) -> bool {
     matches!(parse(host), Some(Place::Ip(..)))
+}
+
+/// Whether it is an IPv4 address, if it is written as one.
+pub fn family(host: &str) -> Option<bool> {
+    match parse(host)? {
+        Place::Ip(ip, _) => Some(ip.is_ipv4()),
+        Place::Name(_) => None,
+    }
+}
+
+/// Whether it is no address that packets can be sent from on every network.
+pub fn is_of_link(ip: IpAddr) -> bool {
+    let is_link_local = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    is_link_local || !Address::from(SocketAddr::new(ip, 123)).is_unicast()
 }
 
 /// Whether two hosts are one, or may be.

@@ -114,7 +114,7 @@ pub struct Plan {
     /// What is lost without a line.
     lost: Vec<String>,
     /// The AEADs of all NTS sources.
-    pub aead: Option<&'static str>,
+    pub aead: Option<String>,
     /// Whether there was something besides [`Plan::sources`] that the time came from: a reference clock, a line that could not be
     /// read.
     pub lost_source: bool,

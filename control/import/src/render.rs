@@ -45,7 +45,7 @@ pub fn render(plan: &Plan, kind: Kind, paths: &[String]) -> String {
             said(&mut out, item);
         }
         before = Some(source.item);
-        if table(&mut out, source, plan.aead) {
+        if table(&mut out, source, plan.aead.as_ref()) {
             out.push('\n');
         }
     }
@@ -106,7 +106,7 @@ fn said(out: &mut String, item: &Item) {
 }
 
 /// A `[[source]]`; `false`: it is a twin, which has none.
-fn table(out: &mut String, source: &Source, aead: Option<&str>) -> bool {
+fn table(out: &mut String, source: &Source, aead: Option<&String>) -> bool {
     if source.out.as_deref() == Some("") {
         return false;
     }
@@ -127,7 +127,7 @@ fn table(out: &mut String, source: &Source, aead: Option<&str>) -> bool {
     }
     let has_own = source.keys.iter().any(|(name, _)| *name == "aead");
     if let Some(aead) = aead.filter(|_| source.nts && !has_own) {
-        line(&format!("aead = \"{aead}\""));
+        line(&format!("aead = {aead}"));
     }
     if let Some(members) = source.members {
         line("pool = true");

@@ -1,5 +1,6 @@
 //! What the files of a host prove, and what is found when they were touched.
 
+mod by_root;
 mod hosts;
 mod liars;
 mod manipulations;

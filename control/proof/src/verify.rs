@@ -11,6 +11,7 @@ use ipc::anchor::Anchor;
 use ipc::audit_line::{End, ORDERS, STEPS};
 use ipc::governor_record::{PLACES, Record, SLOT};
 use ipc::message::handover::LogIntegrity;
+use roughtime::Fault as AnswerFault;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -384,13 +385,14 @@ fn judge_anchors(
         let doubtful =
             |report: &mut Report, text: String| report.add(Of::Anchors, Weight::Doubtful, Some(number), text);
         if let Some((at, fault)) = &proof.fault {
-            doubtful(
-                report,
-                format!(
-                    "answer {} of anchor {number} is not valid ({fault}): it and those behind it prove nothing",
-                    at + 1
-                ),
-            );
+            let answer = format!("answer {} of anchor {number} is not valid ({fault})", at + 1);
+            // The daemon keeps only what it has verified, and a slot that was torn has no right checksum.
+            let (weight, what) = match fault {
+                AnswerFault::UnknownVersion(_) => (Weight::Doubtful, "a later version may know it"),
+                _ => (Weight::Altered, "it was altered, or the anchor was made to name other ends"),
+            };
+            let text = format!("{answer}: {what}; it and those behind it prove nothing");
+            report.add(Of::Anchors, weight, Some(number), text);
         }
         if proof.signatures.is_empty() {
             if report.has_keys && proof.fault.is_none() {

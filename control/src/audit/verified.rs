@@ -58,6 +58,7 @@ impl Gathered {
         let governor = beside(log, named.governor, GOVERNOR, governor_record::LENGTH)?;
         let anchors = beside(log, named.anchors, ANCHORS, MOST_ANCHORS)?;
         let octets = read(log)?;
+        super::refuse_foreign(log, &octets)?;
         let history = beside(log, named.history, HISTORY, minutes::LARGEST)?;
         let keys = named.keys.map(|keys| read_keys(keys)).transpose()?;
         Ok(Self { log: octets, history, governor, anchors, keys })
@@ -118,7 +119,7 @@ fn beside(log: &Path, named: Option<&PathBuf>, usual: &str, most: u64) -> Result
 }
 
 fn unread(path: &Path, why: &str) -> Failure {
-    Failure { text: format!("{}: {why}", path.display()), code: exit::NO }
+    Failure { text: format!("{}: {why}", path.display()), code: exit::UNABLE }
 }
 
 fn bounded(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {

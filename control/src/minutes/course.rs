@@ -28,14 +28,16 @@ pub struct Course<'a> {
     is_by_minutes: bool,
     row: Option<Row>,
     is_synchronised: Option<bool>,
+    /// The run that has begun and not ended: its last record so far, and its boot.
+    running: Option<(WallTime, [u8; 16])>,
     ready: VecDeque<Line>,
 }
 
 impl<'a> Course<'a> {
     /// Of the whole history, as far as it is in the period.
     pub fn of(history: &'a History<'a>, period: Period, is_by_minutes: bool) -> Self {
-        let (row, is_synchronised, ready) = (None, None, VecDeque::new());
-        Self { walk: history.walk(), period, is_by_minutes, row, is_synchronised, ready }
+        let (row, is_synchronised, running, ready) = (None, None, None, VecDeque::new());
+        Self { walk: history.walk(), period, is_by_minutes, row, is_synchronised, running, ready }
     }
 
     fn is_in(&self, wall: WallTime) -> bool {
@@ -44,8 +46,12 @@ impl<'a> Course<'a> {
 
     fn event(&mut self, at: Option<WallTime>, record: u64, what: What) {
         if at.is_none_or(|at| self.is_in(at)) {
-            self.ready.push_back(Line::Event(Event { at, record, what }));
+            self.push(at, record, what);
         }
+    }
+
+    fn push(&mut self, at: Option<WallTime>, record: u64, what: What) {
+        self.ready.push_back(Line::Event(Event { at, record, what }));
     }
 
     fn take(&mut self, entry: &Entry) {
@@ -55,11 +61,16 @@ impl<'a> Course<'a> {
             Said::Run(run) => {
                 self.end_row();
                 self.is_synchronised = None;
+                if let Some((last, boot)) = self.running {
+                    self.event(Some(last), sequence, What::Unended { is_same_boot: boot == run.boot });
+                }
                 self.event(at, sequence, What::Start(run.clone()));
+                self.running = Some((wall, run.boot));
             }
             Said::Ended => {
                 self.end_row();
                 self.event(at, sequence, What::End);
+                self.running = None;
             }
             Said::Configuration { configuration } => {
                 self.event(at, sequence, What::Configuration(*configuration));
@@ -72,6 +83,9 @@ impl<'a> Course<'a> {
                 }
             }
             Said::Minute(minute) => self.minute(minute, wall, sequence, &entry.names),
+        }
+        if let Some((last, _)) = &mut self.running {
+            *last = wall;
         }
     }
 
@@ -90,19 +104,20 @@ impl<'a> Course<'a> {
         if self.row.as_ref().is_some_and(|open| self.is_by_minutes || hour(open.end) != hour(wall)) {
             self.end_row();
         }
-        let at = Some(wall);
+        // As the row has it that it happened in.
+        let at = Some(row.begin);
         if self.is_synchronised.is_some_and(|before| before != minute.synchronised) {
-            self.event(at, sequence, What::Synchronised(minute.synchronised));
+            self.push(at, sequence, What::Synchronised(minute.synchronised));
         }
         self.is_synchronised = Some(minute.synchronised);
         if minute.stepped {
-            self.event(at, sequence, What::Step(minute.step()));
+            self.push(at, sequence, What::Step(minute.step()));
         }
         if minute.stepped_by_another {
-            self.event(at, sequence, What::OthersStep(minute.step()));
+            self.push(at, sequence, What::OthersStep(minute.step()));
         }
         if minute.leap {
-            self.event(at, sequence, What::Leap);
+            self.push(at, sequence, What::Leap);
         }
         self.row = Some(match self.row.take() {
             Some(open) => open.and(row),
@@ -113,6 +128,8 @@ impl<'a> Course<'a> {
     fn found(&mut self, finding: Finding) {
         self.end_row();
         self.is_synchronised = None;
+        // Whether the run ended in order may have been said there.
+        self.running = None;
         self.event(finding.wall, finding.sequence, What::Finding(finding));
     }
 

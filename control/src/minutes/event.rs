@@ -26,6 +26,11 @@ pub enum What {
     Start(Run),
     /// It ended in order.
     End,
+    /// It ended otherwise, after this: it was killed, or the machine went down.
+    Unended {
+        /// The next one began in the same boot of the machine.
+        is_same_boot: bool,
+    },
     /// Another configuration is in force, with this hash.
     Configuration([u8; 32]),
     /// A source that had no number before.
@@ -48,6 +53,7 @@ impl What {
         match self {
             Self::Start(_) => "start",
             Self::End => "end",
+            Self::Unended { .. } => "unended",
             Self::Configuration(_) => "configuration",
             Self::Source(_) => "source",
             Self::Step(_) => "step",
@@ -83,6 +89,12 @@ impl fmt::Display for What {
                 }
             }
             Self::End => f.write_str("the engine ended in order"),
+            Self::Unended { is_same_boot: true } => {
+                f.write_str("the run ended after this, and not in order: it was killed, or ended by a fault")
+            }
+            Self::Unended { is_same_boot: false } => f.write_str(
+                "the run ended after this, and not in order: the machine went down, or it was killed",
+            ),
             Self::Configuration(hash) => write!(f, "another configuration: {}", hex(hash)),
             Self::Source(name) => write!(f, "source {}", escape(name)),
             Self::Step(nanos) => write!(f, "the clock was stepped by {}", step(*nanos)),

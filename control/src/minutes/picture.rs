@@ -1,7 +1,7 @@
 //! The history as an SVG, drawn as the course of the last hours is.
 
 use super::Period;
-use super::row::Row;
+use super::row::{Row, begin_of};
 use crate::plot::{self, Spot};
 use history::History;
 use ipc::history::Said;
@@ -15,14 +15,15 @@ const MINUTE: i64 = 60_000_000_000;
 
 /// The picture.
 pub fn draw(history: &History<'_>, period: Period) -> String {
-    let walls = || {
-        let minutes = history.walk().filter_map(Result::ok);
-        minutes.filter(|entry| matches!(entry.record.said, Said::Minute(_))).map(|entry| entry.record.wall)
-    };
+    let minutes = history.walk().filter_map(Result::ok);
+    let minutes = minutes.filter_map(|entry| match entry.record.said {
+        Said::Minute(minute) => Some((begin_of(&minute, entry.record.wall), entry.record.wall)),
+        _ => None,
+    });
     let is_in = |wall: &WallTime| period.since < *wall && *wall <= period.until;
-    let ends = walls().filter(is_in).fold(None, |ends: Option<(i64, i64)>, wall| {
-        let (least, largest) = ends.unwrap_or((wall.nanos(), wall.nanos()));
-        Some((least.min(wall.nanos()), largest.max(wall.nanos())))
+    let ends = minutes.filter(|(_, end)| is_in(end)).fold(None, |ends: Option<(i64, i64)>, (begin, end)| {
+        let (least, largest) = ends.unwrap_or((begin.nanos(), end.nanos()));
+        Some((least.min(begin.nanos()), largest.max(end.nanos())))
     });
     let (begin, end) = ends.unwrap_or((0, 0));
     let length = ((end - begin) / MOST / MINUTE + 1) * MINUTE;
@@ -41,7 +42,8 @@ pub fn draw(history: &History<'_>, period: Period) -> String {
         if is_far && let Some(last) = last {
             course.gaps.push((unix(last), unix(row.begin)));
         }
-        let slot = |wall: WallTime| (wall.nanos() - begin) / length;
+        // Of its end: where one ends, the next one begins.
+        let slot = |wall: WallTime| (wall.nanos() - 1 - begin).div_euclid(length);
         let is_next = open.as_ref().is_some_and(|(open, _)| is_far || slot(open.end) != slot(wall));
         if is_next {
             push(&mut course, open.take());

@@ -64,7 +64,7 @@ impl Row {
         falsetickers: BTreeSet<String>,
     ) -> Self {
         Self {
-            begin: end.before(Span::from_millis(i64::from(minute.length_ms))),
+            begin: begin_of(minute, end),
             end,
             minutes: 1,
             synchronised: u32::from(minute.synchronised),
@@ -122,6 +122,11 @@ impl Row {
         let farthest = if least.unsigned_abs() > largest.unsigned_abs() { least } else { largest };
         Some(farthest as f64 / 1e9)
     }
+}
+
+/// The steered clock at the beginning of a minute that ended then.
+pub fn begin_of(minute: &Minute, end: WallTime) -> WallTime {
+    end.before(Span::from_millis(i64::from(minute.length_ms)))
 }
 
 /// Without fractions of a second.

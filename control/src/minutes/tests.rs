@@ -57,6 +57,49 @@ fn each_hour_and_each_change_has_a_line() {
     assert!(!text.contains("warning"), "{text}");
 }
 
+fn words(document: &Value) -> Vec<&str> {
+    document["events"].as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_run_that_did_not_end_in_order_has_a_line_at_its_last_minute_and_one_that_did_has_none() {
+    let mut writer = Writer::new(OF_A_DAY, 1);
+    for ends in [false, true, true] {
+        writer.start(0);
+        for _ in 0..2 {
+            let said = writer.minute();
+            writer.pass(60_000_000_000);
+            writer.append(Said::Minute(said));
+        }
+        if ends {
+            writer.append(Said::Ended);
+        }
+    }
+    let document = json(writer.octets(), &asked(true));
+    let of_runs: Vec<&str> = words(&document).into_iter().filter(|word| *word != "source").collect();
+    assert_eq!(of_runs, ["start", "unended", "start", "end", "start", "end"]);
+    let text = text(writer.octets(), &asked(true));
+    let line = text.lines().find(|line| line.contains("not in order")).unwrap();
+    assert!(line.starts_with("2026-11-30T00:02:00Z") && line.contains("it was killed"), "{line}");
+    // The run that is under way has not ended at all.
+    let running = Writer::simulated(1, 2, 3);
+    assert!(!words(&json(running.octets(), &asked(true))).contains(&"unended"));
+}
+
+#[test]
+fn a_picture_begins_where_its_first_minute_does() {
+    let mut writer = Writer::new(OF_A_DAY, 1);
+    writer.start(0);
+    for _ in 0..3 {
+        let said = writer.minute();
+        writer.pass(60_000_000_000);
+        writer.append(Said::Minute(said));
+    }
+    let svg =
+        shown("f", writer.octets(), &HistoryArguments { svg: true, ..asked(false) }, TEXT).ok().unwrap();
+    assert!(svg.contains("from 2026-11-30 00:00:00 to 2026-11-30 00:03:00 UTC; a point is 1 min"), "{svg}");
+}
+
 #[test]
 fn an_hour_has_the_worst_of_its_minutes_and_the_sum_of_its_steps() {
     let mut writer = Writer::new(OF_A_DAY, 1);
@@ -92,9 +135,16 @@ fn an_hour_has_the_worst_of_its_minutes_and_the_sum_of_its_steps() {
     for (key, value) in expected {
         assert_eq!(row[key], value, "{key}");
     }
-    let words: Vec<&str> =
-        document["events"].as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
+    let words = words(&document);
     assert_eq!(words, ["start", "source", "source", "step", "step", "unsynchronised", "synchronised"]);
+    // Each as early as the row of its minute begins.
+    let at: Vec<&str> = document["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["at"].as_str().unwrap()[11..16])
+        .collect();
+    assert_eq!(at[3..], ["00:00", "00:01", "00:30", "00:31"]);
     let text = text(writer.octets(), &asked(false));
     let line = text.lines().find(|line| line.contains("in 59")).unwrap();
     assert!(
@@ -194,7 +244,7 @@ fn a_line_names_eight_sources_and_names_without_end_are_refused() {
 #[test]
 fn what_cannot_be_read_is_said_with_the_remedy() {
     let failure = read(Path::new("/nonexistent/engine.history")).err().unwrap();
-    assert!(failure.text.contains("is a history kept? Name the file") && failure.code == exit::NO);
+    assert!(failure.text.contains("is a history kept? Name the file") && failure.code == exit::UNABLE);
     assert!(read(Path::new("/dev/zero")).is_err());
 }
 
@@ -204,7 +254,7 @@ fn what_is_no_history_is_said_to_be_none() {
     for form in [TEXT, Form::Json] {
         let failure = shown("f", &other, &asked(false), form).expect_err("it is no history");
         assert!(failure.text.starts_with("f: is no history; name engine.history"), "{}", failure.text);
-        assert_eq!(failure.code, exit::NO);
+        assert_eq!(failure.code, exit::UNABLE);
     }
     for nothing in [Vec::new(), vec![0; 3 * RECORD]] {
         assert_eq!(text(&nothing, &asked(false)), "the history has no record\n");

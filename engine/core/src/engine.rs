@@ -19,6 +19,7 @@ mod observing;
 mod operators;
 mod outage;
 mod own_addresses;
+mod own_time;
 mod polling;
 mod protected;
 mod publishing;
@@ -32,6 +33,7 @@ mod steering;
 #[cfg(test)]
 mod tests;
 pub mod time_page;
+mod voters;
 
 use crate::abandoned::Abandoned;
 use crate::allowance::Allowance;
@@ -209,6 +211,7 @@ struct System {
     last_served: Option<RawInstant>,
     /// What the last publication for the server contained.
     served_news: (Option<RawInstant>, bool, bool, bool),
+    own_time: own_time::OwnTime,
     served: Option<(u8, u32, u32, u64)>,
     steps: u32,
     refusals: u32,
@@ -294,6 +297,7 @@ impl Engine {
                 paging: time_page::Paging::NONE,
                 last_served: None,
                 served_news: (None, false, false, false),
+                own_time: Default::default(),
                 served: None,
                 steps: 0,
                 refusals: 0,

@@ -9,6 +9,7 @@ pub use crate::signed::Proof;
 use crate::violation::Violation;
 use alloc::vec::Vec;
 use ipc::address::Address;
+use ipc::aead::Aead;
 use ipc::anchor::Anchor;
 use ipc::message::client::{PlainReply, ProtectedReply, Query, QueryId, Sent, Unanswered};
 use ipc::message::exchange::{
@@ -19,7 +20,7 @@ use ipc::message::privileged::{Adjust, Applied, ClockEvent, HistoryNoted, Refuse
 use ipc::message::server::ServerState;
 use ipc::packet::CookieOctets;
 use ipc::process::Process;
-use ipc::secret::{Aead, KeyPair};
+use ipc::secret::KeyPair;
 use ipc::units::{Frequency, RawInstant, Span, WallTime};
 use truechimer_time::Page;
 

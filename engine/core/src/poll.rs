@@ -26,6 +26,12 @@ const SHORT_PACE: f64 = 1.0 / 16.0;
 /// No measurement counts as better than 2 µs here; otherwise the interval on a perfect network would never grow.
 const BEST_VARIANCE: f64 = 4e-12;
 
+/// The shortest interval of all, 2^-4 s: as often as a server answers one client that has not raised its limit.
+pub const SHORTEST: i8 = -4;
+
+/// Intervals below a second are for a source on the same network: one whose last reply took no longer, seconds.
+const NEAR: f64 = 0.01;
+
 /// The poll interval of one source, as exponents of two.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Poll {
@@ -37,17 +43,20 @@ pub(crate) struct Poll {
     floor: i8,
     /// Valid replies since the shortest interval was changed.
     good: u8,
+    /// Its last reply was as quick as that of a source on the same network.
+    near: bool,
 }
 
 impl Poll {
     pub(crate) fn new(shortest: i8, longest: i8) -> Self {
-        let shortest = shortest.clamp(0, 17);
+        let shortest = shortest.clamp(SHORTEST, 17);
         Self {
             shortest,
             longest: longest.clamp(shortest, 17),
             exponent: f64::from(shortest),
             floor: shortest,
             good: 0,
+            near: false,
         }
     }
 
@@ -60,14 +69,24 @@ impl Poll {
         (self.shortest, self.longest) = (shortest, longest);
     }
 
+    /// What is in force, log2 seconds.
+    fn present(&self) -> f64 {
+        if self.near { self.exponent } else { self.exponent.max(0.0) }
+    }
+
+    /// A reply took so long, in seconds; none: several queries have brought none.
+    pub(crate) fn note_delay(&mut self, delay: Option<f64>) {
+        self.near = delay.is_some_and(|delay| delay < NEAR);
+    }
+
     /// Log2 seconds, rounded down.
     pub(crate) fn exponent(&self) -> i8 {
-        libm::floor(self.exponent) as i8
+        libm::floor(self.present()) as i8
     }
 
     /// Seconds.
     pub(crate) fn interval(&self) -> f64 {
-        libm::exp2(self.exponent)
+        libm::exp2(self.present())
     }
 
     /// After a usable reply: moves towards the interval that suits the estimate. `tested`: seconds over which measurements have
@@ -89,7 +108,7 @@ impl Poll {
                 if suits(wish) { low = wish } else { high = wish }
             }
         }
-        let wish = wish.min(libm::log2(tested.max(1.0))).max(f64::from(self.shortest));
+        let wish = wish.min(libm::log2(tested.max(0.0625))).max(f64::from(self.shortest));
         let rise = if self.exponent < SHORT { SHORT_PACE } else { PACE };
         self.exponent = wish.clamp(self.exponent - PACE, self.exponent + rise);
         if self.floor > self.shortest {
@@ -219,13 +238,29 @@ mod tests {
 
     #[test]
     fn limits_from_outside_are_kept() {
-        let mut poll = Poll::new(-5, 127);
-        assert_eq!(poll.exponent(), 0);
+        let mut poll = Poll::new(-9, 127);
+        poll.note_delay(Some(0.001));
+        assert_eq!(poll.exponent(), -4);
         for _ in 0..40 {
             poll.back_off();
         }
         assert_eq!(poll.exponent(), 17);
         poll.fastest();
-        assert_eq!(poll.exponent(), 0);
+        assert_eq!(poll.exponent(), -4);
+    }
+
+    #[test]
+    fn a_second_is_fallen_below_only_while_replies_come_from_the_same_network() {
+        let mut poll = Poll::new(-4, 10);
+        assert_eq!((poll.exponent(), poll.interval()), (0, 1.0), "before the first reply");
+        poll.note_delay(Some(0.000_2));
+        assert_eq!((poll.exponent(), poll.interval()), (-4, 0.0625));
+        for (delay, exponent) in [(Some(0.009), -4), (Some(0.01), 0), (Some(0.001), -4), (None, 0)] {
+            poll.note_delay(delay);
+            assert_eq!(poll.exponent(), exponent, "{delay:?}");
+        }
+        let mut usual = Poll::new(0, 10);
+        usual.note_delay(Some(0.000_2));
+        assert_eq!(usual.exponent(), 0);
     }
 }

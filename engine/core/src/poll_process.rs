@@ -43,6 +43,10 @@ pub(crate) struct PollProcess {
     /// An authenticated refusal is in force: it is not queried before.
     pub(crate) stopped_until: Option<RawInstant>,
     pub(crate) burst: bool,
+    /// There is one at each poll.
+    always: bool,
+    /// The burst of this poll has begun.
+    has_begun: bool,
     /// When the first query was sent.
     pub(crate) first_query: Option<RawInstant>,
     quick: u8,
@@ -65,6 +69,8 @@ impl PollProcess {
             next: now,
             stopped_until: None,
             burst: settings.burst,
+            always: settings.burst_always,
+            has_begun: false,
             first_query: None,
             quick: if settings.burst { BURST - 1 } else { 0 },
             settling: if settings.burst { 0 } else { SETTLING.len() as u8 },
@@ -76,7 +82,7 @@ impl PollProcess {
 
     /// Other settings for the same address.
     pub(crate) fn change(&mut self, settings: &SourceSettings, now: RawInstant) {
-        self.burst = settings.burst;
+        (self.burst, self.always) = (settings.burst, settings.burst_always);
         self.poll.limit(settings.min_poll, settings.max_poll);
         self.plan(now, self.poll.interval());
     }
@@ -133,6 +139,9 @@ impl PollProcess {
         self.shift();
         self.unanswered = self.unanswered.saturating_add(1);
         self.probing &= !self.is_silent();
+        if self.is_silent() {
+            self.poll.note_delay(None);
+        }
         let longest = need.longest_interval().filter(|_| self.is_silent());
         let longest = longest.or(self.probing.then_some(PROBING));
         let interval = longest.map_or(self.poll.interval(), |longest| self.limited(longest));
@@ -144,7 +153,13 @@ impl PollProcess {
         {
             self.settling += 1;
             settling * nonces.factor(SPREAD)
+        } else if self.always && !self.has_begun && !self.is_silent() {
+            // The first query of a poll.
+            self.has_begun = true;
+            self.quick = BURST - 2;
+            QUICK.min(interval) * nonces.factor(0.2)
         } else {
+            self.has_begun = false;
             if self.is_dead() && longest.is_none() {
                 self.poll.back_off();
             }

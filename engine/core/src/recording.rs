@@ -37,7 +37,7 @@ use crate::entries::{EntryError, EntryId};
 use crate::io::{Input, Now, Output, Start};
 use crate::minutes::Lasting;
 use crate::notice::{Notice, RecordingFailure, SystemNotice};
-use crate::settings::{ClockSettings, SourceSettings};
+use crate::settings::{ClockSettings, LocalTime, SourceSettings};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -157,10 +157,10 @@ impl Recorder {
         self.end_call();
     }
 
-    /// As [`Engine::change_local_stratum`].
-    pub fn change_local_stratum(&mut self, now: Now, stratum: Option<u8>) {
-        self.begin_call(now, &Call::ChangeLocalStratum(stratum));
-        self.engine.change_local_stratum(now, stratum);
+    /// As [`Engine::change_local_time`].
+    pub fn change_local_time(&mut self, now: Now, local: Option<LocalTime>) {
+        self.begin_call(now, &Call::ChangeLocalTime(local));
+        self.engine.change_local_time(now, local);
         self.end_call();
     }
 

@@ -3,7 +3,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use ipc::address::Address;
-use ipc::message::exchange::{AeadOffer, HostName, RoundServer, is_one_name};
+use ipc::aead::AeadOffer;
+use ipc::departure::Departure;
+use ipc::message::exchange::{Families, HostName, RoundServer, is_one_name};
 use ipc::symmetric_key::SymmetricKey;
 use ipc::units::{Offset, Span};
 
@@ -69,6 +71,8 @@ pub struct ClockSettings {
     /// A source with a larger root distance is not used; at most 16 s. Where it is more than
     /// [`MAX_DISTANCE`](Settings::MAX_DISTANCE), a clock whose error has no larger bound counts as synchronised.
     pub max_distance: Span,
+    /// A source whose measurements differ by more (standard deviation) is not used; none: it weighs less by itself.
+    pub max_jitter: Option<Span>,
     /// Whether the clock is moved only while a source with NTS is among those that agree.
     pub require_nts: bool,
     /// Whether ClockBound's pages are written: readers of them take a page that is a minute old for one of a clock that runs
@@ -89,6 +93,7 @@ impl ClockSettings {
         run_step_threshold: None,
         max_slew_ppm: 200.0,
         max_distance: Settings::MAX_DISTANCE,
+        max_jitter: None,
         require_nts: false,
         clockbound: false,
         max_error: None,
@@ -110,13 +115,15 @@ pub struct SourceSettings {
     /// `pool = true`: up to this many addresses of the name are used, each a source of its own; 1 for a
     /// plain source.
     pub members: u8,
-    /// Shortest poll interval, log2 s, 0 to 17 (default 6; 4 and below only where the administrator runs
-    /// the server).
+    /// Shortest poll interval, log2 s, -4 to 17 (default 6; 4 and below only where the administrator runs
+    /// the server, and below 0 only while it answers within 10 ms).
     pub min_poll: i8,
     /// Longest poll interval, log2 s, `min_poll` to 17 (default 10).
     pub max_poll: i8,
     /// Four queries in short succession at start and after an outage.
     pub burst: bool,
+    /// And at each poll.
+    pub burst_always: bool,
     /// Preferred among equals.
     pub prefer: bool,
     /// Sources without this mark must agree with it.
@@ -138,9 +145,40 @@ pub struct SourceSettings {
     pub allow_link_local: bool,
     /// A program has left it, or a lease has named it: it stands back where a configured source has its address.
     pub offered: bool,
+    /// Which addresses of its name are asked; with NTS, also those of another server that the key exchange names.
+    pub families: Families,
+    /// How its queries and key exchanges leave this host.
+    pub departure: Departure,
 }
 
 impl SourceSettings {
+    /// A source of which nothing is said but its name and where it is.
+    pub const fn of(name: String, place: Place) -> Self {
+        Self {
+            name,
+            place,
+            nts: None,
+            key: None,
+            members: 1,
+            min_poll: 6,
+            max_poll: 10,
+            burst: true,
+            burst_always: false,
+            prefer: false,
+            trust: false,
+            require: false,
+            noselect: false,
+            max_delay: Span::from_secs(3),
+            min_stratum: 1,
+            correction: Offset::ZERO,
+            max_stratum: 15,
+            allow_link_local: false,
+            offered: false,
+            families: Families::Both,
+            departure: Departure::USUAL,
+        }
+    }
+
     /// Whether both name the same server, asked in the same way: then one may take the other's place with all that was
     /// measured, if that was the same in all else.
     pub fn is_same_server(&self, other: &Self) -> bool {
@@ -155,9 +193,9 @@ impl SourceSettings {
     }
 
     pub(crate) fn marks(&self) -> Marks {
-        let Self { noselect, prefer, trust, require, min_stratum, .. } = *self;
+        let Self { noselect, prefer, trust, require, min_stratum, families, departure, .. } = *self;
         let correction_s = self.correction.nanos() as f64 * 1e-9;
-        Marks { noselect, prefer, trust, require, correction_s, min_stratum }
+        Marks { noselect, prefer, trust, require, correction_s, min_stratum, families, departure }
     }
 }
 
@@ -176,6 +214,10 @@ pub struct Marks {
     pub correction_s: f64,
     /// See [`SourceSettings::min_stratum`].
     pub min_stratum: u8,
+    /// See [`SourceSettings::families`].
+    pub families: Families,
+    /// See [`SourceSettings::departure`].
+    pub departure: Departure,
 }
 
 /// What a source of `mode = "nts"` needs for its key exchange.
@@ -225,11 +267,43 @@ impl Place {
     }
 }
 
+/// When the host's own time is served, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalTime {
+    /// The stratum, 1 to 15.
+    pub stratum: u8,
+    /// It takes the place of the sources' time where the clock may be off by more than this; none: where it is not synchronised.
+    pub distance: Option<Span>,
+    /// Not before the clock was known better than this once; none: from the start on.
+    pub activate: Option<Span>,
+    /// So long after the clock was synchronised last.
+    pub wait_synchronised: Span,
+    /// So long after the start, where it never was.
+    pub wait_unsynchronised: Span,
+    /// Several such hosts ask each other, and without any other source all of them follow the one with the smallest reference id.
+    pub orphan: bool,
+}
+
+impl LocalTime {
+    /// Nothing but a stratum.
+    pub const fn of(stratum: u8) -> Self {
+        let (distance, activate, orphan) = (None, None, false);
+        Self {
+            stratum,
+            distance,
+            activate,
+            wait_synchronised: Span::ZERO,
+            wait_unsynchronised: Span::ZERO,
+            orphan,
+        }
+    }
+}
+
 /// `[server]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerSettings {
-    /// Serve the host's own time at this stratum while no source is selected; none: unsynchronised then.
-    pub local_stratum: Option<u8>,
+    /// Serve the host's own time while no source is followed; none: unsynchronised then.
+    pub local: Option<LocalTime>,
     /// Where it listens, at most 16; unspecified: on all addresses of the host.
     pub listen: Vec<Address>,
     /// Whether it answers NTS clients (`[server.nts]`).

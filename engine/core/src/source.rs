@@ -409,6 +409,7 @@ impl Source {
     fn learn(&mut self, measurement: Measurement, facts: Facts, prior: (f64, f64), now: Now) -> Outcome {
         let before = self.track.filter.estimate(measurement.at);
         let is_first_of_use = self.unused.is_some() && !self.is_heard();
+        self.poll_process.poll.note_delay(Some(measurement.delay));
         let outcome = self.track.take(&Sample::of_exchange(measurement, facts), prior, now);
         match (outcome, before) {
             (Outcome::Used, Some(before)) => {

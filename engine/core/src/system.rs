@@ -214,6 +214,8 @@ pub(crate) struct Rules {
     pub(crate) attested: bool,
     /// The largest usable root distance.
     pub(crate) max_distance: Span,
+    /// The largest usable jitter.
+    pub(crate) max_jitter: Option<Span>,
 }
 
 /// The input of the selection: first those that were heard, then the others.
@@ -226,7 +228,9 @@ pub(crate) fn candidates(voters: &[Voter<'_>], rules: Rules) -> Vec<Candidate> {
     let candidate = |(voter, (group, operator)): (&&Voter<'_>, (&usize, &usize))| Candidate {
         claim: voter.opinion.filter(|_| !voter.is_refuted()).map(|opinion| opinion.claim),
         absence: if voter.is_refuted() { Absence::Counted } else { voter.absence },
-        live: voter.opinion.is_some_and(|opinion| opinion.is_live() && !opinion.is_far(rules.max_distance)),
+        live: voter.opinion.is_some_and(|opinion| {
+            opinion.is_live() && !opinion.is_far(rules.max_distance) && !opinion.is_unsteady(rules.max_jitter)
+        }),
         authenticated: voter.authenticated,
         keyed: voter.keyed,
         group: *group,

@@ -60,6 +60,8 @@ pub(crate) struct Opinion {
     pub(crate) minimum_delay: f64,
     /// Half of the claim's width.
     pub(crate) distance: f64,
+    /// What its measurements differ by, seconds.
+    pub(crate) jitter: f64,
     /// Variance of its systematic error.
     pub(crate) systematic: f64,
     /// How far true time can be from the estimate; none: too little is known.
@@ -80,6 +82,11 @@ impl Opinion {
         self.systematic += by * by;
         self.reach = self.reach.map(|reach| reach.widened(by));
         self
+    }
+
+    /// Whether its measurements differ by more than `most`.
+    pub(crate) fn is_unsteady(&self, most: Option<Span>) -> bool {
+        most.is_some_and(|most| self.jitter > most.nanos() as f64 * 1e-9)
     }
 
     /// Whether its root distance is larger than `most`.
@@ -210,6 +217,7 @@ impl Track {
             guard: self.guard,
             facts,
             minimum_delay,
+            jitter: self.filter.jitter(),
             distance,
             // The asymmetry of a path seldom exceeds an eighth of its maximum.
             systematic: (path / 8.0) * (path / 8.0),

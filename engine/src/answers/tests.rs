@@ -168,6 +168,10 @@ fn full() -> Report {
         last_reply: None,
         correction_s: 0.0,
         min_stratum: 1,
+        family: None,
+        send_from: Vec::new(),
+        send_over: None,
+        dscp: 0,
         key: None,
     };
     let selected = SourceReport {
@@ -197,6 +201,10 @@ fn full() -> Report {
         last_reply: Some(last_reply),
         correction_s: -0.25,
         min_stratum: 2,
+        family: Some("ipv6".to_owned()),
+        send_from: vec!["2001:db8::7".to_owned()],
+        send_over: Some("eth0".to_owned()),
+        dscp: 46,
         key: None,
         offered_by: None,
         rejected: BTreeMap::from([(RejectReason::NtsNak, 4), (RejectReason::Origin, 3)]),

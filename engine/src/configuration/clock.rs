@@ -74,6 +74,8 @@ pub fn read_clock(
     if let Some(seconds) = section.number("max-distance", 0.01..=16.0, "seconds", "3.0", faults) {
         clock.settings.max_distance = span(seconds);
     }
+    let most = section.number("max-jitter", 0.000_001..=16.0, "seconds", "0.1", faults);
+    clock.settings.max_jitter = most.map(span);
     if let Some(seconds) = section.number("max-error", 0.000_001..=16.0, "seconds", "0.1", faults) {
         clock.settings.max_error = Some(span(seconds));
     }

@@ -4,7 +4,7 @@
 pub const GOVERNOR: [&str; 1] = ["profile"];
 
 /// Of `[[source]]`.
-pub const SOURCE: [&str; 19] = [
+pub const SOURCE: [&str; 23] = [
     "address",
     "mode",
     "key",
@@ -23,6 +23,10 @@ pub const SOURCE: [&str; 19] = [
     "max-stratum",
     "min-stratum",
     "offset",
+    "family",
+    "send-from",
+    "send-over",
+    "dscp",
     "allow-link-local",
 ];
 
@@ -39,13 +43,14 @@ pub const DHCP: [&str; 1] = ["use"];
 pub const HISTORY: [&str; 1] = ["days"];
 
 /// Of `[clock]`.
-pub const CLOCK: [&str; 11] = [
+pub const CLOCK: [&str; 12] = [
     "minimum-sources",
     "start-step-threshold",
     "run-step-threshold",
     "allow-forward-steps",
     "max-slew-ppm",
     "max-distance",
+    "max-jitter",
     "leap-seconds",
     "require-nts",
     "initial-frequency-ppm",
@@ -63,11 +68,16 @@ pub const ROUGHTIME_SERVER: [&str; 4] = ["address", "key", "operator", "draft"];
 pub const NTS: [&str; 1] = ["system-roots"];
 
 /// Of `[server]`.
-pub const SERVER: [&str; 15] = [
+pub const SERVER: [&str; 20] = [
     "listen",
     "allow",
     "deny",
     "local-stratum",
+    "local-distance",
+    "local-activate",
+    "local-wait-synchronised",
+    "local-wait-unsynchronised",
+    "local-orphan",
     "threads",
     "dscp",
     "rate-limit",
@@ -82,11 +92,12 @@ pub const SERVER: [&str; 15] = [
 ];
 
 /// Of `[server.nts]`.
-pub const SERVER_NTS: [&str; 12] = [
+pub const SERVER_NTS: [&str; 13] = [
     "listen",
     "certificate",
     "key",
     "threads",
+    "aead",
     "ntp-server",
     "ntp-port",
     "fleet-secret",
@@ -121,6 +132,9 @@ mod tests {
     fn of_the_keys_only_those_that_mean_the_same_are_words_of_another_daemon_too() {
         let ours = SOURCE.into_iter().chain(CLOCK);
         let theirs: Vec<&str> = ours.filter(|key| foreign::instead_of(key).is_some()).collect();
-        assert_eq!(theirs, ["key", "pool", "burst", "prefer", "trust", "require", "noselect", "offset"]);
+        assert_eq!(
+            theirs,
+            ["key", "pool", "burst", "prefer", "trust", "require", "noselect", "offset", "dscp"]
+        );
     }
 }

@@ -3,9 +3,9 @@
 use super::document::{Faults, Section};
 use super::key_file::KeyFile;
 use super::key_service::{self, KeySettings};
-use super::keys;
 use super::place::{NTP, parse_listen_list, parse_prefix};
 use super::words::shorten;
+use super::{keys, local_time};
 use engine_core::settings::ServerSettings;
 use ipc::address::Address;
 use ipc::message::launch::{MAX_LISTEN, MAX_THREADS};
@@ -46,17 +46,13 @@ pub fn read(root: &Section<'_>, key_file: &KeyFile, faults: &mut Faults<'_>) -> 
     let access = read_access(&section, faults);
     warn_of_families(&section, &listen, &access, faults);
     let policy = read_policy(&section, faults);
-    let stratum = section.whole("local-stratum", 1..=15, 10, faults);
+    let local = local_time::read(&section, faults);
     let threads = section.whole("threads", 1..=i64::from(MAX_THREADS), 2, faults).unwrap_or(0);
     let dscp = section.whole("dscp", 0..=63, 46, faults).unwrap_or(0);
     let addresses: Vec<Address> = listen.iter().map(|served| served.address).collect();
     let keys = key_service::read(&section, &addresses, faults);
     let client_keys = read_keys(&section, key_file, faults);
-    let settings = ServerSettings {
-        local_stratum: stratum.and_then(|stratum| u8::try_from(stratum).ok()),
-        listen: addresses,
-        nts: keys.is_some(),
-    };
+    let settings = ServerSettings { local, listen: addresses, nts: keys.is_some() };
     Some(Server {
         at: section.at,
         listen,

@@ -1,20 +1,25 @@
 //! `[[source]]`.
 
 use super::MAX_SOURCES;
+use super::aead::read_aead;
 use super::document::{Faults, Section};
 use super::key_file::KeyFile;
-use super::keys;
 use super::nts::{RootSets, SYSTEM, SYSTEM_ROOTS, read_path};
 use super::place::{KEY_EXCHANGE, NTP, parse_place};
 use super::words::{nearest, shorten};
+use super::{departure, keys};
 use engine_core::settings::{NtsSettings, Place, SourceSettings};
-use ipc::message::exchange::{AeadOffer, is_one_name};
+use ipc::aead::AeadOffer;
+use ipc::message::exchange::{Families, is_one_name};
 use ipc::symmetric_key::SymmetricKey;
 use ipc::units::{Offset, Span};
 use std::net::IpAddr;
 
 const MIN_POLL: i64 = 6;
 const MAX_POLL: i64 = 10;
+
+/// Of a poll interval that is configured.
+const SHORTEST: i64 = engine_core::SHORTEST_POLL as i64;
 const MEMBERS: i64 = 4;
 
 /// All sources in the order of the files; those with a fault are left out. What two files say of one server, the later one
@@ -175,10 +180,11 @@ pub fn read_source(
             "members: only a pool has members; add pool = true, or leave members out",
         );
     }
-    let min_poll = section.whole("min-poll", 0..=17, MIN_POLL, faults).unwrap_or(MIN_POLL);
+    let min_poll = section.whole("min-poll", SHORTEST..=17, MIN_POLL, faults).unwrap_or(MIN_POLL);
     // If only the minimum interval is configured, and it exceeds the default maximum, the maximum follows it, and vice
     // versa.
-    let max_poll = section.whole("max-poll", 0..=17, MAX_POLL, faults).unwrap_or(MAX_POLL.max(min_poll));
+    let max_poll =
+        section.whole("max-poll", SHORTEST..=17, MAX_POLL, faults).unwrap_or(MAX_POLL.max(min_poll));
     let min_poll = if section.has("min-poll") { min_poll } else { min_poll.min(max_poll) };
     if min_poll > max_poll {
         faults.add(
@@ -186,7 +192,7 @@ pub fn read_source(
             format!("min-poll: {min_poll} is above max-poll = {max_poll}; exchange them, or leave one out"),
         );
     }
-    let burst = section.boolean("burst", faults).unwrap_or(true);
+    let (burst, burst_always) = read_burst(section, faults);
     let prefer = section.boolean("prefer", faults).unwrap_or(false);
     let trust = section.boolean("trust", faults).unwrap_or(false);
     let require = section.boolean("require", faults).unwrap_or(false);
@@ -214,6 +220,14 @@ pub fn read_source(
             "allow-link-local: an address is used as it is written; leave it out",
         );
     }
+    let families = read_family(section, place.as_ref().map(|(place, _)| place), faults);
+    let is_ipv4 = place.as_ref().and_then(|(place, _)| written(place)).map(|ip| ip.is_ipv4());
+    let asked = match is_ipv4 {
+        Some(true) => Families::V4,
+        Some(false) => Families::V6,
+        None => families,
+    };
+    let departure = departure::read(section, asked, faults);
     let (place, name) = place?;
     Some(SourceSettings {
         name,
@@ -224,6 +238,7 @@ pub fn read_source(
         min_poll: i8::try_from(min_poll).ok()?,
         max_poll: i8::try_from(max_poll).ok()?,
         burst,
+        burst_always,
         prefer,
         trust,
         require,
@@ -234,6 +249,8 @@ pub fn read_source(
         noselect,
         min_stratum: u8::try_from(min_stratum).ok()?,
         correction: Offset::saturating((correction * 1e9).round() as i64),
+        families,
+        departure,
     })
 }
 
@@ -269,7 +286,7 @@ fn read_nts(section: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>
         }
     }
     let file = read_path(section, "roots", SYSTEM_ROOTS, faults);
-    let offer = read_aead(section, faults);
+    let offer = read_aead(section, faults).unwrap_or(AeadOffer::GCM_SIV_FIRST);
     if !is_nts {
         return None;
     }
@@ -295,20 +312,53 @@ fn read_mode(section: &Section<'_>, faults: &mut Faults<'_>) -> bool {
     }
 }
 
-fn read_aead(section: &Section<'_>, faults: &mut Faults<'_>) -> AeadOffer {
-    match section.text("aead", "gcm-siv", faults) {
-        None | Some((_, "gcm-siv")) => AeadOffer::GcmSivFirst,
-        Some((_, "siv")) => AeadOffer::SivOnly,
+/// `burst`: whether there are some, and whether at each poll.
+fn read_burst(section: &Section<'_>, faults: &mut Faults<'_>) -> (bool, bool) {
+    if !section.is_text("burst") {
+        return (section.boolean("burst", faults).unwrap_or(true), false);
+    }
+    match section.text("burst", "always", faults) {
+        Some((_, "always")) => (true, true),
         Some((at, other)) => {
             let text = format!(
-                "aead: expected \"gcm-siv\" (AEAD_AES_128_GCM_SIV, else AEAD_AES_SIV_CMAC_256) or \"siv\" \
-                 (the latter alone), found \"{}\"; leave it out",
+                "burst: expected true, false or \"always\" (at each poll too), found \"{}\"; leave it out",
                 shorten(other)
             );
             faults.add(at, text);
-            AeadOffer::GcmSivFirst
+            (true, false)
         }
+        None => (true, false),
     }
+}
+
+/// The address as which a place is written.
+fn written(place: &Place) -> Option<IpAddr> {
+    match place {
+        Place::Address(address) => Some(address.ip()),
+        Place::Name(name, _) => name.scoped().map(|(ip, _)| IpAddr::V6(ip)),
+    }
+}
+
+/// `family`; an address that is written has one already.
+fn read_family(section: &Section<'_>, place: Option<&Place>, faults: &mut Faults<'_>) -> Families {
+    let families = match section.text("family", "ipv4", faults) {
+        None => return Families::Both,
+        Some((_, "ipv4")) => Families::V4,
+        Some((_, "ipv6")) => Families::V6,
+        Some((at, other)) => {
+            let text = format!(
+                "family: expected \"ipv4\" or \"ipv6\", found \"{}\"; leave it out for addresses of both",
+                shorten(other)
+            );
+            faults.add(at, text);
+            return Families::Both;
+        }
+    };
+    if place.and_then(written).is_some_and(|ip| !families.admits(ip)) {
+        let text = "family: the address is of the other family; leave family out, or write another address";
+        faults.add(section.place_of("family"), text);
+    }
+    families
 }
 
 fn read_address(section: &Section<'_>, usual_port: u16, faults: &mut Faults<'_>) -> Option<(Place, String)> {

@@ -6,6 +6,8 @@ mod roughtime;
 
 use super::*;
 use engine_core::settings::SourceSettings;
+use ipc::departure::Departure;
+use ipc::message::exchange::Families;
 use ipc::message::server::{MAX_LIST, ServerPolicy, Smear};
 use ipc::units::Offset;
 
@@ -23,6 +25,10 @@ max-delay = 1
 max-stratum = 3
 min-stratum = 2
 offset = -0.000_05
+family = "ipv4"
+send-from = ["192.0.2.7"]
+send-over = "eth0"
+dscp = 46
 
 [[source]]
 address = "pool.example.org"
@@ -115,9 +121,16 @@ fn every_key_reaches_its_place() {
             min_poll: 4,
             max_poll: 8,
             burst: false,
+            burst_always: false,
             prefer: true,
             noselect: false,
             min_stratum: 2,
+            families: Families::V4,
+            departure: Departure {
+                from: [Some("192.0.2.7:0".parse::<std::net::SocketAddr>().unwrap().into()), None],
+                interface: Some(ipc::served_at::InterfaceName::parse("eth0").unwrap()),
+                dscp: 46,
+            },
             correction: Offset::saturating(-50_000),
             trust: true,
             require: true,
@@ -137,7 +150,7 @@ fn every_key_reaches_its_place() {
     assert!((settings.clock.max_slew_ppm - 83.5).abs() < 1e-9);
     assert_eq!(settings.clock.max_distance, Span::from_millis(10_500));
     assert!(!settings.leap_seconds);
-    assert_eq!(settings.server.unwrap().local_stratum, Some(10));
+    assert_eq!(settings.server.unwrap().local.map(|local| local.stratum), Some(10));
     assert_eq!(plan.listen.len(), 2);
     assert_eq!(plan.listen[1].address.port(), 1123);
     assert!(plan.exchange && !plan.leap_seconds);

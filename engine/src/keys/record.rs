@@ -6,11 +6,12 @@ use super::{Kept, Origin};
 use engine_core::io::SavedAssociation;
 use engine_core::settings::Place;
 use ipc::address::Address;
+use ipc::aead::Aead;
 use ipc::file_path::FilePath;
 use ipc::message::exchange::{CertifiedNames, HostName, MAX_COOKIES, Operator, Organisation};
 use ipc::message::launch::{LaunchPlan, MAX_ROOT_SETS};
 use ipc::packet::CookieOctets;
-use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
+use ipc::secret::{KeyPair, Secret};
 use ipc::units::WallTime;
 use protocol::nts::ratchet::State;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -110,9 +111,10 @@ fn write_association(association: &SavedAssociation, roots: &Roots) -> Option<Ze
     part.push(u8::from(*number != 0));
     write_short(&mut part, roots.file(*number)?.octets());
     write_address(&mut part, address);
-    part.push(algorithm.id());
-    part.extend_from_slice(keys.client_to_server.octets());
-    part.extend_from_slice(keys.server_to_client.octets());
+    part.push(u8::try_from(algorithm.id()).ok()?);
+    for key in [&keys.client_to_server, &keys.server_to_client] {
+        part.extend_from_slice(key.octets().get(..key_room(*algorithm))?);
+    }
     for time in [made, valid_until] {
         part.extend_from_slice(&time.nanos().to_be_bytes());
     }
@@ -126,6 +128,12 @@ fn write_association(association: &SavedAssociation, roots: &Roots) -> Option<Ze
         part.extend_from_slice(cookie.octets());
     }
     Some(part)
+}
+
+/// Octets that each key takes: 32 also for shorter ones, as it has been from the beginning.
+const fn key_room(algorithm: Aead) -> usize {
+    let length = algorithm.key_length();
+    if length < 32 { 32 } else { length }
 }
 
 fn write_short(part: &mut Vec<u8>, octets: &[u8]) {
@@ -189,11 +197,9 @@ fn read_association(rest: &mut Reader<'_>, roots: &Roots) -> Option<Option<Saved
     };
     let file = FilePath::from_octets(rest.short()?).ok()?;
     let address = rest.address().filter(Address::is_unicast)?;
-    let algorithm = Aead::from_id(rest.octet()?)?;
-    let keys = KeyPair {
-        client_to_server: Secret::new(rest.array::<MAX_KEY>()?),
-        server_to_client: Secret::new(rest.array::<MAX_KEY>()?),
-    };
+    let algorithm = Aead::from_id(u16::from(rest.octet()?))?;
+    let mut key = || Secret::of(rest.take(key_room(algorithm))?);
+    let keys = KeyPair { client_to_server: key()?, server_to_client: key()? };
     let made = rest.time()?;
     let valid_until = rest.time()?;
     let operator = Operator {

@@ -1,11 +1,12 @@
 use super::*;
 use engine_core::settings::Place;
 use ipc::address::Address;
+use ipc::aead::Aead;
 use ipc::file_path::FilePath;
 use ipc::message::exchange::{CertifiedNames, HostName, Operator, Organisation};
 use ipc::message::launch::LaunchPlan;
 use ipc::packet::{CookieOctets, MAX_COOKIE};
-use ipc::secret::{Aead, KeyPair, Secret};
+use ipc::secret::{KeyPair, Secret};
 use ipc::units::WallTime;
 use proptest::prelude::*;
 use std::net::SocketAddr;
@@ -72,8 +73,8 @@ fn association(number: u8) -> SavedAssociation {
         },
         algorithm: if number.is_multiple_of(2) { Aead::AesSivCmac256 } else { Aead::Aes128GcmSiv },
         keys: KeyPair {
-            client_to_server: Secret::new(&[number; 32]),
-            server_to_client: Secret::new(&[number.wrapping_add(100); 32]),
+            client_to_server: Secret::of(&[number; 32]).unwrap(),
+            server_to_client: Secret::of(&[number.wrapping_add(100); 32]).unwrap(),
         },
         cookies: (0..number % 9)
             .map(|cookie| CookieOctets::from_octets(&vec![cookie; 100 + usize::from(number)]).unwrap())

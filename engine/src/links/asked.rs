@@ -60,11 +60,16 @@ impl Unended {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ipc::message::exchange::{Failed, HostName, LookupFailure, Resolve, ToExchange};
+    use ipc::message::exchange::{Failed, Families, HostName, LookupFailure, Resolve, ToExchange};
 
     fn asked(id: u64) -> Option<Asked> {
         let name = HostName::parse("a.example").unwrap();
-        Asked::of(&ToExchange::Resolve(Resolve { id: ExchangeId(id), name, port: 123 }))
+        Asked::of(&ToExchange::Resolve(Resolve {
+            id: ExchangeId(id),
+            name,
+            port: 123,
+            families: Families::Both,
+        }))
     }
 
     fn end(unended: &mut Unended, id: u64) -> Result<(), Violation> {

@@ -5,7 +5,7 @@ use super::*;
 use ipc::address::Address;
 use ipc::list::Bounded;
 use ipc::message::client::{Rejected, Silence, Unanswered};
-use ipc::message::exchange::{Addresses, Failed, HostName, LookupFailure};
+use ipc::message::exchange::{Addresses, Failed, Families, HostName, LookupFailure};
 use ipc::message::exchange::{ExchangeId, Resolved};
 use ipc::message::key_service::{FromKeyService, ToKeyService};
 use ipc::message::privileged::{ClockEvent, ClockEventKind, ClockKind, ClockReading, Refusal, Refused};
@@ -71,6 +71,7 @@ fn welcome() -> FromPrivileged {
         band_centre: Frequency::ZERO,
         processes: PerProcess::default(),
         pauses: Default::default(),
+        marker: None,
     })
 }
 
@@ -90,7 +91,7 @@ fn refused(answers: u32) -> FromPrivileged {
 
 fn event(epoch: u32) -> FromPrivileged {
     let kind = ClockEventKind::ForeignStep;
-    FromPrivileged::ClockEvent(ClockEvent { epoch, kind, moved: Offset::ZERO, now: reading() })
+    FromPrivileged::ClockEvent(ClockEvent { epoch, kind, moved: Offset::ZERO, now: reading(), marker: None })
 }
 
 fn unanswered() -> FromClient {
@@ -242,7 +243,7 @@ fn what_waited_goes_out_in_order_under_the_numbers_that_were_told() {
 fn a121_answers_to_look_ups_that_are_not_open_end_the_trust() {
     let asked = |port| {
         let name = HostName::parse("a.example").unwrap();
-        Resolve { id: ExchangeId(7), name, port }
+        Resolve { id: ExchangeId(7), name, port, families: Families::Both }
     };
     let resolved = |id| {
         let address = "192.0.2.1:123".parse::<std::net::SocketAddr>().unwrap().into();

@@ -1,7 +1,7 @@
 //! Which sources of a new file are asked at once. Those that stay keep their measurements, their keys and their votes; a
-//! change begins a source anew only if it names another server, other roots or another offer. What a source needs and only a
-//! start creates (the process that looks names up and exchanges keys, a file of root certificates that it can see) makes it wait
-//! for a restart.
+//! change begins a source anew only if it names another server, other roots, another offer or another family of addresses. What
+//! a source needs and only a start creates (the process that looks names up and exchanges keys, a file of root certificates that
+//! it can see) makes it wait for a restart.
 
 use crate::configuration::{MAX_SOURCES, SYSTEM};
 use crate::control::Change;

@@ -51,11 +51,15 @@ pub fn change(reason: &SourceReason) -> Text {
         }
         SourceReason::Silent { .. } => "it is used again when it answers, if it agrees with the majority",
         SourceReason::NoUsableReply(_) => "it is measured from its first reply that passes the tests",
+        SourceReason::Unsteady { .. } => "it is used once its measurements differ by no more than max-jitter",
         SourceReason::TooDistant { .. } => "it is used once its root distance is no more than max-distance",
         SourceReason::Contradictory { .. } | SourceReason::Doubtful { .. } => {
             "it counts again with a reply that fits its earlier ones, or else after the third that does not"
         }
         SourceReason::Noselect { .. } => ALWAYS,
+        SourceReason::Orphan => {
+            "it is used once its stratum is below local-stratum, or where no such source answers and its reference id is the smallest"
+        }
         SourceReason::NotCompared => "it is compared with the others at the next reply",
         SourceReason::Reference { .. } => {
             return format!("another one is the reference once it is nearer to true time; {UNTIL}").into();
@@ -190,9 +194,11 @@ mod tests {
             SourceReason::Silent { obstacle: None, has_estimate: true },
             SourceReason::NoUsableReply(None),
             SourceReason::TooDistant { distance: 4.0, most: Span::from_secs(3) },
+            SourceReason::Unsteady { jitter: 0.5, most: Span::from_millis(100) },
             SourceReason::Contradictory { offset: 0.5 },
             SourceReason::Doubtful { offset: 0.5 },
             SourceReason::Noselect { offset: 0.5 },
+            SourceReason::Orphan,
             SourceReason::NotCompared,
             SourceReason::Reference { doubt: PathDoubt::None },
             SourceReason::Survivor { doubt: PathDoubt::Chosen(chosen) },

@@ -261,7 +261,9 @@ impl Sentence for Silence {
             Self::PortUnreachable => "no server listens on its port",
             Self::Unreachable => "there is no route to it",
             Self::Prohibited => "a firewall forbids it",
-            Self::Local => "no socket could be opened on this host",
+            Self::Local => {
+                "no socket could be opened on this host, or it lacks the address or the interface from which it is to be asked"
+            }
         }
         .into()
     }

@@ -80,6 +80,10 @@ impl Sentence for SourceReason {
             }
             Self::NoUsableReply(cause) => format!("no usable reply yet{}", hint(cause)).into(),
             Self::TooDistant { distance, most } => too_distant(distance, most),
+            Self::Unsteady { jitter, most } => {
+                let most = most.nanos() as f64 * 1e-9;
+                format!("its measurements differ by {jitter:.6} s, which is more than max-jitter = {most}").into()
+            }
             Self::Contradictory { offset } => format!(
                 "its last reply contradicts its earlier ones: it is {offset:+.6} s from our clock; the next replies decide"
             )
@@ -90,6 +94,9 @@ impl Sentence for SourceReason {
             .into(),
             Self::Noselect { offset } => {
                 format!("it is measured and decides nothing (noselect); it is {offset:+.6} s from our clock").into()
+            }
+            Self::Orphan => {
+                "its stratum says that it has no time but its own, or that of another such server; it has no vote".into()
             }
             Self::NotCompared => "not compared with the others yet".into(),
             Self::Reference { doubt: against } => {

@@ -16,9 +16,13 @@ impl Sentence for SystemReason {
                 row.sentence()
             )
             .into(),
-            Self::Local { stratum } => {
+            Self::Local { stratum, leads: false } => {
                 format!("no source is configured; this host serves its own time at stratum {stratum}").into()
             }
+            Self::Local { stratum, leads: true } => format!(
+                "no source has more than its own time; this host serves its own at stratum {stratum}, as the first of them"
+            )
+            .into(),
             Self::NoSources => "no source is configured; add a [[source]] to the configuration".into(),
             Self::Unsteered => "there is no clock to steer; sources are only watched".into(),
             Self::NoMajority(found) | Self::Holdover(found) => found.sentence(),

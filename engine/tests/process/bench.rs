@@ -281,6 +281,7 @@ impl Bench {
             band: Frequency::try_new(200 * Frequency::PER_PPM).unwrap(),
             band_centre: Frequency::ZERO,
             pauses: Default::default(),
+            marker: None,
             processes: PerProcess::from_fn(|process| {
                 if process == Process::Engine { self.child.id() } else { std::process::id() }
             }),

@@ -1,10 +1,11 @@
 //! A server with NTS, behind the doubles of the client and exchange process.
 
+use ipc::aead::Aead;
 use ipc::message::exchange::{
     Addresses, AssociationKeys, Cookie, Exchange, ExchangeId, Exchanged, FromExchange, Validity,
 };
 use ipc::packet::{CookieOctets, MAX_PACKET, Packet};
-use ipc::secret::{Aead, KeyPair, Secret};
+use ipc::secret::{KeyPair, Secret};
 use ipc::units::WallTime;
 use protocol::header::Header;
 use protocol::nts::aead::{Algorithm, SessionKeys};
@@ -40,7 +41,10 @@ pub fn exchanged(asked: &Exchange) -> Vec<FromExchange> {
 
 fn end(id: ExchangeId, now: WallTime) -> Exchanged {
     let address = "192.0.2.1:123".parse::<SocketAddr>().unwrap().into();
-    let pair = KeyPair { client_to_server: Secret::new(&KEYS.0), server_to_client: Secret::new(&KEYS.1) };
+    let pair = KeyPair {
+        client_to_server: Secret::of(&KEYS.0).unwrap(),
+        server_to_client: Secret::of(&KEYS.1).unwrap(),
+    };
     let days = |days: i64| WallTime::saturating(now.nanos() + days * 86_400_000_000_000);
     Exchanged {
         id,

@@ -1,7 +1,7 @@
 //! Directives of chrony.conf and ntp.conf that are not valid here, and what to write instead.
 
 /// Each directive, and its replacement.
-const WORDS: [(&str, &str); 69] = [
+const WORDS: [(&str, &str); 74] = [
     ("server", "a source is a [[source]] with address = \"NAME\""),
     ("peer", "there are no peers; a source is a [[source]] with address = \"NAME\""),
     ("pool", "a pool is a [[source]] with address = \"NAME\" and pool = true"),
@@ -44,13 +44,15 @@ const WORDS: [(&str, &str); 69] = [
     ("bindaddress", "write listen under [server]"),
     ("binddevice", "write listen = [\"0.0.0.0%eth0\", \"::%eth0\"] with that interface under [server]"),
     ("refresh", "nothing to write: names are looked up again by themselves"),
-    ("burst", "write burst = true under [[source]]: at the start only, not at each poll"),
+    ("burst", "write burst = \"always\" under [[source]]"),
     ("prefer", "write prefer = true under [[source]]"),
     ("trust", "write trust = true under [[source]]"),
     ("require", "write require = true under [[source]]"),
     ("noselect", "write noselect = true under [[source]]"),
     ("minstratum", "write min-stratum under [[source]]"),
     ("offset", "write offset under [[source]], in seconds and with chrony's sign"),
+    ("ipv4", "write family = \"ipv4\" under [[source]]"),
+    ("ipv6", "write family = \"ipv6\" under [[source]]"),
     ("ntsport", "write the port in address, under [[source]], or in listen, under [server.nts]"),
     ("certset", "write roots under [[source]]"),
     ("ntstrustedcerts", "write roots under each [[source]] that it is for"),
@@ -64,7 +66,9 @@ const WORDS: [(&str, &str); 69] = [
     ("offline", "nothing to write: chimerctl offline, for all sources or by name"),
     ("clientloglimit", "nothing to write: the table of clients has a fixed size; see chimerctl clients"),
     ("noclientlog", "nothing to write: the table of clients has a fixed size; see chimerctl clients"),
-    ("dscp", "write dscp under [server]"),
+    ("bindacqaddress", "write send-from under [[source]]"),
+    ("bindacqdevice", "write send-over under [[source]]"),
+    ("dscp", "write dscp under [server] and under [[source]]"),
     ("smoothtime", "for leaponly, write leap-smear under [server]; there is nothing else like it"),
     ("ntsserverkey", "write key under [server.nts]"),
     ("ntsservercert", "write certificate under [server.nts]"),
@@ -87,6 +91,7 @@ const WORDS: [(&str, &str); 69] = [
         "include",
         "nothing to write: put the file into truechimer.d beside the configuration, with a name that ends with .toml",
     ),
+    ("maxjitter", "write max-jitter under [clock], in seconds"),
     ("maxdistance", "write max-distance under [clock], at most 16"),
     ("user", "nothing to write: each process has a user of its own"),
     (
@@ -99,11 +104,11 @@ const WORDS: [(&str, &str); 69] = [
 
 /// Directives of chrony.conf without a replacement.
 #[rustfmt::skip]
-const ABSENT: [&str; 48] = [
+const ABSENT: [&str; 45] = [
     "maxdelayratio", "maxdelaydevratio", "maxdelayquant", "mindelay", "asymmetry",
     "minsamples", "maxsamples", "filter", "polltarget", "presend", "auto_offline",
-    "xleave", "version", "extfield", "copy", "acquisitionport", "bindacqaddress", "bindacqdevice", "nocerttimecheck",
-    "combinelimit", "maxjitter", "reselectdist", "stratumweight", "maxclockerror", "clockprecision",
+    "xleave", "version", "extfield", "copy", "acquisitionport", "nocerttimecheck",
+    "combinelimit", "reselectdist", "stratumweight", "maxclockerror", "clockprecision",
     "corrtimeratio", "maxupdateskew", "tempcomp", "fallbackdrift", "manual", "rtcfile", "rtcdevice", "rtcautotrim",
     "rtconutc", "hwclockfile", "broadcast", "ntpsigndsocket", "ptpport", "hwtimestamp", "lock_all",
     "sched_priority", "pidfile", "mailonchange", "bindcmdaddress", "cmdport", "cmdallow", "cmdratelimit",
@@ -128,7 +133,8 @@ mod tests {
     const OF_NTP_CONF: [&str; 2] = ["keys", "restrict"];
 
     /// What the page's tables have besides words that a line may begin with: values, and a command of chronyc.
-    const NO_WORDS: [&str; 6] = ["activate", "distance", "ignore", "mix", "settime", "step"];
+    const NO_WORDS: [&str; 8] =
+        ["activate", "distance", "ignore", "mix", "settime", "step", "waitsynced", "waitunsynced"];
 
     /// What stands between ` in some text, by its first word.
     fn quoted(text: &str) -> impl Iterator<Item = &str> {

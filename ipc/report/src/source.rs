@@ -81,6 +81,15 @@ documents! {
         correction_s: f64,
         /// A lower stratum of its replies counts as this, as configured.
         min_stratum: u8,
+        /// The family of which alone its addresses are asked, as configured: `ipv4` or `ipv6`; none: both.
+        family: Option<String>,
+        /// The addresses of this host that it is asked from, as configured, at most one of each family; none of a family: the
+        /// kernel chooses it.
+        send_from: Vec<String>,
+        /// The interface over which alone it is asked, as configured; none: as the routing table says.
+        send_over: Option<String>,
+        /// Differentiated services code point of queries, as configured.
+        dscp: u8,
         /// The symmetric key that authenticates its replies; none: none does.
         key: Option<SymmetricKeyReport>,
     }

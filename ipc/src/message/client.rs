@@ -3,6 +3,7 @@
 use super::Shortfall;
 use crate::address::Address;
 use crate::codec::{Decode, Encode};
+use crate::departure::Departure;
 use crate::list::Bounded;
 use crate::packet::Packet;
 use crate::units::{Leap, RawInstant};
@@ -68,6 +69,8 @@ pub struct Query {
     /// Whether replies are protected by NTS: they are passed on whole, since only the engine can judge
     /// them, and the query stays open until it is cancelled or its deadline passes.
     pub protected: bool,
+    /// How it leaves this host.
+    pub departure: Departure,
     /// All octets of the packet; the transmit timestamp (octets 40 to 47) is the nonce that a reply
     /// must return as its origin timestamp.
     pub packet: Packet,

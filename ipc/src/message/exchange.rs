@@ -2,12 +2,14 @@
 
 use super::Shortfall;
 use crate::address::Address;
+use crate::aead::AeadOffer;
 use crate::codec::{Decode, Encode};
+use crate::departure::Departure;
 use crate::packet::CookieOctets;
 use crate::served_at::InterfaceName;
 use crate::units::{OutOfRange, WallTime};
 use core::fmt;
-use core::net::Ipv6Addr;
+use core::net::{IpAddr, Ipv6Addr};
 
 mod asked;
 mod operator;
@@ -80,6 +82,29 @@ pub enum FromExchange {
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct ExchangeId(pub u64);
 
+/// Of which families addresses are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Families {
+    /// Of both.
+    Both,
+    /// Of IPv4 alone.
+    V4,
+    /// Of IPv6 alone.
+    V6,
+}
+
+impl Families {
+    /// Whether an address is of one of them.
+    pub const fn admits(self, ip: IpAddr) -> bool {
+        match self {
+            Self::Both => true,
+            Self::V4 => ip.is_ipv4(),
+            Self::V6 => ip.is_ipv6(),
+        }
+    }
+}
+
 /// One look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
@@ -90,6 +115,8 @@ pub struct Resolve {
     pub name: HostName,
     /// Copied into each address.
     pub port: u16,
+    /// No address of another family is an answer.
+    pub families: Families,
 }
 
 /// Addresses of a host name.
@@ -118,7 +145,7 @@ pub struct Failed {
 pub enum LookupFailure {
     /// The name does not exist.
     NoSuchName,
-    /// The name has no address of either family that a server can have.
+    /// The name has no address that a server can have, of the families that were asked for.
     NoAddress,
     /// No name server answers, or one says that it fails.
     TryAgain,
@@ -144,7 +171,8 @@ impl LookupFailure {
         match self {
             Self::NoSuchName => "the name does not exist; check its spelling",
             Self::NoAddress => {
-                "the name has no IPv4 or IPv6 address that a server can have; ask its administrator"
+                "the name has no address that a server can have, of the family that is wanted; ask its administrator, or \
+                 see family in truechimer.toml(5)"
             }
             Self::TryAgain => {
                 "no name server answers, or it fails (also DNSSEC with a wrong clock); check the network and \
@@ -195,6 +223,10 @@ pub struct Exchange {
     pub offer: AeadOffer,
     /// The address of the name that is tried first, counted from 0 and beyond the last one from the first again.
     pub turn: u8,
+    /// Of which addresses may be, of this server and of one that it names.
+    pub families: Families,
+    /// How the connection leaves this host; look-ups of names do as all others.
+    pub departure: Departure,
 }
 
 /// How a key exchange server is named, in the configuration and in its certificate.
@@ -205,16 +237,6 @@ pub enum KeyServer {
     Name(HostName),
     /// An address (its port doesn't count); the certificate must hold it.
     Address(Address),
-}
-
-/// Algorithms that a client offers, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
-pub enum AeadOffer {
-    /// 30, then 15.
-    GcmSivFirst,
-    /// 15 alone.
-    SivOnly,
 }
 
 /// One cookie.

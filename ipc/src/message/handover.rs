@@ -27,8 +27,9 @@ pub struct Handover {
     pub processes: PerProcess<u32>,
     /// The record is in the state directory, and a start that could not write it there would keep it in the run directory.
     pub has_refuge: bool,
-    /// The service manager is told that the daemon is ready when the clock follows its sources, and not before.
-    pub awaits_time: bool,
+    /// The profile attested: the service manager is told that the daemon is ready when the clock follows its sources, and not before;
+    /// and the clock is marked unsynchronised when the daemon ends.
+    pub attested: bool,
     /// `--insecure`: no filter.
     pub insecure: bool,
     /// The journal reads standard error.

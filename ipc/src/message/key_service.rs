@@ -5,6 +5,7 @@ pub use super::counters::KeyCounters;
 
 use super::Shortfall;
 use super::server::{CookieKeys, Interface};
+use crate::aead::AeadOffer;
 use crate::codec::{Decode, Encode};
 use crate::message::exchange::HostName;
 use crate::units::{OutOfRange, WallTime};
@@ -124,6 +125,8 @@ pub struct KeyPolicy {
     pub rate: u32,
     /// Handshakes a second of one network, 1 to [`MAX_HANDSHAKES`].
     pub network_rate: u32,
+    /// The algorithms that are agreed to; the order is the client's.
+    pub aead: AeadOffer,
 }
 
 /// Key exchange service to key holder.
@@ -230,5 +233,6 @@ impl KeyPolicy {
         network_connections: 8,
         rate: 5_000,
         network_rate: 100,
+        aead: AeadOffer::RESISTANT,
     };
 }

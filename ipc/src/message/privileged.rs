@@ -247,6 +247,8 @@ pub struct Welcome {
     pub processes: PerProcess<u32>,
     /// What the keeper can see a pause of the machine by.
     pub pauses: Pauses,
+    /// The disruption marker that vmclock shows, which says nothing but that a later one is another one; none: there is none.
+    pub marker: Option<u64>,
 }
 
 /// What can show that the machine was paused, migrated or restored.
@@ -356,6 +358,8 @@ pub struct ClockEvent {
     pub moved: Offset,
     /// The clock now.
     pub now: ClockReading,
+    /// The disruption marker of vmclock, up to whose change all was told; none: there is none.
+    pub marker: Option<u64>,
 }
 
 /// Kinds of discontinuity.

@@ -6,7 +6,7 @@ pub use super::counters::Counters;
 use super::Shortfall;
 use crate::codec::{Decode, Encode};
 use crate::list::{Bounded, Empty};
-use crate::secret::{MAX_KEY, Secret};
+use crate::secret::Secret;
 use crate::symmetric_key::SymmetricKey;
 use crate::units::{Leap, RawInstant, Span, WallTime};
 
@@ -227,8 +227,8 @@ pub struct CookieKeys {
 pub struct EpochKey {
     /// Its epoch.
     pub epoch: u32,
-    /// The key.
-    pub key: Secret,
+    /// The key (AES-256).
+    pub key: Secret<32>,
 }
 
 /// How the server answers, as the configuration says.
@@ -316,6 +316,6 @@ impl Empty for Client {
 
 impl Empty for EpochKey {
     fn empty() -> Self {
-        Self { epoch: 0, key: Secret::new(&[0; MAX_KEY]) }
+        Self { epoch: 0, key: Secret::new(&[0; 32]) }
     }
 }

@@ -38,6 +38,7 @@ fn page(width: i64) -> Page {
         synchronised_until: as_of + 60_000_000_000,
         state: State::Synchronised,
         mark: Mark { authenticated: true, attested: false, system_clock: true, sources: 4 },
+        marker: None,
         wall: Some(WallCheck {
             wall: clock(libc::CLOCK_REALTIME),
             frequency: 0,

@@ -9,6 +9,7 @@
 #ifndef TRUECHIMER_TIME_H
 #define TRUECHIMER_TIME_H
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -24,6 +25,10 @@
 
 #ifndef TRUECHIMER_PAGE
 #define TRUECHIMER_PAGE "/run/truechimer/time"
+#endif
+
+#ifndef TRUECHIMER_VMCLOCK
+#define TRUECHIMER_VMCLOCK "/dev/vmclock0"
 #endif
 
 /* Why there is no interval. */
@@ -205,6 +210,35 @@ static inline int truechimer_words_(const uint64_t *page, uint64_t *words)
     return 0;
 }
 
+/* Whether the hypervisor shows this disruption marker, or none that this program may read. The page of vmclock is opened once. */
+static inline int truechimer_undisrupted_(uint64_t marker)
+{
+    static const uint64_t none[3] = {0, 0, 0};
+    static const uint64_t *opened;
+    const uint64_t *page = __atomic_load_n(&opened, __ATOMIC_ACQUIRE);
+
+    if (!page) {
+        struct stat facts;
+        void *place = MAP_FAILED;
+        int file = open(TRUECHIMER_VMCLOCK, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (file >= 0) {
+            if (fstat(file, &facts) == 0
+                && (S_ISCHR(facts.st_mode) || (S_ISREG(facts.st_mode) && facts.st_size >= TRUECHIMER_LENGTH_)))
+                place = mmap(0, TRUECHIMER_LENGTH_, PROT_READ, MAP_SHARED, file, 0);
+            close(file);
+        }
+        page = place == MAP_FAILED ? none : (const uint64_t *)place;
+        /* Its magic and version, little-endian as all of it. */
+        if (page != none && (le64toh(page[0]) << 32 >> 32 != 0x4b4c4356 || (le64toh(page[1]) & 0xffff) != 1)) {
+            munmap(place, TRUECHIMER_LENGTH_);
+            page = none;
+        }
+        /* Two threads may map it both, once. */
+        __atomic_store_n(&opened, page, __ATOMIC_RELEASE);
+    }
+    return page == none || le64toh(__atomic_load_n(page + 2, __ATOMIC_ACQUIRE)) == marker;
+}
+
 /* The interval now, by a mapped page. */
 static inline int truechimer_read_(const uint64_t *page, struct truechimer_interval *out)
 {
@@ -221,6 +255,9 @@ static inline int truechimer_read_(const uint64_t *page, struct truechimer_inter
         if (!truechimer_agrees_(words, raw, wall, truechimer_clock_(CLOCK_MONOTONIC_RAW), 0))
             return TRUECHIMER_DISRUPTED;
     }
+    /* After the clock: what happened before it was read is shown by now. */
+    if ((words[1] >> 12 & 1) && !truechimer_undisrupted_(words[21]))
+        return TRUECHIMER_DISRUPTED;
     return truechimer_at_(words, raw, out);
 }
 

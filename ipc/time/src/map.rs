@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Where the page of the daemon of this host is.
 pub const DEFAULT_PATH: &str = "/run/truechimer/time";
 
+/// Where the hypervisor shows whether it has migrated or restored the machine (vmclock), if it does.
+const VMCLOCK: &CStr = c"/dev/vmclock0";
+
 /// CLOCK_REALTIME_COARSE is the time of the last tick: so much behind at most (HZ=100, and one tick that came late), nanoseconds.
 const TICKS: i64 = 20_000_000;
 
@@ -54,15 +57,18 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps a file; one that is shorter than a page is none, since reading it would end the program.
-    fn of(file: BorrowedFd<'_>, protection: libc::c_int) -> Result<Self, OpenError> {
+    /// Maps a file; one that is shorter than a page is none, since reading it would end the program. `is_device`: a device that has a page
+    /// will do too.
+    fn of(file: BorrowedFd<'_>, protection: libc::c_int, is_device: bool) -> Result<Self, OpenError> {
         // SAFETY: all-zero octets are a lawful struct stat, which the call fills.
         let mut facts: libc::stat = unsafe { core::mem::zeroed() };
         // SAFETY: the pointer is to a live struct stat, and the descriptor is open as long as it is borrowed.
         if unsafe { libc::fstat(file.as_raw_fd(), &raw mut facts) } != 0 {
             return Err(OpenError::Refused(errno()));
         }
-        if facts.st_mode & libc::S_IFMT != libc::S_IFREG || facts.st_size < LENGTH as libc::off_t {
+        let kind = facts.st_mode & libc::S_IFMT;
+        let is_page = kind == libc::S_IFREG && facts.st_size >= LENGTH as libc::off_t;
+        if !(is_page || is_device && kind == libc::S_IFCHR) {
             return Err(OpenError::NotAPage);
         }
         // SAFETY: a new mapping at a place of the kernel's choice touches no memory that is in use.
@@ -82,6 +88,11 @@ impl Mapping {
         unsafe { self.place.as_ref() }
     }
 
+    /// The word at this place; it is there.
+    fn word(&self, at: usize) -> u64 {
+        self.words().get(at).map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
     fn shared(&self) -> &Shared {
         // SAFETY: as above; Shared is made of words alone, not longer than a page, and aligned to less.
         unsafe { self.place.cast().as_ref() }
@@ -95,6 +106,39 @@ impl Drop for Mapping {
     }
 }
 
+/// The page of vmclock (`include/uapi/linux/vmclock-abi.h` of Linux, version 1), which the hypervisor writes.
+#[derive(Clone, Debug)]
+enum VmClock {
+    /// It was not looked for yet.
+    Unopened,
+    /// There is none that this program may read.
+    None,
+    Mapped(Arc<Mapping>),
+}
+
+impl VmClock {
+    const MAGIC: u32 = 0x4b4c_4356;
+    const VERSION: u16 = 1;
+
+    fn open(name: &CStr) -> Self {
+        let mapping = open(name).and_then(|file| Mapping::of(file.as_fd(), libc::PROT_READ, true));
+        let Ok(mapping) = mapping else { return Self::None };
+        let [first, second] = [mapping.word(0), mapping.word(1)].map(u64::from_le);
+        match first as u32 == Self::MAGIC && second as u16 == Self::VERSION {
+            true => Self::Mapped(Arc::new(mapping)),
+            false => Self::None,
+        }
+    }
+
+    /// The marker, which is written at once; none: there is nothing to compare with.
+    fn marker(&self) -> Option<u64> {
+        match self {
+            Self::Mapped(mapping) => Some(u64::from_le(mapping.word(2))),
+            Self::Unopened | Self::None => None,
+        }
+    }
+}
+
 /// Between two looks whether another file is in the place of one that has expired, nanoseconds.
 const LOOKS: i64 = 1_000_000_000;
 
@@ -105,6 +149,9 @@ pub struct TimePage {
     /// Where it is, if it was opened by name; and the raw time of the last look there.
     place: Option<Arc<CString>>,
     looked: i64,
+    /// Where the hypervisor shows its marker.
+    hypervisor: Option<Arc<CString>>,
+    vmclock: VmClock,
     /// The page as it was found last, and its number: it is read anew when there is another one.
     found: Page,
     count: u64,
@@ -134,8 +181,19 @@ impl TimePage {
     /// # Errors
     /// [`OpenError`].
     pub fn map(file: BorrowedFd<'_>) -> Result<Self, OpenError> {
-        let mapping = Arc::new(Mapping::of(file, libc::PROT_READ)?);
-        Ok(Self { mapping, place: None, looked: i64::MIN, found: Page::unknown(0, State::Unknown), count: 0 })
+        let mapping = Arc::new(Mapping::of(file, libc::PROT_READ, false)?);
+        let found = Page::unknown(0, State::Unknown);
+        let (hypervisor, vmclock) = (None, VmClock::Unopened);
+        Ok(Self { mapping, place: None, looked: i64::MIN, hypervisor, vmclock, found, count: 0 })
+    }
+
+    /// With this file in the place of the hypervisor's device, `/dev/vmclock0`.
+    ///
+    /// # Errors
+    /// The path has an octet of zero in it.
+    pub fn with_vmclock(self, path: &Path) -> Result<Self, OpenError> {
+        let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| OpenError::Refused(libc::EINVAL))?;
+        Ok(Self { hypervisor: Some(Arc::new(name)), vmclock: VmClock::Unopened, ..self })
     }
 
     /// True time now.
@@ -160,7 +218,8 @@ impl TimePage {
         }
         self.looked = now;
         let file = self.place.as_ref().and_then(|name| open(name).ok());
-        let Some(mapping) = file.and_then(|file| Mapping::of(file.as_fd(), libc::PROT_READ).ok()) else {
+        let Some(mapping) = file.and_then(|file| Mapping::of(file.as_fd(), libc::PROT_READ, false).ok())
+        else {
             return false;
         };
         let is_another = mapping.inode != self.mapping.inode;
@@ -189,6 +248,9 @@ impl TimePage {
             let (count, words) = shared.read().ok_or(Unknown::NotWritten)?;
             self.found = Page::from_words(&words).map_err(|_| Unknown::OtherVersion)?;
             self.count = count;
+            if self.found.marker.is_some() && matches!(self.vmclock, VmClock::Unopened) {
+                self.vmclock = VmClock::open(self.hypervisor.as_deref().map_or(VMCLOCK, CString::as_c_str));
+            }
         }
         Ok(&self.found)
     }
@@ -205,7 +267,11 @@ impl TimePage {
                 return Err(Unknown::Disrupted);
             }
         }
-        Ok(raw)
+        // After the clock: what happened before it was read is shown by now.
+        match (self.found.marker, self.vmclock.marker()) {
+            (Some(known), Some(shown)) if known != shown => Err(Unknown::Disrupted),
+            _ => Ok(raw),
+        }
     }
 }
 
@@ -230,7 +296,7 @@ impl PageWriter {
     /// # Errors
     /// [`OpenError`].
     pub fn map(file: BorrowedFd<'_>) -> Result<Self, OpenError> {
-        Mapping::of(file, libc::PROT_READ | libc::PROT_WRITE).map(Self)
+        Mapping::of(file, libc::PROT_READ | libc::PROT_WRITE, false).map(Self)
     }
 
     /// What readers read.
@@ -255,7 +321,7 @@ impl WordsWriter {
     /// # Errors
     /// [`OpenError`].
     pub fn map(file: BorrowedFd<'_>) -> Result<Self, OpenError> {
-        Mapping::of(file, libc::PROT_READ | libc::PROT_WRITE).map(Self)
+        Mapping::of(file, libc::PROT_READ | libc::PROT_WRITE, false).map(Self)
     }
 
     /// The word at this place; 0 behind the end.

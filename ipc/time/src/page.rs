@@ -95,6 +95,9 @@ pub struct Page {
     pub mark: Mark,
     /// What CLOCK_REALTIME should show; none: it has nothing to do with this page (a virtual clock).
     pub wall: Option<WallCheck>,
+    /// The disruption marker of vmclock that all of this was measured under: where the hypervisor shows another one, the machine was
+    /// migrated or restored since. None: it shows none.
+    pub marker: Option<u64>,
     /// By how much the interval widens on both sides, 2^-48 s/s, up to each distance of [`SPANS`]; none is smaller than
     /// the one before it.
     pub rates: [u64; SEGMENTS],
@@ -197,6 +200,7 @@ impl Page {
             state,
             mark: Mark { authenticated: false, attested: false, system_clock: false, sources: 0 },
             wall: None,
+            marker: None,
             rates: [0; SEGMENTS],
         }
     }
@@ -271,6 +275,7 @@ impl Page {
             | flag(self.mark.system_clock, 9)
             | flag(self.wall.is_some(), 10)
             | flag(self.mark.attested, 11)
+            | flag(self.marker.is_some(), 12)
             | u64::from(self.mark.sources) << 16;
         let wall = self.wall.unwrap_or(WallCheck { wall: 0, frequency: 0, low: 0, high: 0, rate: 0 });
         let [first, second, third, fourth, fifth, sixth] = self.rates;
@@ -296,7 +301,7 @@ impl Page {
             wall.high as u64,
             wall.rate,
             self.synchronised_until as u64,
-            0,
+            self.marker.unwrap_or(0),
             0,
             0,
         ]
@@ -329,6 +334,7 @@ impl Page {
             wall_high,
             wall_rate,
             synchronised_until,
+            marker,
             ..,
         ] = *words;
         let rates = [first, second, third, fourth, fifth, sixth];
@@ -372,6 +378,7 @@ impl Page {
                     sources: (small >> 16) as u8,
                 },
                 wall: flag(10).then_some(check),
+                marker: flag(12).then_some(marker),
                 rates,
             })
             .ok_or(Unreadable)

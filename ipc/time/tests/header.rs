@@ -66,6 +66,7 @@ impl Folder {
             .args(how)
             .args(["-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", include])
             .arg(format!("-DTRUECHIMER_PAGE=\"{}\"", self.0.join("time").display()))
+            .arg(format!("-DTRUECHIMER_VMCLOCK=\"{}\"", self.0.join("vmclock").display()))
             .arg("-o")
             .args([&program, &source])
             .output()
@@ -150,6 +151,76 @@ fn a_program_in_c_reads_what_one_in_rust_reads() {
     child.wait().unwrap();
 }
 
+/// Given a hypervisor that shows by vmclock that it has migrated or restored the machine, when the daemon has not noticed yet, then readers
+/// know nothing.
+#[test]
+fn a_marker_of_vmclock_that_the_page_does_not_know_is_a_disruption() {
+    let folder = Folder::new("vmclock");
+    let program = folder.compile(READER, &["-std=gnu11"]);
+    let (page, vmclock) = (folder.0.join("time"), folder.0.join("vmclock"));
+    let mut writer = page_file(&page);
+    let mut write = |marker: Option<u64>| {
+        let as_of = raw_now();
+        let nothing = Page::unknown(as_of, State::Synchronised);
+        writer.write(&Page { void_after: as_of + 1_000_000_000_000, marker, ..nothing });
+    };
+    let show = |marker: u64, magic: &[u8; 4]| {
+        let mut octets = vec![0; LENGTH];
+        octets[..4].copy_from_slice(magic);
+        octets[4..8].copy_from_slice(&4_096u32.to_le_bytes());
+        octets[8] = 1;
+        octets[16..24].copy_from_slice(&marker.to_le_bytes());
+        // In place: it is mapped.
+        let file = File::options().write(true).create(true).truncate(false).open(&vmclock).unwrap();
+        (&file).write_all(&octets).unwrap();
+    };
+    // What a reader says from its start on, in both languages: each opens vmclock when it reads the first page that has a marker.
+    let begin = || {
+        let (mut child, mut input) = start(&program);
+        let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut rust = TimePage::open_at(&page).unwrap().with_vmclock(&vmclock).unwrap();
+        move |end: bool| -> [bool; 2] {
+            input.write_all(b"\n").unwrap();
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            if end {
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+            let in_c = match line.split(' ').next() {
+                Some("0") => true,
+                Some("-3") => false,
+                other => panic!("{other:?}"),
+            };
+            let in_rust = rust.now().map(drop);
+            assert!(matches!(in_rust, Ok(()) | Err(Unknown::Disrupted)), "{in_rust:?}");
+            [in_c, in_rust.is_ok()]
+        }
+    };
+    const KNOWN: [bool; 2] = [true; 2];
+    const DISRUPTED: [bool; 2] = [false; 2];
+    // Nothing to compare with: none, one that is no page of vmclock, a page that knows none.
+    write(Some(5));
+    assert_eq!(begin()(true), KNOWN);
+    show(6, b"none");
+    assert_eq!(begin()(true), KNOWN);
+    show(6, b"VCLK");
+    write(None);
+    assert_eq!(begin()(true), KNOWN);
+
+    show(u64::MAX, b"VCLK");
+    write(Some(u64::MAX));
+    let mut ask = begin();
+    assert_eq!(ask(false), KNOWN);
+    show(7, b"VCLK");
+    assert_eq!(ask(false), DISRUPTED);
+    assert_eq!(begin()(true), DISRUPTED, "one that begins now");
+    write(Some(7));
+    assert_eq!(ask(false), KNOWN);
+    show(8, b"VCLK");
+    assert_eq!(ask(true), DISRUPTED);
+}
+
 /// CLOCK_MONOTONIC_RAW, as the crate reads it: a page of this moment is not too early.
 fn raw_now() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -212,6 +283,7 @@ fn case(random: &mut Random) -> ([u64; WORDS], i64, i64) {
             sources: random.below(256) as u8,
         },
         wall: Some(wall),
+        marker: (random.below(2) == 0).then(|| random.next()),
         rates,
     };
     let mut words = page.to_words();

@@ -5,6 +5,7 @@ use super::silence::{of_receiving, of_sending, of_trouble};
 use crate::datagram::{Arrival, Report, receive, report};
 use crate::socket_options::prepare_query;
 use ipc::address::Address;
+use ipc::departure::Departure;
 use ipc::message::client::{
     MAX_CANDIDATES, PlainReply, ProtectedReply, Query, QueryId, Rejected, ReplyHeader, Sent, Silence, Stamp,
     Unanswered,
@@ -12,6 +13,7 @@ use ipc::message::client::{
 use ipc::packet::{MAX_PACKET, Packet};
 use ipc::units::{RawInstant, Span};
 use network::clock::{self, Pair};
+use network::departure;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{
@@ -68,7 +70,7 @@ impl Open {
             return Err(Silence::Deadline);
         }
         let destination = query.destination.socket_address();
-        let socket = connected(destination).map_err(of_sending)?;
+        let socket = connected(destination, &query.departure).map_err(of_sending)?;
         let own = clock::raw();
         let octets = query.packet.octets();
         let mut outcome = send(socket.as_raw_fd(), octets, MsgFlags::MSG_NOSIGNAL);
@@ -210,11 +212,12 @@ fn local_address(socket: &OwnedFd) -> Address {
 
 /// A socket that talks to `destination` only: the kernel chooses the port at random when it is connected,
 /// and drops what comes from anywhere else.
-fn connected(destination: SocketAddr) -> Result<OwnedFd, Errno> {
+fn connected(destination: SocketAddr, departure: &Departure) -> Result<OwnedFd, Errno> {
     let family = if destination.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(family, SockType::Datagram, flags, None)?;
     prepare_query(&socket, destination.is_ipv6());
+    departure::prepare(&socket, destination, departure)?;
     connect(socket.as_raw_fd(), &SockaddrStorage::from(destination))?;
     Ok(socket)
 }

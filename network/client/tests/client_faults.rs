@@ -160,6 +160,7 @@ fn an_engine_that_breaks_a_rule_ends_the_role() {
             deadline: in_millis(100),
             packet,
             protected: false,
+            departure: ipc::departure::Departure::USUAL,
         })
     };
     let good = |id| query(id, server.address(), 5_000);
@@ -274,12 +275,18 @@ fn a044_forged_icmp_costs_at_most_one_poll_and_no_time() {
     let mut client = greeted(Client::in_process(Process::Client, "exec", "", &[]));
     client.send(&query(1, server.address(), 5_000));
     let (request, from) = server.request();
-    for (kind, code) in [(3, 1), (3, 4), (11, 0), (3, 13)] {
-        for _ in 0..1_000 {
+    // As many as there are in a third of a second: on a busy host a thousand of each take longer than the doubt lasts.
+    let first = Instant::now();
+    let enough = Duration::from_millis(300);
+    for forged in 0..1_000 {
+        for (kind, code) in [(3, 1), (3, 4), (11, 0), (3, 13)] {
             if forge_icmp(kind, code, from, server.address()).is_none() {
                 eprintln!("skipped: no raw socket to be had here");
                 return;
             }
+        }
+        if forged > 0 && first.elapsed() > enough {
+            break;
         }
     }
     // Within a second of doubt the genuine reply is still taken.

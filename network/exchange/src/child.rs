@@ -6,10 +6,9 @@ use super::lawful::{Judged, judge};
 use super::lookup::look_up;
 use super::roots::RootFiles;
 use super::round::measure;
-use super::search::Families;
 use ipc::message::exchange::{
-    Addresses, Asked, ExchangeFailed, ExchangeFailure, Failed, FromExchange, LookupFailure, MeasureFailed,
-    MeasureFailure, ToExchange,
+    Addresses, Asked, ExchangeFailed, ExchangeFailure, Failed, Families, FromExchange, LookupFailure,
+    MeasureFailed, MeasureFailure, ToExchange,
 };
 use ipc::units::{RawInstant, Span};
 use ipc_link::Link;

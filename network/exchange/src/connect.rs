@@ -1,9 +1,10 @@
 //! A connection to the first of a server's addresses that accepts one (RFC 8305, in simple form): both families
 //! in turn, each with a head start over the next.
 
+use ipc::departure::Departure;
 use ipc::message::exchange::ExchangeFailure;
 use ipc::units::{RawInstant, Span};
-use network::clock;
+use network::{clock, departure};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{
@@ -36,6 +37,7 @@ struct Attempt {
 pub(super) fn connect_to_any(
     addresses: &[SocketAddr],
     turn: u8,
+    departure: &Departure,
 ) -> Result<(TcpStream, SocketAddr), ExchangeFailure> {
     let mut left = ordered(addresses, turn).into_iter();
     let head_start = head_start(addresses.len());
@@ -47,7 +49,7 @@ pub(super) fn connect_to_any(
             && let Some(address) = left.next()
         {
             next_start = clock::raw().after(head_start);
-            match start(address) {
+            match start(address, departure) {
                 Ok(attempt) => {
                     if open.len() >= MOST_OPEN {
                         open.remove(0);
@@ -98,10 +100,11 @@ fn head_start(addresses: usize) -> Span {
     Span::saturating(share.min(HEAD_START.nanos()))
 }
 
-fn start(address: SocketAddr) -> Result<Attempt, Errno> {
+fn start(address: SocketAddr, departure: &Departure) -> Result<Attempt, Errno> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(family, SockType::Stream, flags, None)?;
+    departure::prepare(&socket, address, departure)?;
     match connect(socket.as_raw_fd(), &SockaddrStorage::from(address)) {
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(Attempt { socket, address }),
         Err(errno) => Err(errno),
@@ -158,7 +161,7 @@ mod tests {
     fn a_deaf_address_leads_to_the_next_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let there = listener.local_addr().unwrap();
-        let (stream, peer) = connect_to_any(&[deaf(), deaf(), there], 0).unwrap();
+        let (stream, peer) = connect_to_any(&[deaf(), deaf(), there], 0, &Departure::USUAL).unwrap();
         assert_eq!((peer, stream.peer_addr().unwrap()), (there, there));
     }
 
@@ -168,10 +171,10 @@ mod tests {
         let full = TcpListener::bind("127.0.0.1:0").unwrap();
         nix::sys::socket::listen(&full, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
         let silent = full.local_addr().unwrap();
-        let _waiting: Vec<Attempt> = (0..4).map(|_| start(silent).unwrap()).collect();
+        let _waiting: Vec<Attempt> = (0..4).map(|_| start(silent, &Departure::USUAL).unwrap()).collect();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let there = listener.local_addr().unwrap();
-        assert_eq!(connect_to_any(&[silent, there], 0).unwrap().1, there);
+        assert_eq!(connect_to_any(&[silent, there], 0, &Departure::USUAL).unwrap().1, there);
     }
 
     /// Addresses whose accept queue is full: the kernel no longer answers.
@@ -182,7 +185,7 @@ mod tests {
         let full = listeners.iter().map(|listener| {
             nix::sys::socket::listen(listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
             let address = listener.local_addr().unwrap();
-            waiting.extend((0..4).map(|_| start(address).unwrap()));
+            waiting.extend((0..4).map(|_| start(address, &Departure::USUAL).unwrap()));
             address
         });
         let addresses = full.collect();
@@ -195,7 +198,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let there = listener.local_addr().unwrap();
         addresses.push(there);
-        assert_eq!(connect_to_any(&addresses, 0).unwrap().1, there);
+        assert_eq!(connect_to_any(&addresses, 0, &Departure::USUAL).unwrap().1, there);
         // Beginning with the last but two, it is found after two.
         assert_eq!(ordered(&addresses, 61)[2], there);
         assert_eq!(head_start(64), Span::from_millis(125));
@@ -211,10 +214,16 @@ mod tests {
 
     #[test]
     fn a060_where_no_process_listens_the_connection_is_refused() {
-        assert_eq!(connect_to_any(&[deaf(), deaf()], 0).unwrap_err(), ExchangeFailure::Refused);
-        assert_eq!(connect_to_any(&[], 5).unwrap_err(), ExchangeFailure::Unreachable);
+        assert_eq!(
+            connect_to_any(&[deaf(), deaf()], 0, &Departure::USUAL).unwrap_err(),
+            ExchangeFailure::Refused
+        );
+        assert_eq!(connect_to_any(&[], 5, &Departure::USUAL).unwrap_err(), ExchangeFailure::Unreachable);
         // This address is not routed (RFC 5737), or nothing answers; only a host could refuse.
         let broadcast = address("255.255.255.255:4460");
-        assert_eq!(connect_to_any(&[broadcast], 0).unwrap_err(), ExchangeFailure::Unreachable);
+        assert_eq!(
+            connect_to_any(&[broadcast], 0, &Departure::USUAL).unwrap_err(),
+            ExchangeFailure::Unreachable
+        );
     }
 }

@@ -2,10 +2,10 @@
 //! if it is a key exchange, for the keys. A round has one child for all.
 
 use super::child::{Child, Part, Trouble, Work, failed};
-use super::search::{Families, Found, Search, Step};
+use super::search::{Found, Search, Step};
 use ipc::message::exchange::{
-    Addresses, ExchangeFailed, ExchangeFailure, Failed, FromExchange, KeyServer, LookupFailure, Resolve,
-    Resolved, ToExchange,
+    Addresses, ExchangeFailed, ExchangeFailure, Failed, Families, FromExchange, KeyServer, LookupFailure,
+    Resolve, Resolved, ToExchange,
 };
 use ipc::units::RawInstant;
 use nix::errno::Errno;
@@ -42,11 +42,15 @@ impl Job {
     pub(super) fn begin(task: &ToExchange, work: &Work, now: RawInstant) -> Result<Self, Errno> {
         let (stage, part) = match named(task) {
             Some(resolve) => {
-                let search = Search::new(now, work.lookup);
-                (Stage::Searching(resolve, search), look_up(resolve, Families::Both))
+                let search = Search::new(resolve.families, now, work.lookup);
+                (Stage::Searching(resolve, search), look_up(resolve, resolve.families))
             }
             None => {
-                let part = Part { task: *task, families: Families::Both, known: None };
+                let families = match task {
+                    ToExchange::Exchange(exchange) => exchange.families,
+                    ToExchange::Resolve(_) | ToExchange::Measure(_) | ToExchange::Ping => Families::Both,
+                };
+                let part = Part { task: *task, families, known: None };
                 (Stage::Exchanging(work.deadline(task, now)), part)
             }
         };
@@ -155,7 +159,9 @@ fn named(task: &ToExchange) -> Option<Resolve> {
     match task {
         ToExchange::Resolve(resolve) => Some(*resolve),
         ToExchange::Exchange(exchange) => match exchange.server {
-            KeyServer::Name(name) => Some(Resolve { id: exchange.id, name, port: exchange.port }),
+            KeyServer::Name(name) => {
+                Some(Resolve { id: exchange.id, name, port: exchange.port, families: exchange.families })
+            }
             KeyServer::Address(_) => None,
         },
         ToExchange::Measure(_) | ToExchange::Ping => None,

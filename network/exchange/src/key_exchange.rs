@@ -3,17 +3,15 @@
 use super::connect::connect_to_any;
 use super::lookup;
 use super::roots::{RootFiles, Roots};
-use super::search::Families;
 use super::session::Session;
 use ipc::address::Address;
 use ipc::message::exchange::{
-    Addresses, AeadOffer, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, Exchanged,
+    Addresses, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, Exchanged, Families,
     FromExchange, KeyServer, LookupFailure, Validity,
 };
 use ipc::packet::CookieOctets;
-use ipc::secret::Aead;
-use protocol::nts::aead::{Algorithm, Exporter};
-use protocol::nts::ke_request::{MAX_ENCODED, Offer};
+use protocol::nts::aead::Exporter;
+use protocol::nts::ke_request::{MAX_ENCODED, encode_request};
 use protocol::nts::ke_response::{Response, ResponseError};
 use protocol::nts::server_name::ServerName;
 use std::net::{IpAddr, SocketAddr};
@@ -40,11 +38,11 @@ fn attempt(
     let roots = files.path(exchange.roots).map(Roots::read).and_then(Result::ok);
     let roots = roots.ok_or(ExchangeFailure::NoRoots)?;
     let addresses = addresses_of(exchange, known);
-    let (stream, peer) = connect_to_any(&addresses, exchange.turn)?;
+    let (stream, peer) = connect_to_any(&addresses, exchange.turn, &exchange.departure)?;
 
-    let offer = offer(exchange.offer);
+    let offer = exchange.offer;
     let mut request = [0; MAX_ENCODED];
-    let length = offer.encode(&mut request).map_err(|_| ExchangeFailure::Tls)?;
+    let length = encode_request(offer, &mut request).map_err(|_| ExchangeFailure::Tls)?;
     let session = Session::open(&stream, exchange, roots, request.get(..length).unwrap_or_default())?;
     let response = Response::decode(&session.message, offer, peer.ip()).map_err(reason)?;
 
@@ -55,11 +53,8 @@ fn attempt(
         Exporter::Standard => None,
     };
     let addresses = time_servers(&response, peer, families)?;
-    let algorithm = match response.algorithm {
-        Algorithm::AesSivCmac256 => Aead::AesSivCmac256,
-        Algorithm::Aes128GcmSiv => Aead::Aes128GcmSiv,
-    };
-    let keys = AssociationKeys::new(algorithm, keys, alternate).map_err(|_| ExchangeFailure::BadResponse)?;
+    let keys = AssociationKeys::new(response.algorithm, keys, alternate)
+        .map_err(|_| ExchangeFailure::BadResponse)?;
     let id = exchange.id;
     let cookies = response.cookies().filter_map(|octets| CookieOctets::from_octets(octets).ok());
     let mut said: Vec<FromExchange> =
@@ -124,14 +119,9 @@ fn time_servers(
         }
         (single, _) => single,
     });
-    Addresses::new([single]).map_err(|_| ExchangeFailure::BadServer)
-}
-
-/// The algorithms, as the standard's messages name them.
-fn offer(offer: AeadOffer) -> Offer {
-    match offer {
-        AeadOffer::GcmSivFirst => Offer::GCM_SIV_FIRST,
-        AeadOffer::SivOnly => Offer::only(Algorithm::AesSivCmac256),
+    match families.admits(single.ip()) {
+        true => Addresses::new([single]).map_err(|_| ExchangeFailure::BadServer),
+        false => Err(ExchangeFailure::BadServer),
     }
 }
 

@@ -72,9 +72,10 @@ const fn is_of_a_round(heard: &Heard) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ipc::aead::AeadOffer;
     use ipc::message::exchange::{
-        AeadOffer, Exchange, ExchangeId, HeardOf, HostName, KeyServer, Measure, MeasureFailed,
-        MeasureFailure, Measured, Resolve, RoundServer, RoundServers, ToExchange,
+        Exchange, ExchangeId, Families, HeardOf, HostName, KeyServer, Measure, MeasureFailed, MeasureFailure,
+        Measured, Resolve, RoundServer, RoundServers, ToExchange,
     };
     use ipc::units::WallTime;
 
@@ -87,7 +88,7 @@ mod tests {
     #[test]
     fn a176_a_child_cannot_say_what_its_parent_says_of_children() {
         let name = HostName::parse("time.example").unwrap();
-        let look_up = ToExchange::Resolve(Resolve { id: ID, name, port: 123 });
+        let look_up = ToExchange::Resolve(Resolve { id: ID, name, port: 123, families: Families::Both });
         let parents = [
             LookupFailure::NotStarted,
             LookupFailure::Deadline,
@@ -107,8 +108,10 @@ mod tests {
             roots: 0,
             now: WallTime::MIN,
             not_before: None,
-            offer: AeadOffer::GcmSivFirst,
+            offer: AeadOffer::GCM_SIV_FIRST,
             turn: 0,
+            departure: ipc::departure::Departure::USUAL,
+            families: Families::Both,
         });
         let parents = parents.map(ExchangeFailure::Lookup).into_iter();
         for reason in parents.chain([
@@ -147,7 +150,7 @@ mod tests {
     #[test]
     fn a176_what_is_of_another_look_up_is_unlawful() {
         let name = HostName::parse("time.example").unwrap();
-        let look_up = ToExchange::Resolve(Resolve { id: ID, name, port: 123 });
+        let look_up = ToExchange::Resolve(Resolve { id: ID, name, port: 123, families: Families::Both });
         let said = FromExchange::Failed(Failed { id: ExchangeId(8), reason: LookupFailure::NoSuchName });
         assert_eq!(judge_of(look_up, &said), Judged::Unlawful);
     }

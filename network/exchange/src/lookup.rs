@@ -2,10 +2,11 @@
 
 use super::connect::interleave;
 use super::interface;
-use super::search::Families;
 use dns_lookup::{AddrFamily, AddrInfoHints, SockType, getaddrinfo};
 use ipc::address::Address;
-use ipc::message::exchange::{Addresses, Failed, FromExchange, HostName, LookupFailure, Resolve, Resolved};
+use ipc::message::exchange::{
+    Addresses, Failed, Families, FromExchange, HostName, LookupFailure, Resolve, Resolved,
+};
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -77,7 +78,7 @@ pub(super) fn addresses(
         found.sockaddr.set_port(port);
         found.sockaddr
     });
-    collect(found, may_be_asked)
+    collect(found, |ip| families.admits(ip) && may_be_asked(ip))
 }
 
 /// The engine has its own rules for these addresses.
@@ -137,7 +138,12 @@ mod tests {
     use ipc::message::exchange::{ExchangeId, MAX_ADDRESSES};
 
     fn resolve(name: &str) -> Resolve {
-        Resolve { id: ExchangeId(3), name: HostName::parse(name).unwrap(), port: 123 }
+        Resolve {
+            id: ExchangeId(3),
+            name: HostName::parse(name).unwrap(),
+            port: 123,
+            families: Families::Both,
+        }
     }
 
     #[test]

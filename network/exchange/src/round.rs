@@ -3,11 +3,10 @@
 
 use super::connect::interleave;
 use super::lookup;
-use super::search::Families;
 use ipc::address::Address;
 use ipc::message::exchange::{
-    FromExchange, Heard, HeardOf, KeyServer, LookupFailure, Measure, Measured, PASSES, Response, RoundServer,
-    Signed,
+    Families, FromExchange, Heard, HeardOf, KeyServer, LookupFailure, Measure, Measured, PASSES, Response,
+    RoundServer, Signed,
 };
 use ipc::units::{RawInstant, Span};
 use network::clock;

@@ -1,6 +1,6 @@
 //! The look-up of one name by up to three children: which question is asked when, and what comes of it. No I/O, no clock.
 //!
-//! The first child asks for the addresses of both families. Where a name server, or a firewall before it, leaves the
+//! The first child asks for the addresses of both families, or of the one that alone is wanted: then that is all. Where a name server, or a firewall before it, leaves the
 //! question for one family without an answer, the C library keeps the addresses of the other family to itself: glibc for
 //! 15 s, musl for good. So after a head start, or once the first child has failed in a way that the question for one
 //! family may have caused, two more ask for one family each. What one of them finds is taken when the other has had a
@@ -9,7 +9,7 @@
 
 use super::connect::interleave;
 use ipc::address::Address;
-use ipc::message::exchange::{Addresses, LookupFailure};
+use ipc::message::exchange::{Addresses, Families, LookupFailure};
 use ipc::units::{RawInstant, Span};
 
 /// So long only the first child asks: longer than a name server takes that has to ask others.
@@ -18,20 +18,14 @@ const HEAD_START: Span = Span::from_secs(2);
 /// So long the addresses of one family are kept until those of the other one come.
 const GRACE: Span = Span::from_millis(500);
 
-/// The families of which addresses are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Families {
-    Both,
-    V4,
-    V6,
-}
-
 /// What a child came to.
 pub(super) type Found = Result<Addresses, LookupFailure>;
 
 /// See the module's head.
 #[derive(Clone, Debug)]
 pub(super) struct Search {
+    /// What is wanted.
+    wanted: Families,
     /// When the families are asked for apart at the latest.
     parts_at: RawInstant,
     /// When it ends at the latest.
@@ -58,9 +52,9 @@ pub(super) enum Step {
 
 impl Search {
     /// The first child has been started.
-    pub(super) fn new(now: RawInstant, limit: Span) -> Self {
+    pub(super) fn new(wanted: Families, now: RawInstant, limit: Span) -> Self {
         let (parts_at, ends_at) = (now.after(HEAD_START), now.after(limit));
-        Self { parts_at, ends_at, apart: false, found: [const { None }; 3], since: None }
+        Self { wanted, parts_at, ends_at, apart: false, found: [const { None }; 3], since: None }
     }
 
     /// The other two have been started.
@@ -77,6 +71,13 @@ impl Search {
     }
 
     pub(super) fn step(&self, now: RawInstant) -> Step {
+        if self.wanted != Families::Both {
+            return match &self.found[self.wanted as usize] {
+                Some(found) => Step::End(found.map(|addresses| (addresses, self.wanted))),
+                None if self.ends_at <= now => Step::End(Err(LookupFailure::Deadline)),
+                None => Step::Wait(self.ends_at),
+            };
+        }
         let [both, v4, v6] = &self.found;
         match both {
             Some(Ok(addresses)) => return Step::End(Ok((*addresses, Families::Both))),
@@ -153,7 +154,7 @@ mod tests {
 
     /// After its head start.
     fn apart() -> Search {
-        let mut search = Search::new(at(0), LIMIT);
+        let mut search = Search::new(Families::Both, at(0), LIMIT);
         assert_eq!(search.step(at(1_999)), Step::Wait(at(2_000)));
         assert_eq!(search.step(at(2_000)), Step::Part);
         search.part();
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn an_answer_for_both_families_ends_it_whenever_it_comes() {
-        let mut search = Search::new(at(0), LIMIT);
+        let mut search = Search::new(Families::Both, at(0), LIMIT);
         search.take(Families::Both, Ok(v6()), at(1));
         assert_eq!(search.step(at(1)), Step::End(Ok((v6(), Families::Both))));
         let mut search = apart();
@@ -196,7 +197,7 @@ mod tests {
     #[test]
     fn a_failure_that_one_family_may_have_caused_parts_them_at_once_and_any_other_one_is_the_end() {
         for reason in [LookupFailure::TryAgain, LookupFailure::Refused] {
-            let mut search = Search::new(at(0), LIMIT);
+            let mut search = Search::new(Families::Both, at(0), LIMIT);
             search.take(Families::Both, Err(reason), at(10));
             assert_eq!(search.step(at(10)), Step::Part, "{reason:?}");
             search.part();
@@ -217,6 +218,19 @@ mod tests {
     }
 
     #[test]
+    fn where_one_family_is_wanted_its_child_has_the_whole_answer() {
+        let begun = || Search::new(Families::V6, at(0), LIMIT);
+        let mut search = begun();
+        assert_eq!(search.step(at(29_999)), Step::Wait(at(30_000)), "it is never parted");
+        assert_eq!(search.step(at(30_000)), Step::End(Err(LookupFailure::Deadline)));
+        search.take(Families::V6, Ok(v6()), at(3_000));
+        assert_eq!(search.step(at(3_000)), Step::End(Ok((v6(), Families::V6))));
+        let mut search = begun();
+        search.take(Families::V6, Err(LookupFailure::TryAgain), at(10));
+        assert_eq!(search.step(at(10)), Step::End(Err(LookupFailure::TryAgain)));
+    }
+
+    #[test]
     fn without_an_answer_it_ends_at_its_limit_or_when_the_children_of_both_families_have_failed() {
         let mut search = apart();
         assert_eq!(search.step(at(29_999)), Step::Wait(at(30_000)));
@@ -230,7 +244,7 @@ mod tests {
         search.take(Families::V6, Err(LookupFailure::NoSuchName), at(3_000));
         assert_eq!(search.step(at(3_000)), Step::End(Err(LookupFailure::NoSuchName)));
         // With a limit below the head start nothing is parted.
-        let search = Search::new(at(0), Span::from_millis(500));
+        let search = Search::new(Families::Both, at(0), Span::from_millis(500));
         assert_eq!(search.step(at(0)), Step::Wait(at(500)));
         assert_eq!(search.step(at(500)), Step::End(Err(LookupFailure::Deadline)));
     }

@@ -13,7 +13,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use tls::crypto;
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 /// Most octets that are read until the handshake is complete.
 const MAX_HANDSHAKE: u64 = 64 << 10;
@@ -156,13 +156,11 @@ impl Session {
     pub(super) fn keys(&self, algorithm: Algorithm, exporter: Exporter) -> Result<KeyPair, ExchangeFailure> {
         let export = |direction| -> Result<Secret, ExchangeFailure> {
             let context = exporter_context(algorithm, direction, exporter);
-            let mut octets = [0; MAX_KEY];
+            let mut octets = Zeroizing::new([0; MAX_KEY]);
             let place = octets.get_mut(..algorithm.key_length()).ok_or(ExchangeFailure::Tls)?;
             let exported = self.connection.export_keying_material(place, EXPORTER_LABEL, Some(&context));
             exported.map_err(|_| ExchangeFailure::Tls)?;
-            let secret = Secret::new(&octets);
-            octets.zeroize();
-            Ok(secret)
+            Ok(Secret::new(&octets))
         };
         Ok(KeyPair {
             client_to_server: export(Direction::ClientToServer)?,

@@ -4,7 +4,8 @@ use bench::role::Role;
 use exchange::{Work, run};
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
-    Addresses, ExchangeId, Failed, FromExchange, HostName, LookupFailure, Resolve, Resolved, ToExchange,
+    Addresses, ExchangeId, Failed, Families, FromExchange, HostName, LookupFailure, Resolve, Resolved,
+    ToExchange,
 };
 use ipc::process::Process;
 use ipc::units::Span;
@@ -17,7 +18,12 @@ type Exchange = Role<ToExchange, FromExchange, Ending>;
 type Answer = Link<FromExchange, ToExchange>;
 
 fn resolve(id: u64, name: &str) -> ToExchange {
-    ToExchange::Resolve(Resolve { id: ExchangeId(id), name: HostName::parse(name).unwrap(), port: 123 })
+    ToExchange::Resolve(Resolve {
+        id: ExchangeId(id),
+        name: HostName::parse(name).unwrap(),
+        port: 123,
+        families: Families::Both,
+    })
 }
 
 fn resolved(id: ExchangeId) -> FromExchange {

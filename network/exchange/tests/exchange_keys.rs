@@ -5,14 +5,15 @@ use bench::key_server::{KeyServer, answer, cookies};
 use bench::programs::Place;
 use bench::role::Role;
 use exchange::{Work, run};
+use ipc::aead::{Aead, AeadOffer};
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
-    Addresses, AeadOffer, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, ExchangeId,
-    Exchanged, FromExchange, HostName, KeyServer as KeyServerName, Resolved, ToExchange, Validity,
+    Addresses, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, ExchangeId, Exchanged,
+    Families, FromExchange, HostName, KeyServer as KeyServerName, Resolved, ToExchange, Validity,
 };
 use ipc::packet::CookieOctets;
 use ipc::process::Process;
-use ipc::secret::{Aead, KeyPair, Secret};
+use ipc::secret::{KeyPair, Secret};
 use ipc::units::{Span, WallTime};
 use ipc_link::Link;
 use network::ending::Ending;
@@ -32,8 +33,10 @@ fn exchange(id: u64, port: u16) -> Exchange {
         roots: 0,
         now: WallTime::saturating(now() * 1_000_000_000),
         not_before: None,
-        offer: AeadOffer::GcmSivFirst,
+        offer: AeadOffer::GCM_SIV_FIRST,
         turn: 0,
+        departure: ipc::departure::Departure::USUAL,
+        families: Families::Both,
     }
 }
 
@@ -261,7 +264,7 @@ fn a177_of_our_own_folder_the_role_sees_the_roots_and_nothing_else() {
 
 fn exchanged(id: ExchangeId, cookies: u8) -> FromExchange {
     let address = "192.0.2.1:123".parse::<std::net::SocketAddr>().unwrap();
-    let key = || Secret::new(&[1; 32]);
+    let key = || Secret::of(&[1; 32]).unwrap();
     let pair = KeyPair { client_to_server: key(), server_to_client: key() };
     FromExchange::Exchanged(Exchanged {
         id,
@@ -346,7 +349,12 @@ fn look_ups_and_exchanges_count_up_together_and_share_their_bound() {
     };
     let look_up = |id| {
         let name = HostName::parse("a.example").unwrap();
-        ToExchange::Resolve(ipc::message::exchange::Resolve { id: ExchangeId(id), name, port: 123 })
+        ToExchange::Resolve(ipc::message::exchange::Resolve {
+            id: ExchangeId(id),
+            name,
+            port: 123,
+            families: Families::Both,
+        })
     };
     let mut parent = started();
     parent.send(&look_up(5));

@@ -3,15 +3,15 @@
 use bench::nts::{NO_NEWEST_CHRONYD, NO_NTPD_RS, NtsPeer};
 use bench::peers::NO_CHRONYD;
 use bench::role::Role;
+use ipc::aead::{Aead, AeadOffer};
 use ipc::message::exchange::{
-    AeadOffer, Exchange, ExchangeFailure, ExchangeId, Exchanged, FromExchange, HostName, KeyServer,
-    ToExchange,
+    Exchange, ExchangeFailure, ExchangeId, Exchanged, Families, FromExchange, HostName, KeyServer, ToExchange,
 };
 use ipc::process::Process;
-use ipc::secret::{Aead, KeyPair};
+use ipc::secret::KeyPair;
 use ipc::units::WallTime;
 use network::ending::Ending;
-use protocol::nts::aead::{Algorithm, SessionKeys};
+use protocol::nts::aead::SessionKeys;
 use protocol::nts::client::{Awaited, ProtectedRequest, Reply, read_reply};
 use protocol::request::minimal;
 use std::time::Duration;
@@ -32,6 +32,8 @@ fn exchange(peer: &NtsPeer, offer: AeadOffer) -> Result<(Exchanged, Vec<Vec<u8>>
         not_before: None,
         offer,
         turn: 0,
+        departure: ipc::departure::Departure::USUAL,
+        families: Families::Both,
     }));
     let mut cookies = Vec::new();
     loop {
@@ -46,10 +48,8 @@ fn exchange(peer: &NtsPeer, offer: AeadOffer) -> Result<(Exchanged, Vec<Vec<u8>>
 
 /// Whether the server accepts the cookie and its reply opens with these keys.
 fn opens_time(exchanged: &Exchanged, pair: &KeyPair, cookie: &[u8]) -> bool {
-    let (algorithm, length) = match exchanged.keys.algorithm() {
-        Aead::AesSivCmac256 => (Algorithm::AesSivCmac256, 32),
-        Aead::Aes128GcmSiv => (Algorithm::Aes128GcmSiv, 16),
-    };
+    let algorithm = exchanged.keys.algorithm();
+    let length = algorithm.key_length();
     let (up, down) = (&pair.client_to_server.octets()[..length], &pair.server_to_client.octets()[..length]);
     let keys = SessionKeys::from_octets(algorithm, up, down).unwrap();
     let origin = 0x0123_4567_89ab_cdef;
@@ -86,8 +86,10 @@ fn gives_keys(peer: &NtsPeer, offers: &[(AeadOffer, Aead)]) {
     }
 }
 
-const SIV: [(AeadOffer, Aead); 2] =
-    [(AeadOffer::GcmSivFirst, Aead::AesSivCmac256), (AeadOffer::SivOnly, Aead::AesSivCmac256)];
+const SIV: [(AeadOffer, Aead); 2] = [
+    (AeadOffer::GCM_SIV_FIRST, Aead::AesSivCmac256),
+    (AeadOffer::only(Aead::AesSivCmac256), Aead::AesSivCmac256),
+];
 
 #[test]
 fn nts_exchange_with_chronyd_of_debian() {
@@ -100,7 +102,10 @@ fn nts_exchange_with_chronyd_of_today_with_both_algorithms() {
     let Some(peer) = NtsPeer::chronyd("chronyd-newest") else { return bench::skip(NO_NEWEST_CHRONYD) };
     gives_keys(
         &peer,
-        &[(AeadOffer::GcmSivFirst, Aead::Aes128GcmSiv), (AeadOffer::SivOnly, Aead::AesSivCmac256)],
+        &[
+            (AeadOffer::GCM_SIV_FIRST, Aead::Aes128GcmSiv),
+            (AeadOffer::only(Aead::AesSivCmac256), Aead::AesSivCmac256),
+        ],
     );
 }
 
@@ -108,4 +113,5 @@ fn nts_exchange_with_chronyd_of_today_with_both_algorithms() {
 fn nts_exchange_with_ntpd_rs() {
     let Some(peer) = NtsPeer::ntpd_rs() else { return bench::skip(NO_NTPD_RS) };
     gives_keys(&peer, &SIV);
+    gives_keys(&peer, &[(AeadOffer::only(Aead::AesSivCmac512), Aead::AesSivCmac512)]);
 }

@@ -2,13 +2,14 @@
 
 use bench::role::Role;
 use exchange::{Work, run};
+use ipc::aead::{Aead, AeadOffer};
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
-    Addresses, AeadOffer, AssociationKeys, Cookie, Exchange, ExchangeId, Exchanged, FromExchange, HostName,
+    Addresses, AssociationKeys, Cookie, Exchange, ExchangeId, Exchanged, Families, FromExchange, HostName,
     KeyServer, MAX_COOKIES, Resolve, Resolved, ToExchange, Validity,
 };
 use ipc::packet::CookieOctets;
-use ipc::secret::{Aead, KeyPair, Secret};
+use ipc::secret::{KeyPair, Secret};
 use ipc::units::{Span, WallTime};
 use ipc_link::Link;
 use network::ending::Ending;
@@ -26,7 +27,7 @@ const HALF: [u8; 32] = *b"half of a secret, of 32 octets..";
 const OTHER: u8 = 0xa5;
 
 fn secret() -> Secret {
-    Secret::new(&HALF.map(|octet| octet ^ OTHER))
+    Secret::of(&HALF.map(|octet| octet ^ OTHER)).unwrap()
 }
 
 /// This many of them.
@@ -106,15 +107,22 @@ fn traces_after_an_exchange(has_room: bool) -> usize {
         roots: 0,
         now: WallTime::saturating(1 << 50),
         not_before: None,
-        offer: AeadOffer::SivOnly,
+        offer: AeadOffer::only(Aead::AesSivCmac256),
         turn: 0,
+        departure: ipc::departure::Departure::USUAL,
+        families: Families::Both,
     }));
     // The first of its records is here, so all of them are with the role; the next task finds them there or gone.
     assert_eq!(
         poll(&mut [PollFd::new(exchange.link.as_fd(), PollFlags::POLLIN)], PollTimeout::from(8_000u16)),
         Ok(1)
     );
-    exchange.send(&ToExchange::Resolve(Resolve { id: ExchangeId(2), name, port: 123 }));
+    exchange.send(&ToExchange::Resolve(Resolve {
+        id: ExchangeId(2),
+        name,
+        port: 123,
+        families: Families::Both,
+    }));
     let begin = Instant::now();
     let mut cookies = 0;
     while !begun.exists() {

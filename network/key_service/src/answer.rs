@@ -5,21 +5,20 @@ use protocol::nts::MAX_COOKIES;
 use protocol::nts::aead::{
     Algorithm, Direction, EXPORTER_LABEL, Exporter, MAX_KEY, SessionKeys, exporter_context,
 };
-use protocol::nts::cookie::{Cookie, NONCE};
+use protocol::nts::cookie::{Cookie, MAX_LENGTH, NONCE};
 use protocol::nts::ke_request::{Agreement, Request};
 use protocol::nts::ke_response::{Answer, encode_error, encode_no_algorithm, encode_no_protocol};
-use protocol::nts::record::{ErrorCode, NoRoom};
+use protocol::nts::record::{ErrorCode, HEAD, NoRoom};
 use rustls::server::ServerConnection;
 use zeroize::Zeroizing;
 
-/// Octets of the longest response: eight cookies of 104 octets with their record headers, a host name of 253, and a few
-/// more.
-const MAX_RESPONSE: usize = 1_280;
+/// Octets of the longest response: eight cookies with their record headers, a host name of 253, and a few more.
+const MAX_RESPONSE: usize = MAX_COOKIES * (HEAD + MAX_LENGTH) + 320;
 
 /// The response to a complete request, and its outcome.
 pub(super) fn answer(request: &[u8], tls: &ServerConnection, context: &Context) -> (Vec<u8>, End) {
     let policy = &context.settings.policy;
-    match Request::decode(request).map(|request| request.agree()) {
+    match Request::decode(request).map(|request| request.agree(policy.aead)) {
         Err(refusal) => (error(refusal.code()), End::Refused),
         Ok(Agreement::NoProtocol) => (write(encode_no_protocol), End::Refused),
         Ok(Agreement::NoAlgorithm) => (write(encode_no_algorithm), End::Refused),

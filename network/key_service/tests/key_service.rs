@@ -33,8 +33,8 @@ fn holds_the_clients_keys(keys: &Keys, secret: CookieSecret) -> bool {
     keys.cookies.len() == 8
         && keys.cookies.iter().all(|cookie| {
             secret.open(cookie).is_some_and(|inside| {
-                inside.client_to_server.octets() == keys.client_to_server
-                    && inside.server_to_client.octets() == keys.server_to_client
+                inside.keys.client_to_server.octets() == keys.client_to_server
+                    && inside.keys.server_to_client.octets() == keys.server_to_client
             })
         })
 }

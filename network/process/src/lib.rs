@@ -4,6 +4,7 @@
 //! ```text
 //!   start     from the first instruction of a program until it is confined, and its end
 //!   ending    why a role ends, and with which exit code
+//!   departure  the interface, the address and the code point of what is sent to a source
 //!   clock     CLOCK_MONOTONIC_RAW, CLOCK_REALTIME, and the kernel's stamps from the one to the other
 //!   interface  the number of a network interface, of its name or of a connection: two unsafe calls
 //!   interfaces  on which interfaces requests have to arrive, for the two that answer strangers
@@ -22,6 +23,7 @@
 #![deny(unsafe_code)]
 
 pub mod clock;
+pub mod departure;
 pub mod ending;
 pub mod interface;
 pub mod interfaces;

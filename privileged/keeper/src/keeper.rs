@@ -86,6 +86,8 @@ pub struct Keeper<C> {
     pub has_refuge: bool,
     /// It is ready when the clock follows its sources, and not before; none: it has told that it is ready.
     pub awaited: Option<Awaited>,
+    /// The profile attested: a host without its daemon claims nothing of its clock.
+    pub is_attested: bool,
     /// What has been done in this run.
     pub course: Course,
 }
@@ -116,8 +118,12 @@ pub struct Course {
     shown: Option<Condition>,
     reports: Reports,
     told: Option<Told>,
-    /// The last line for the audit log was lost.
-    audit_failed: bool,
+    /// Lines for the audit log that were lost since one was written.
+    lines_lost: u32,
+    /// It could not be synchronised the last time.
+    audit_unsynchronised: bool,
+    /// The record could not be written then.
+    record_failed: bool,
     /// The RTC could not be read the last time.
     rtc_failed: bool,
     /// vmclock could not be read then.
@@ -209,7 +215,7 @@ impl<C: Clock> Keeper<C> {
         let is_stop = std::iter::from_fn(|| caught(&self.signals)).any(|caught| caught == Caught::Stop);
         let ending = if is_stop { Ending::Asked } else { ending };
         self.notify.say(&format!("STOPPING=1\nSTATUS=stopping: {}", ending.to_string().replace('\n', " ")));
-        let released = self.clock.release();
+        let released = self.leave_clock();
         self.note_end(&ending, released.is_ok());
         // The engine ends with its link, and the others end with the engine. The server still answers requests
         // that have arrived, and the ports are free once this process is gone.
@@ -226,6 +232,16 @@ impl<C: Clock> Keeper<C> {
         // The lock of the state directory, a descriptor left open by the launch, is released when this process exits:
         // another instance can start now, and not before.
         kernel::exit(ending.code())
+    }
+
+    /// Leaves the clock at its base frequency; in attested, marked unsynchronised.
+    fn leave_clock(&mut self) -> Result<(), Errno> {
+        let marked = match self.is_attested && self.clock.kind() != ClockKind::None {
+            true => self.clock.set_status(&Status::unknown(self.governor.epoch())),
+            false => Ok(()),
+        };
+        // Also where that has failed.
+        self.clock.release().and(marked)
     }
 
     fn turn(&mut self) -> Result<(), Ending> {
@@ -332,7 +348,8 @@ impl<C: Clock> Keeper<C> {
         }
         let _ = self.persist();
         let clock = self.clock.read().unwrap_or(now.clock);
-        self.answer(&FromPrivileged::ClockEvent(ClockEvent { epoch, kind, moved, now: clock }))
+        let marker = self.governor.marker();
+        self.answer(&FromPrivileged::ClockEvent(ClockEvent { epoch, kind, moved, now: clock, marker }))
     }
 
     /// The size of a pause of the machine that the battery-backed clock has just shown.

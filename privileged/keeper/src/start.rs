@@ -107,7 +107,8 @@ fn take_over<C: Clock>(
         vmclock: numbers.vmclock.map(file).transpose()?,
         // Without a service manager nothing would start again.
         has_refuge: handover.has_refuge && numbers.notify.is_some(),
-        awaited: handover.awaits_time.then(Awaited::begin),
+        awaited: handover.attested.then(Awaited::begin),
+        is_attested: handover.attested,
         course: Course::default(),
     };
     if handover.clock == ClockKind::Virtual {
@@ -174,6 +175,10 @@ fn begin<C: Clock>(keeper: &mut Keeper<C>, handover: &Handover, found: &Moment) 
             welcome.start_steps,
             handover.terms.approved_step.map_or(0, |step| step.nanos()),
         ));
+        // What was found is told once: where nothing is to be told, the line can wait for the next ones.
+        if handover.integrity != LogIntegrity::Whole {
+            keeper.synchronise_log();
+        }
     }
     if is_narrowed && let Some(unwritten) = keeper.may_write(Kind::Event) {
         let frequency = welcome.base_frequency.scaled();

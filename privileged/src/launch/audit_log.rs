@@ -61,11 +61,14 @@ fn resume_ring(file: &File, ring: Ring, known: End) -> (End, LogIntegrity) {
     let known_line = known.lines.checked_sub(1).and_then(|last| read_line(file, ring, last));
     if known_line.is_some_and(|(_, hash)| hash == known.hash) {
         let end = follow(file, ring, known);
+        let cleared = count_cleared(file, ring, known, end);
         let lost = clear_unfinished(file, ring, known, end);
-        let integrity = match (has_gap(file, ring, end.lines, lost), lost) {
-            (true, _) => LogIntegrity::Altered,
-            (false, 0) => LogIntegrity::Whole,
-            (false, _) => LogIntegrity::Torn,
+        let is_torn = |lost| lost > 0 && !has_gap(file, ring, end.lines, lost);
+        let integrity = match lost {
+            0 if !has_gap(file, ring, end.lines, 0) => LogIntegrity::Whole,
+            // Another power cut has taken the line of the start that cleared them, and left them cleared.
+            lost if is_torn(lost.max(cleared)) => LogIntegrity::Torn,
+            _ => LogIntegrity::Altered,
         };
         return (end, integrity);
     }
@@ -96,6 +99,19 @@ fn follow(file: &File, ring: Ring, mut end: End) -> End {
         }
     }
     end
+}
+
+/// Over how many slots behind the end, of a ring that is full, those are spread that hold nothing and that a power cut explains: an
+/// earlier start has cleared them.
+fn count_cleared(file: &File, ring: Ring, known: End, end: End) -> u64 {
+    let reach = (known.lines + UNSYNCHRONISED.min(ring.lines - 1)).saturating_sub(end.lines);
+    let is_cleared = |ahead: &u64| {
+        let (sequence, mut line) = (end.lines + ahead, [0; LINE]);
+        sequence >= ring.lines
+            && file.read_exact_at(&mut line, ring.place(sequence)).is_ok()
+            && line.iter().all(|octet| *octet == 0)
+    };
+    (0..reach).rev().find(is_cleared).map_or(0, |last| last + 1)
 }
 
 /// Clears what stands behind the end and is neither nothing nor a line of the round before: lines that reached the disk

@@ -349,6 +349,7 @@ pub fn check(options: &Options, users: &Users, config: &configuration::Files) ->
                 if let Ok(Some((_, ToLaunch::Plan(plan)))) = LaunchLink::new(ours).receive() {
                     named::warn(&plan, users);
                     sockets::warn_of_interfaces(&plan);
+                    state_files::warn_of_files(&options.state);
                     state_files::warn_of_room(&options.state);
                     if options.clock == ClockChoice::Kernel {
                         vmclock::tell_evidence(plan.profile, plan.forward_step);

@@ -64,6 +64,81 @@ fn taint(facts: &FileStat) -> Option<String> {
     }
 }
 
+/// What becomes of a file that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is used as it is.
+    Used,
+    /// Its mode is corrected, and it is used.
+    Mended,
+    /// It is moved aside, or removed, for this reason.
+    SetAside(String),
+    /// The start is refused, for this reason.
+    Refused(String),
+}
+
+/// What becomes of a file whose full path this is.
+fn judge(facts: &FileStat, full: &Path, secrecy: Secrecy) -> Fate {
+    if kind(facts) == SFlag::S_IFLNK {
+        return Fate::Refused(format!(
+            "is a symbolic link, which is not followed; remove it (rm {}), or name another directory with --state-dir",
+            full.display()
+        ));
+    }
+    if facts.st_uid != geteuid().as_raw() && facts.st_uid == 0 {
+        return Fate::Refused(format!(
+            "belongs to root; start as root, or remove it ({})",
+            owner_and_mode(facts)
+        ));
+    }
+    let could_be_read = secrecy == Secrecy::Lost && facts.st_mode & 0o044 != 0;
+    let could_be_read = could_be_read.then(|| format!("could be read by others ({})", owner_and_mode(facts)));
+    match taint(facts).or(could_be_read) {
+        Some(why) => Fate::SetAside(why),
+        None if distrust(facts).is_some() => Fate::Mended,
+        None => Fate::Used,
+    }
+}
+
+/// Whether a file that is set aside is removed, since it holds keys.
+fn is_removed(facts: &FileStat, secrecy: Secrecy) -> bool {
+    secrecy == Secrecy::Lost && kind(facts) != SFlag::S_IFDIR
+}
+
+/// What a start would make of the file of this name, and how serious that is (a level of syslog); none: it would use it as it is, or
+/// begin one where there is none. `path` is the directory's.
+pub fn foretell(
+    directory: BorrowedFd<'_>,
+    path: &Path,
+    name: &str,
+    secrecy: Secrecy,
+) -> Option<(u8, String)> {
+    let full = path.join(name);
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let found = match openat(directory, name, flags, Mode::empty()) {
+        Ok(found) => found,
+        Err(Errno::ENOENT) => return None,
+        Err(errno) => {
+            return Some((3, format!("{}: {}; a start would be refused", full.display(), explain(errno))));
+        }
+    };
+    let facts = fstat(&found).ok()?;
+    let full_name = full.display();
+    match judge(&facts, &full, secrecy) {
+        Fate::Used => None,
+        Fate::Mended => {
+            Some((4, format!("{full_name} has {}: a start gives it mode 0600", owner_and_mode(&facts))))
+        }
+        Fate::SetAside(why) if is_removed(&facts, secrecy) => {
+            Some((4, format!("{full_name} {why}: a start removes it, and begins a new one")))
+        }
+        Fate::SetAside(why) => {
+            Some((4, format!("{full_name} {why}: a start moves it to {name}{ASIDE}, and begins a new one")))
+        }
+        Fate::Refused(why) => Some((3, format!("{full_name}: {why}; until then a start is refused"))),
+    }
+}
+
 /// Makes the file of this name one that can be trusted, or absent; true if a file was moved aside. `path` is the
 /// directory's, for messages.
 ///
@@ -82,27 +157,16 @@ pub fn prepare(directory: BorrowedFd<'_>, path: &Path, name: &str, secrecy: Secr
         Err(errno) => return Err(refused(errno)),
     };
     let facts = fstat(&found).map_err(refused)?;
-    if kind(&facts) == SFlag::S_IFLNK {
-        let why = format!(
-            "is a symbolic link, which is not followed; remove it (rm {}), or name another directory with --state-dir",
-            full.display()
-        );
-        return Err(wrong(&why));
+    let fate = judge(&facts, &full, secrecy);
+    if let Fate::Refused(why) = &fate {
+        return Err(wrong(why));
     }
-    if facts.st_uid != geteuid().as_raw() && facts.st_uid == 0 {
-        let why = format!("belongs to root; start as root, or remove it ({})", owner_and_mode(&facts));
-        return Err(wrong(&why));
-    }
-    let could_be_read = secrecy == Secrecy::Lost && facts.st_mode & 0o044 != 0;
-    let could_be_read =
-        could_be_read.then(|| format!("could be read by others ({})", owner_and_mode(&facts)));
-    if let Some(why) = taint(&facts).or(could_be_read) {
-        let where_to = set_aside(directory, name, secrecy == Secrecy::Lost && kind(&facts) != SFlag::S_IFDIR)
-            .map_err(refused)?;
+    if let Fate::SetAside(why) = &fate {
+        let where_to = set_aside(directory, name, is_removed(&facts, secrecy)).map_err(refused)?;
         say(4, &format_args!("{} {why}: {where_to}, and a new one is begun", full.display()));
         return Ok(true);
     }
-    if distrust(&facts).is_some() {
+    if fate == Fate::Mended {
         // The same file, even if its name has changed meanwhile.
         let pinned = format!("/proc/self/fd/{}", found.as_raw_fd());
         let mode = Mode::from_bits_truncate(OURS);
@@ -142,5 +206,49 @@ fn move_to(directory: BorrowedFd<'_>, name: &str, aside: String) -> Result<Strin
             renameat(directory, name, directory, aside.as_str()).map(|()| format!("moved to {aside}"))
         }
         moved => moved.map(|()| format!("moved to {aside}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::stat::fchmod;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn what_is_foretold_of_a_file_is_what_a_start_makes_of_it() {
+        let path = std::env::temp_dir().join(format!("truechimer-kept-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        let directory = File::open(&path).unwrap();
+        let make = |name: &str, mode: u32| {
+            let file = File::create(path.join(name)).unwrap();
+            fchmod(&file, Mode::from_bits_truncate(mode)).unwrap();
+        };
+        make("used", 0o600);
+        make("mended", 0o644);
+        make("aside", 0o666);
+        make("keys", 0o640);
+        std::os::unix::fs::symlink("used", path.join("link")).unwrap();
+        let foretell = |name, secrecy| super::foretell(directory.as_fd(), &path, name, secrecy);
+        let prepare = |name, secrecy| super::prepare(directory.as_fd(), &path, name, secrecy);
+        let (mendable, lost) = (Secrecy::Mendable, Secrecy::Lost);
+        for (name, secrecy, level, word, made) in [
+            ("none", mendable, None, "", Some(false)),
+            ("used", lost, None, "", Some(false)),
+            ("mended", mendable, Some(4), "gives it mode 0600", Some(false)),
+            ("aside", mendable, Some(4), "moves it to aside.distrusted", Some(true)),
+            ("keys", lost, Some(4), "removes it", Some(true)),
+            ("link", mendable, Some(3), "a start is refused", None),
+        ] {
+            let said = foretell(name, secrecy);
+            assert_eq!(said.as_ref().map(|(level, _)| *level), level, "{name}");
+            assert!(said.is_none_or(|(_, text)| text.contains(word)), "{name}");
+            // Nothing has come of it.
+            assert_eq!(foretell(name, secrecy).map(|(level, _)| level), level, "{name}");
+            assert_eq!(prepare(name, secrecy).ok(), made, "{name}");
+        }
+        assert_eq!(foretell("mended", mendable), None, "it has been");
+        assert!(path.join("aside.distrusted").exists() && !path.join("keys").exists());
+        std::fs::remove_dir_all(&path).unwrap();
     }
 }

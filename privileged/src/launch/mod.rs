@@ -198,7 +198,7 @@ pub fn launch(
         integrity,
         processes: children.processes(),
         has_refuge,
-        awaits_time: plan.attested,
+        attested: plan.attested,
         insecure: options.insecure,
         journal: journal::reads_stderr(),
         descriptors,

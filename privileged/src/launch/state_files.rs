@@ -10,13 +10,15 @@ use super::audit_log;
 use super::diagnosis::{self, explain};
 use super::directory::{self, Directory, Found};
 use super::home::{self, Home, Lack, Missing};
-use super::kept::Secrecy;
+use super::kept::{self, Secrecy};
 use super::memory;
 use ipc::{anchor, audit_line, governor_record, history};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sys::stat::fstat;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::unistd::geteuid;
 use policies::Role;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -74,6 +76,38 @@ pub fn warn_of_room(path: &Path) {
             octets.div_ceil(1_024)
         ),
     );
+}
+
+/// Says, for `--check`, what a start would make of the state directory and of the files in it: refuse them, mend them, or set them
+/// aside. One that is not there is made by the service unit.
+pub fn warn_of_files(path: &Path) {
+    if !path.exists() {
+        return;
+    }
+    let directory = match Directory::open(path) {
+        Ok(directory) => directory,
+        Err(ending) => {
+            say(3, &format_args!("{ending}; until then a start is refused"));
+            return;
+        }
+    };
+    let is_ours = fstat(directory.fd()).is_ok_and(|facts| facts.st_uid == geteuid().as_raw());
+    if !is_ours {
+        say(
+            4,
+            &format_args!(
+                "{}: only its owner sees what a start would make of the files in it; check as root",
+                path.display()
+            ),
+        );
+        return;
+    }
+    for (name, _) in ALL {
+        let secrecy = if name == KEYS { Secrecy::Lost } else { Secrecy::Mendable };
+        if let Some((level, text)) = kept::foretell(directory.fd(), path, name, secrecy) {
+            say(level, &text);
+        }
+    }
 }
 
 /// Files of one directory, open and trusted.

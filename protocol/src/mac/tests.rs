@@ -74,7 +74,7 @@ fn the_macs_of_a_request_are_known() {
 }
 
 #[test]
-fn a193_every_other_digest_is_refused_bit_by_bit() {
+fn a196_every_other_digest_is_refused_bit_by_bit() {
     for kind in MacKind::ALL {
         let key = any_key(7, kind);
         let whole = with_mac(&key, &reply(4), 4);
@@ -88,7 +88,7 @@ fn a193_every_other_digest_is_refused_bit_by_bit() {
 }
 
 #[test]
-fn a194_another_key_id_or_kind_or_secret_is_refused() {
+fn a197_another_key_id_or_kind_or_secret_is_refused() {
     for kind in MacKind::ALL {
         let own = any_key(7, kind);
         let mut renamed = with_mac(&any_key(8, kind), &reply(4), 4);
@@ -106,7 +106,7 @@ fn a194_another_key_id_or_kind_or_secret_is_refused() {
 }
 
 #[test]
-fn a195_a_mac_that_is_cut_or_not_there_is_refused() {
+fn a198_a_mac_that_is_cut_or_not_there_is_refused() {
     for kind in MacKind::ALL {
         let key = any_key(7, kind);
         assert_eq!(read_reply(&reply(4), &key, 9), Err(MacError::Missing));

@@ -1,90 +1,25 @@
-//! The two AEADs, their keys, and the TLS exporter's parameters for those keys (RFC 8915 sections 4.1.5 and 5.1).
+//! The AEADs, their keys, and the TLS exporter's parameters for those keys (RFC 8915 sections 4.1.5 and 5.1).
 //!
 //! A sealed text is in one buffer: ciphertext and tag together, [`TAG`] octets longer than its plaintext.
-//! The tag comes first with AEAD 15 and last with AEAD 30, so the position of the plaintext depends on the
+//! The tag comes first with AEAD 15 and 17 and last with 2 and 30, so the position of the plaintext depends on the
 //! algorithm: [`Algorithm::plaintext`].
 
+use aes_gcm::Aes256Gcm;
 use aes_gcm_siv::{AeadInOut, Aes128GcmSiv};
 use aes_siv::KeyInit;
-use aes_siv::siv::Aes128Siv;
+use aes_siv::aead::consts::{U12, U16};
+use aes_siv::siv::{Aes128Siv, Aes256Siv};
 use core::fmt;
-use core::ops::Range;
+use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// Octets that sealing adds.
-pub const TAG: usize = 16;
+pub use ipc::aead::{Aead as Algorithm, AeadOffer as Offer, MAX_NONCE, TAG};
 
 /// Longest key in octets.
 pub use ipc::secret::MAX_KEY;
 
-/// Longest nonce in octets that is used here.
-pub const MAX_NONCE: usize = 16;
-
 /// The label for the TLS exporter (RFC 8915 section 5.1).
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-network-time-security";
-
-/// An AEAD algorithm that this implementation supports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// AEAD_AES_SIV_CMAC_256, id 15: mandatory.
-    AesSivCmac256,
-    /// AEAD_AES_128_GCM_SIV, id 30: shorter cookies, and about half the work.
-    Aes128GcmSiv,
-}
-
-impl Algorithm {
-    /// From its number in the registry of AEAD algorithms; `None` if it is not supported.
-    pub const fn from_id(id: u16) -> Option<Self> {
-        match id {
-            15 => Some(Algorithm::AesSivCmac256),
-            30 => Some(Algorithm::Aes128GcmSiv),
-            _ => None,
-        }
-    }
-
-    /// Its number in the registry.
-    pub const fn id(self) -> u16 {
-        match self {
-            Algorithm::AesSivCmac256 => 15,
-            Algorithm::Aes128GcmSiv => 30,
-        }
-    }
-
-    /// Octets of a key.
-    pub const fn key_length(self) -> usize {
-        match self {
-            Algorithm::AesSivCmac256 => 32,
-            Algorithm::Aes128GcmSiv => 16,
-        }
-    }
-
-    /// Octets of the nonces that are sent; also the least space that a request must provide for nonce and
-    /// padding (RFC 8915 section 5.6, `N_REQ`).
-    pub const fn nonce_length(self) -> usize {
-        match self {
-            Algorithm::AesSivCmac256 => 16,
-            Algorithm::Aes128GcmSiv => 12,
-        }
-    }
-
-    /// Whether the algorithm accepts a nonce of that many octets.
-    pub const fn takes_nonce(self, length: usize) -> bool {
-        match self {
-            Algorithm::AesSivCmac256 => length >= 1,
-            Algorithm::Aes128GcmSiv => length == 12,
-        }
-    }
-
-    /// Where in a sealed text of `length` octets the plaintext is (empty for a text that is too short
-    /// to be sealed).
-    pub const fn plaintext(self, length: usize) -> Range<usize> {
-        match self {
-            Algorithm::AesSivCmac256 if length >= TAG => TAG..length,
-            Algorithm::AesSivCmac256 => 0..0,
-            Algorithm::Aes128GcmSiv => 0..length.saturating_sub(TAG),
-        }
-    }
-}
 
 /// The direction that a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +30,7 @@ pub enum Direction {
     ServerToClient,
 }
 
-/// How the exporter's context names AEAD 30. It has no effect for AEAD 15.
+/// How the exporter's context names AEAD 30. It has no effect for any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exporter {
     /// By its own number, as the standard requires.
@@ -107,9 +42,9 @@ pub enum Exporter {
 /// The context for [`EXPORTER_LABEL`]: NTPv4, the AEAD's number, the direction (RFC 8915 section 5.1). The
 /// exporter must return [`Algorithm::key_length`] octets.
 pub const fn exporter_context(algorithm: Algorithm, direction: Direction, exporter: Exporter) -> [u8; 5] {
-    let named = match exporter {
-        Exporter::Standard => algorithm,
-        Exporter::Legacy => Algorithm::AesSivCmac256,
+    let named = match (exporter, algorithm) {
+        (Exporter::Legacy, Algorithm::Aes128GcmSiv) => Algorithm::AesSivCmac256,
+        (Exporter::Legacy | Exporter::Standard, algorithm) => algorithm,
     };
     let [high, low] = named.id().to_be_bytes();
     let direction = match direction {
@@ -124,7 +59,9 @@ pub const fn exporter_context(algorithm: Algorithm, direction: Direction, export
 pub struct Key(Secret);
 
 enum Secret {
+    Aes256Gcm([u8; 32]),
     AesSivCmac256([u8; 32]),
+    AesSivCmac512([u8; 64]),
     Aes128GcmSiv([u8; 16]),
 }
 
@@ -132,7 +69,9 @@ impl Key {
     /// Copies a key; `None` for a length that the algorithm does not have. The caller wipes `octets`.
     pub fn from_octets(algorithm: Algorithm, octets: &[u8]) -> Option<Self> {
         Some(Self(match algorithm {
+            Algorithm::Aes256Gcm => Secret::Aes256Gcm(octets.try_into().ok()?),
             Algorithm::AesSivCmac256 => Secret::AesSivCmac256(octets.try_into().ok()?),
+            Algorithm::AesSivCmac512 => Secret::AesSivCmac512(octets.try_into().ok()?),
             Algorithm::Aes128GcmSiv => Secret::Aes128GcmSiv(octets.try_into().ok()?),
         }))
     }
@@ -140,7 +79,9 @@ impl Key {
     /// Its algorithm.
     pub const fn algorithm(&self) -> Algorithm {
         match self.0 {
+            Secret::Aes256Gcm(_) => Algorithm::Aes256Gcm,
             Secret::AesSivCmac256(_) => Algorithm::AesSivCmac256,
+            Secret::AesSivCmac512(_) => Algorithm::AesSivCmac512,
             Secret::Aes128GcmSiv(_) => Algorithm::Aes128GcmSiv,
         }
     }
@@ -148,38 +89,45 @@ impl Key {
     /// The secret itself, to be stored or passed on.
     pub const fn octets(&self) -> &[u8] {
         match &self.0 {
-            Secret::AesSivCmac256(octets) => octets,
+            Secret::Aes256Gcm(octets) | Secret::AesSivCmac256(octets) => octets,
+            Secret::AesSivCmac512(octets) => octets,
             Secret::Aes128GcmSiv(octets) => octets,
         }
     }
 
     /// Seals in place: `text` holds the plaintext where [`Algorithm::plaintext`] says, and arbitrary octets in
-    /// place of the tag.
+    /// place of the tag. For an algorithm that needs unique nonces, `nonce` must be one of [`unique_nonce`].
     ///
     /// # Errors
     /// [`SealError`]: a nonce that the algorithm does not accept, or no room for the tag.
     pub fn seal(&self, nonce: &[u8], associated: &[u8], text: &mut [u8]) -> Result<(), SealError> {
-        match &self.0 {
-            Secret::AesSivCmac256(octets) => {
-                if nonce.is_empty() {
-                    return Err(SealError::NonceLength);
-                }
-                let (tag, plain) = text.split_first_chunk_mut::<TAG>().ok_or(SealError::NoRoom)?;
-                let sealed = Aes128Siv::new(octets.into())
-                    .encrypt_inout_detached([associated, nonce], plain.into())
-                    .map_err(|_| SealError::NoRoom)?;
-                *tag = sealed.into();
-            }
-            Secret::Aes128GcmSiv(octets) => {
-                let nonce: &[u8; 12] = nonce.try_into().map_err(|_| SealError::NonceLength)?;
-                let (plain, tag) = text.split_last_chunk_mut::<TAG>().ok_or(SealError::NoRoom)?;
-                let sealed = Aes128GcmSiv::new(octets.into())
-                    .encrypt_inout_detached(nonce.into(), associated, plain.into())
-                    .map_err(|_| SealError::NoRoom)?;
-                *tag = sealed.into();
-            }
+        if !self.algorithm().takes_nonce(nonce.len()) {
+            return Err(SealError::NonceLength);
         }
-        Ok(())
+        match &self.0 {
+            Secret::AesSivCmac256(key) => seal_siv(
+                |headers, plain| {
+                    Aes128Siv::new(key.into())
+                        .encrypt_inout_detached(headers, plain.into())
+                        .map(Into::into)
+                        .ok()
+                },
+                [associated, nonce],
+                text,
+            ),
+            Secret::AesSivCmac512(key) => seal_siv(
+                |headers, plain| {
+                    Aes256Siv::new(key.into())
+                        .encrypt_inout_detached(headers, plain.into())
+                        .map(Into::into)
+                        .ok()
+                },
+                [associated, nonce],
+                text,
+            ),
+            Secret::Aes128GcmSiv(key) => seal_gcm(&Aes128GcmSiv::new(key.into()), nonce, associated, text),
+            Secret::Aes256Gcm(key) => seal_gcm(&Aes256Gcm::new(key.into()), nonce, associated, text),
+        }
     }
 
     /// Opens in place and returns the plaintext. The tag is compared in constant time; if it is wrong,
@@ -193,33 +141,102 @@ impl Key {
         associated: &[u8],
         text: &'t mut [u8],
     ) -> Result<&'t mut [u8], Forged> {
+        if !self.algorithm().takes_nonce(nonce.len()) {
+            return Err(Forged);
+        }
         match &self.0 {
-            Secret::AesSivCmac256(octets) => {
-                if nonce.is_empty() {
-                    return Err(Forged);
-                }
-                let (tag, cipher) = text.split_first_chunk_mut::<TAG>().ok_or(Forged)?;
-                Aes128Siv::new(octets.into())
-                    .decrypt_inout_detached([associated, nonce], (&mut *cipher).into(), (&*tag).into())
-                    .map_err(|_| Forged)?;
-                Ok(cipher)
-            }
-            Secret::Aes128GcmSiv(octets) => {
-                let nonce: &[u8; 12] = nonce.try_into().map_err(|_| Forged)?;
-                let (cipher, tag) = text.split_last_chunk_mut::<TAG>().ok_or(Forged)?;
-                Aes128GcmSiv::new(octets.into())
-                    .decrypt_inout_detached(nonce.into(), associated, (&mut *cipher).into(), (&*tag).into())
-                    .map_err(|_| Forged)?;
-                Ok(cipher)
-            }
+            Secret::AesSivCmac256(key) => open_siv(
+                |headers, cipher, tag| {
+                    Aes128Siv::new(key.into()).decrypt_inout_detached(headers, cipher.into(), tag.into()).ok()
+                },
+                [associated, nonce],
+                text,
+            ),
+            Secret::AesSivCmac512(key) => open_siv(
+                |headers, cipher, tag| {
+                    Aes256Siv::new(key.into()).decrypt_inout_detached(headers, cipher.into(), tag.into()).ok()
+                },
+                [associated, nonce],
+                text,
+            ),
+            Secret::Aes128GcmSiv(key) => open_gcm(&Aes128GcmSiv::new(key.into()), nonce, associated, text),
+            Secret::Aes256Gcm(key) => open_gcm(&Aes256Gcm::new(key.into()), nonce, associated, text),
         }
     }
+}
+
+/// The tag first.
+fn seal_siv(
+    encrypt: impl FnOnce([&[u8]; 2], &mut [u8]) -> Option<[u8; TAG]>,
+    headers: [&[u8]; 2],
+    text: &mut [u8],
+) -> Result<(), SealError> {
+    let (tag, plain) = text.split_first_chunk_mut::<TAG>().ok_or(SealError::NoRoom)?;
+    *tag = encrypt(headers, plain).ok_or(SealError::NoRoom)?;
+    Ok(())
+}
+
+fn open_siv<'t>(
+    decrypt: impl FnOnce([&[u8]; 2], &mut [u8], &[u8; TAG]) -> Option<()>,
+    headers: [&[u8]; 2],
+    text: &'t mut [u8],
+) -> Result<&'t mut [u8], Forged> {
+    let (tag, cipher) = text.split_first_chunk_mut::<TAG>().ok_or(Forged)?;
+    decrypt(headers, cipher, tag).ok_or(Forged)?;
+    Ok(cipher)
+}
+
+/// The tag last.
+fn seal_gcm<C>(cipher: &C, nonce: &[u8], associated: &[u8], text: &mut [u8]) -> Result<(), SealError>
+where
+    C: AeadInOut<NonceSize = U12, TagSize = U16>,
+{
+    let nonce: &[u8; 12] = nonce.try_into().map_err(|_| SealError::NonceLength)?;
+    let (plain, tag) = text.split_last_chunk_mut::<TAG>().ok_or(SealError::NoRoom)?;
+    let sealed = cipher.encrypt_inout_detached(nonce.into(), associated, plain.into());
+    *tag = sealed.map_err(|_| SealError::NoRoom)?.into();
+    Ok(())
+}
+
+fn open_gcm<'t, C>(
+    cipher: &C,
+    nonce: &[u8],
+    associated: &[u8],
+    text: &'t mut [u8],
+) -> Result<&'t mut [u8], Forged>
+where
+    C: AeadInOut<NonceSize = U12, TagSize = U16>,
+{
+    let nonce: &[u8; 12] = nonce.try_into().map_err(|_| Forged)?;
+    let (sealed, tag) = text.split_last_chunk_mut::<TAG>().ok_or(Forged)?;
+    cipher
+        .decrypt_inout_detached(nonce.into(), associated, (&mut *sealed).into(), (&*tag).into())
+        .map_err(|_| Forged)?;
+    Ok(sealed)
+}
+
+/// A nonce that depends on all that it is used for: the first octets of SHA-256 over `random`, the associated octets and the
+/// plaintext. While `random` (16 fresh octets) is unpredictable, it is as random as that. If two copies of a machine draw
+/// the same random octets, two different texts still get different nonces, and two equal ones are equal when they are sealed
+/// too; so no nonce ever serves two texts, which is what GCM must not be given.
+pub fn unique_nonce(random: &[u8], associated: &[u8], plain: &[u8]) -> [u8; 12] {
+    let mut hash = Sha256::new();
+    for part in [b"truechimer nonce", random, associated, plain] {
+        // Lengths first: no two lists of parts are the same octets.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut nonce = [0; 12];
+    nonce.iter_mut().zip(digest).for_each(|(place, octet)| *place = octet);
+    nonce
 }
 
 impl Drop for Key {
     fn drop(&mut self) {
         match &mut self.0 {
-            Secret::AesSivCmac256(octets) => octets.zeroize(),
+            Secret::Aes256Gcm(octets) | Secret::AesSivCmac256(octets) => octets.zeroize(),
+            Secret::AesSivCmac512(octets) => octets.zeroize(),
             Secret::Aes128GcmSiv(octets) => octets.zeroize(),
         }
     }

@@ -30,7 +30,7 @@ pub struct ProtectedRequest<'a> {
     pub placeholders: usize,
     /// The key from client to server.
     pub key: &'a Key,
-    /// Fresh random octets; AEAD 30 uses the first 12.
+    /// Fresh random octets, which are the nonce, or from which it is made.
     pub nonce: &'a [u8; super::aead::MAX_NONCE],
 }
 

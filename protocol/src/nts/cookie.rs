@@ -2,12 +2,16 @@
 //! that the server keeps no state for each client (RFC 8915 section 6).
 //!
 //! ```text
-//!   octets   4       12      4 + 2 k                                              16
-//!          | epoch | nonce | algorithm, 0, client to server, server to client | tag |    k = 32 or 16
+//!   octets   4       12      2           2       2 k                                 16
+//!          | epoch | nonce | algorithm | begun | client to server, server to client | tag |    k = 16, 32 or 64
 //! ```
 //!
-//! AES-256-GCM-SIV under the key of the epoch. A cookie has 100 octets with AEAD 15 and 68 with AEAD 30, a
+//! AES-256-GCM-SIV under the key of the epoch. A cookie has 68 octets with AEAD 30, 100 with 15 and 2, and 164 with 17, a
 //! multiple of 4 and never changing, so that a reply is never longer than its request.
+//!
+//! `begun` is, for an algorithm that needs unique nonces, the epoch of the key exchange (its low 16 bits), and otherwise 0.
+//! A server counts no replies, so this is what bounds how many are sealed with one key: after [`MAX_AGE`] epochs no cookie
+//! for it is opened any more, and its client exchanges keys.
 
 use super::aead::{Algorithm, SessionKeys, TAG};
 use super::ratchet::{EpochKey, MAX_EPOCH_KEYS};
@@ -17,7 +21,10 @@ use core::fmt;
 use zeroize::Zeroize;
 
 /// Octets of the longest cookie.
-pub const MAX_LENGTH: usize = length(Algorithm::AesSivCmac256);
+pub const MAX_LENGTH: usize = length(Algorithm::AesSivCmac512);
+
+/// For how many epochs (days) after that of the key exchange keys of an algorithm that needs unique nonces are used.
+pub const MAX_AGE: u16 = 1;
 
 /// Octets of a cookie's nonce.
 pub const NONCE: usize = 12;
@@ -126,11 +133,15 @@ impl CookieKeys {
         self.current.epoch
     }
 
-    /// Seals a cookie for these keys. `nonce`: fresh random octets.
+    /// Seals another cookie for what an earlier one held. `nonce`: fresh random octets.
     ///
     /// # Errors
     /// [`NoRoom`]: `out` does not have exactly [`length`] octets.
-    pub fn seal_into(&self, keys: &SessionKeys, nonce: &[u8; NONCE], out: &mut [u8]) -> Result<(), NoRoom> {
+    pub fn seal_into(&self, held: &Held, nonce: &[u8; NONCE], out: &mut [u8]) -> Result<(), NoRoom> {
+        self.put(&held.keys, held.begun, nonce, out)
+    }
+
+    fn put(&self, keys: &SessionKeys, begun: u16, nonce: &[u8; NONCE], out: &mut [u8]) -> Result<(), NoRoom> {
         let algorithm = keys.algorithm();
         if out.len() != length(algorithm) {
             return Err(NoRoom);
@@ -141,8 +152,7 @@ impl CookieKeys {
         let (head, secrets) = plain.split_first_chunk_mut::<HEAD>().ok_or(NoRoom)?;
         *epoch = self.current.epoch.to_be_bytes();
         *nonce_place = *nonce;
-        let [high, low] = algorithm.id().to_be_bytes();
-        *head = [high, low, 0, 0];
+        *head = head_of(algorithm, begun);
         let (to_server, to_client) = secrets.split_at_mut_checked(algorithm.key_length()).ok_or(NoRoom)?;
         to_server.copy_from_slice(keys.client_to_server.octets());
         to_client.copy_from_slice(keys.server_to_client.octets());
@@ -158,22 +168,38 @@ impl CookieKeys {
     /// Seals a cookie for a key exchange. `nonce`: fresh random octets.
     pub fn seal(&self, keys: &SessionKeys, nonce: &[u8; NONCE]) -> Cookie {
         let mut cookie = Cookie { octets: [0; MAX_LENGTH], length: length(keys.algorithm()) };
-        let sealed = self.seal_into(keys, nonce, &mut cookie.octets[..cookie.length]);
+        let begun = match keys.algorithm().needs_unique_nonces() {
+            true => self.today(),
+            false => 0,
+        };
+        let sealed = self.put(keys, begun, nonce, &mut cookie.octets[..cookie.length]);
         debug_assert!(sealed.is_ok());
         cookie
     }
 
-    /// Opens a cookie; `None` if it was not sealed with one of these keys. The work does not depend on what is
+    /// The low bits of the current epoch.
+    const fn today(&self) -> u16 {
+        (self.current.epoch & 0xffff) as u16
+    }
+
+    /// Whether keys that were exchanged in that epoch may still be used. One epoch ahead is another server's of the fleet.
+    fn is_young(&self, algorithm: Algorithm, begun: u16) -> bool {
+        if !algorithm.needs_unique_nonces() {
+            return begun == 0;
+        }
+        self.today().wrapping_add(1).wrapping_sub(begun) <= MAX_AGE + 1
+    }
+
+    /// Opens a cookie; `None` if it was not sealed with one of these keys, or is too old. The work does not depend on what is
     /// wrong with it, so that timing does not reveal it: a cookie of another length or of an unknown
     /// epoch is decrypted too, and the result is discarded.
-    pub fn open(&self, cookie: &[u8]) -> Option<SessionKeys> {
-        let algorithm = match cookie.len() {
-            LENGTH_SIV => Some(Algorithm::AesSivCmac256),
-            LENGTH_GCM_SIV => Some(Algorithm::Aes128GcmSiv),
-            _ => None,
+    pub fn open(&self, cookie: &[u8]) -> Option<Held> {
+        // For one of a length that none has, the work of the mandatory algorithm.
+        let length = match cookie.len() {
+            length if LENGTHS.contains(&length) => length,
+            _ => length(Algorithm::AesSivCmac256),
         };
         let mut octets = [0; MAX_LENGTH];
-        let length = length(algorithm.unwrap_or(Algorithm::AesSivCmac256));
         let taken = cookie.len().min(length);
         octets.get_mut(..taken)?.copy_from_slice(cookie.get(..taken)?);
         let (epoch, rest) = octets.split_first_chunk::<EPOCH>()?;
@@ -190,25 +216,45 @@ impl CookieKeys {
             .cipher
             .decrypt_inout_detached(nonce.into(), &[], (&mut *plain).into(), (&*tag).into())
             .is_ok();
-        let keys = algorithm
-            .filter(|_| opened && place.epoch == epoch)
-            .and_then(|algorithm| read_keys(plain, algorithm));
+        let is_own = opened && place.epoch == epoch && cookie.len() == length;
+        let held = if is_own { read_held(plain) } else { None };
         plain.zeroize();
-        keys
+        held.filter(|held| self.is_young(held.keys.algorithm(), held.begun))
     }
 }
 
-const LENGTH_SIV: usize = length(Algorithm::AesSivCmac256);
-const LENGTH_GCM_SIV: usize = length(Algorithm::Aes128GcmSiv);
+/// What a cookie held.
+#[derive(Debug)]
+pub struct Held {
+    /// The keys of the association.
+    pub keys: SessionKeys,
+    /// When they were exchanged, as the cookie says.
+    begun: u16,
+}
 
-fn read_keys(plain: &[u8], algorithm: Algorithm) -> Option<SessionKeys> {
-    let (head, secrets) = plain.split_first_chunk::<HEAD>()?;
-    let [high, low] = algorithm.id().to_be_bytes();
-    if *head != [high, low, 0, 0] {
-        return None;
+/// Those of all algorithms.
+const LENGTHS: [usize; Algorithm::ALL.len()] = {
+    let mut lengths = [0; Algorithm::ALL.len()];
+    let mut at = 0;
+    while at < lengths.len() {
+        lengths[at] = length(Algorithm::ALL[at]);
+        at += 1;
     }
+    lengths
+};
+
+const fn head_of(algorithm: Algorithm, begun: u16) -> [u8; HEAD] {
+    let ([high, low], [begun_high, begun_low]) = (algorithm.id().to_be_bytes(), begun.to_be_bytes());
+    [high, low, begun_high, begun_low]
+}
+
+/// `None` unless the algorithm's keys take all of the rest.
+fn read_held(plain: &[u8]) -> Option<Held> {
+    let ([high, low, begun_high, begun_low], secrets) = plain.split_first_chunk::<HEAD>()?;
+    let algorithm = Algorithm::from_id(u16::from_be_bytes([*high, *low]))?;
     let (to_server, to_client) = secrets.split_at_checked(algorithm.key_length())?;
-    SessionKeys::from_octets(algorithm, to_server, to_client)
+    let keys = SessionKeys::from_octets(algorithm, to_server, to_client)?;
+    Some(Held { keys, begun: u16::from_be_bytes([*begun_high, *begun_low]) })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //!
 //! Nothing here uses keys; that a field is present does not prove who wrote it.
 
-use super::aead::{Algorithm, Key, SealError, TAG};
+use super::aead::{Algorithm, Key, SealError, TAG, unique_nonce};
 use crate::extension_field::{
     Item, NTS_AUTHENTICATOR, NTS_COOKIE, NTS_COOKIE_PLACEHOLDER, UNIQUE_IDENTIFIER, WalkError, walk,
 };
@@ -224,16 +224,16 @@ pub(super) const fn plaintext_place(algorithm: Algorithm, plain: usize) -> Range
 }
 
 /// Writes an authenticator at `at` over the octets before it, around the `plain` octets that are already
-/// in place. Returns the end of the authenticator. `nonce` may be longer than needed.
+/// in place. Returns the end of the authenticator. `random`: fresh octets, at least as many as a nonce has.
 pub(super) fn put_authenticator(
     out: &mut [u8],
     at: usize,
     key: &Key,
-    nonce: &[u8],
+    random: &[u8],
     plain: usize,
 ) -> Result<usize, SealError> {
     let algorithm = key.algorithm();
-    let nonce = nonce.get(..algorithm.nonce_length()).ok_or(SealError::NonceLength)?;
+    let nonce = random.get(..algorithm.nonce_length()).ok_or(SealError::NonceLength)?;
     let length = authenticator_length(algorithm, plain) - FIELD_HEAD;
     let (associated, rest) = out.split_at_mut_checked(at).ok_or(SealError::NoRoom)?;
     let value = put_field(rest, 0, NTS_AUTHENTICATOR, length).ok_or(SealError::NoRoom)?;
@@ -242,6 +242,14 @@ pub(super) fn put_authenticator(
     let text_length = u16::try_from(plain + TAG).map_err(|_| SealError::NoRoom)?.to_be_bytes();
     *lengths = [nonce_length[0], nonce_length[1], text_length[0], text_length[1]];
     let (nonce_place, text) = value.split_at_mut_checked(nonce.len()).ok_or(SealError::NoRoom)?;
+    let own;
+    let nonce = if algorithm.needs_unique_nonces() {
+        let plain = text.get(algorithm.plaintext(text.len())).ok_or(SealError::NoRoom)?;
+        own = unique_nonce(random, associated, plain);
+        &own[..]
+    } else {
+        nonce
+    };
     nonce_place.copy_from_slice(nonce);
     key.seal(nonce, associated, text)?;
     Ok(at + FIELD_HEAD + length)

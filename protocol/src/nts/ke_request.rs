@@ -1,64 +1,35 @@
 //! A client's request in a key exchange, and how a server answers it (RFC 8915 section 4).
 
-use super::aead::{Algorithm, Exporter};
+use super::aead::{Algorithm, Exporter, Offer};
 use super::record::{
     AEAD, COMPLIANT_EXPORTER, COOKIE, ERROR, ErrorCode, MessageError, NEXT_PROTOCOL, NTP_PORT, NTPV4, NoRoom,
     Record, SERVER, WARNING, Writer, records,
 };
 use core::fmt;
+use ipc::aead::MAX_OFFERED;
 
 /// Octets of the longest request that is written here.
 pub const MAX_ENCODED: usize = 32;
 
-/// The algorithms that a client offers, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
-    first: Algorithm,
-    second: Option<Algorithm>,
-}
-
-impl Offer {
-    /// AEAD 30, and 15 for servers that do not support it.
-    pub const GCM_SIV_FIRST: Self =
-        Self { first: Algorithm::Aes128GcmSiv, second: Some(Algorithm::AesSivCmac256) };
-    /// AEAD 15, and 30, though every server should support the first.
-    pub const SIV_FIRST: Self =
-        Self { first: Algorithm::AesSivCmac256, second: Some(Algorithm::Aes128GcmSiv) };
-
-    /// One algorithm and no other.
-    pub const fn only(algorithm: Algorithm) -> Self {
-        Self { first: algorithm, second: None }
+/// Writes a client's request, at most [`MAX_ENCODED`] octets, and returns its length. With AEAD 30 it also states that
+/// this side's exporter follows the standard (record 1024).
+///
+/// # Errors
+/// [`NoRoom`].
+pub fn encode_request(offer: Offer, out: &mut [u8]) -> Result<usize, NoRoom> {
+    let mut writer = Writer::new(out);
+    writer.record(true, NEXT_PROTOCOL, &NTPV4.to_be_bytes())?;
+    let mut list = [0; 2 * MAX_OFFERED];
+    let mut length = 0;
+    for (place, algorithm) in list.as_chunks_mut::<2>().0.iter_mut().zip(offer.algorithms()) {
+        *place = algorithm.id().to_be_bytes();
+        length += place.len();
     }
-
-    /// Whether this algorithm is offered.
-    pub fn contains(self, algorithm: Algorithm) -> bool {
-        self.algorithms().any(|offered| offered == algorithm)
+    writer.record(true, AEAD, list.get(..length).ok_or(NoRoom)?)?;
+    if offer.contains(Algorithm::Aes128GcmSiv) {
+        writer.record(false, COMPLIANT_EXPORTER, &[])?;
     }
-
-    fn algorithms(self) -> impl Iterator<Item = Algorithm> {
-        [Some(self.first), self.second].into_iter().flatten()
-    }
-
-    /// Writes the request, at most [`MAX_ENCODED`] octets, and returns its length. With AEAD 30 it also states that
-    /// this side's exporter follows the standard (record 1024).
-    ///
-    /// # Errors
-    /// [`NoRoom`].
-    pub fn encode(self, out: &mut [u8]) -> Result<usize, NoRoom> {
-        let mut writer = Writer::new(out);
-        writer.record(true, NEXT_PROTOCOL, &NTPV4.to_be_bytes())?;
-        let mut list = [0; 4];
-        let mut length = 0;
-        for (place, algorithm) in list.as_chunks_mut::<2>().0.iter_mut().zip(self.algorithms()) {
-            *place = algorithm.id().to_be_bytes();
-            length += place.len();
-        }
-        writer.record(true, AEAD, list.get(..length).ok_or(NoRoom)?)?;
-        if self.contains(Algorithm::Aes128GcmSiv) {
-            writer.record(false, COMPLIANT_EXPORTER, &[])?;
-        }
-        writer.end()
-    }
+    writer.end()
 }
 
 /// A client's request. Having one proves that it follows every rule of RFC 8915 section 4 for requests.
@@ -66,7 +37,7 @@ impl Offer {
 pub struct Request {
     speaks_ntpv4: bool,
     /// The supported algorithms, in the client's order.
-    offered: Option<Offer>,
+    offered: [Option<Algorithm>; MAX_OFFERED],
     knows_compliant_exporter: bool,
 }
 
@@ -179,21 +150,22 @@ impl Request {
         if speaks_ntpv4 && algorithms.is_none() {
             return Err(RequestError::NoAlgorithmRecord);
         }
-        Ok(Self { speaks_ntpv4, offered: algorithms.flatten(), knows_compliant_exporter })
+        Ok(Self { speaks_ntpv4, offered: algorithms.unwrap_or_default(), knows_compliant_exporter })
     }
 
-    /// The algorithm for the client: the first of its list that is supported. A client that offers AEAD 30
-    /// without record 1024 may mean either of two keys, so it gets AEAD 15 if it offers that too.
-    pub fn agree(&self) -> Agreement {
+    /// The algorithm for the client: the first of its list that this server agrees to. A client that offers AEAD 30
+    /// without record 1024 may mean either of two keys, so it gets the next of its list if there is one.
+    pub fn agree(&self, agreed: Offer) -> Agreement {
         if !self.speaks_ntpv4 {
             return Agreement::NoProtocol;
         }
-        let Some(offered) = self.offered else { return Agreement::NoAlgorithm };
-        let is_doubtful = offered.first == Algorithm::Aes128GcmSiv && !self.knows_compliant_exporter;
-        let algorithm = match offered.second {
-            Some(second) if is_doubtful => second,
-            _ => offered.first,
-        };
+        let is_doubtful =
+            |algorithm: Algorithm| algorithm == Algorithm::Aes128GcmSiv && !self.knows_compliant_exporter;
+        let common =
+            || self.offered.iter().copied().flatten().filter(|algorithm| agreed.contains(*algorithm));
+        let first = common().next();
+        let second = common().nth(1).filter(|_| first.is_some_and(is_doubtful));
+        let Some(algorithm) = second.or(first) else { return Agreement::NoAlgorithm };
         let is_gcm_siv = algorithm == Algorithm::Aes128GcmSiv;
         let exporter =
             if is_gcm_siv && !self.knows_compliant_exporter { Exporter::Legacy } else { Exporter::Standard };
@@ -212,10 +184,17 @@ fn list(record: &Record<'_>) -> Result<impl Iterator<Item = u16>, RequestError> 
 }
 
 /// The supported algorithms of a client's list, in its order.
-fn preference(ids: impl Iterator<Item = u16>) -> Option<Offer> {
-    let mut known = ids.filter_map(Algorithm::from_id);
-    let first = known.next()?;
-    Some(Offer { first, second: known.find(|algorithm| *algorithm != first) })
+fn preference(ids: impl Iterator<Item = u16>) -> [Option<Algorithm>; MAX_OFFERED] {
+    let mut known = [None; MAX_OFFERED];
+    for algorithm in ids.filter_map(Algorithm::from_id) {
+        // There are as many places as algorithms.
+        if !known.contains(&Some(algorithm))
+            && let Some(place) = known.iter_mut().find(|place| place.is_none())
+        {
+            *place = Some(algorithm);
+        }
+    }
+    known
 }
 
 fn once(seen: &mut bool, record: &Record<'_>, is_lawful: bool) -> Result<(), RequestError> {

@@ -1,8 +1,7 @@
 //! A server's response in a key exchange, and how a client reads it (RFC 8915 section 4).
 
 use super::MAX_COOKIES;
-use super::aead::{Algorithm, Exporter};
-use super::ke_request::Offer;
+use super::aead::{Algorithm, Exporter, Offer};
 use super::record::{
     AEAD, COMPLIANT_EXPORTER, COOKIE, ERROR, ErrorCode, MessageError, NEXT_PROTOCOL, NTP_PORT, NTPV4, NoRoom,
     Record, SERVER, WARNING, Writer, records,
@@ -90,7 +89,7 @@ impl fmt::Display for ResponseError {
                 f.write_str("the server offers NTS, but not for NTPv4: use another server")
             }
             ResponseError::NoAlgorithm => f.write_str(
-                "the server has none of the AEAD algorithms that are offered: offer both 15 and 30, or use \
+                "the server has none of the AEAD algorithms that are offered: leave out aead at this source, or use \
                  another server",
             ),
             ResponseError::AlgorithmNotOffered(id) => write!(

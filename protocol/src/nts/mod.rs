@@ -8,7 +8,7 @@
 //!     ke_request    a client's request, and how a server answers it
 //!     ke_response   a server's response, and how a client reads it
 //!   keys
-//!     aead          AEAD 15 and 30, keys that are wiped when dropped, the context for the TLS exporter
+//!     aead          the AEADs, keys that are wiped when dropped, the context for the TLS exporter
 //!     cookie        the state about a client that the client itself keeps
 //!     ratchet       the source of cookie keys: one secret, which only moves forward
 //!   time packets

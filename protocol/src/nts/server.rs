@@ -2,8 +2,8 @@
 //! new cookies. [`read_request`] first; then, as late as possible, [`ProtectedRequest::write_reply`]. No
 //! allocation, and no state kept.
 
-use super::aead::{MAX_NONCE, SealError, SessionKeys};
-use super::cookie::{self, CookieKeys, NONCE};
+use super::aead::{MAX_NONCE, SealError};
+use super::cookie::{self, CookieKeys, Held, NONCE};
 use super::field::{
     EncryptedFields, FIELD_HEAD, FieldError, Sealed, authenticator_length, locate, plaintext_place,
     put_authenticator, put_field,
@@ -69,7 +69,7 @@ impl core::error::Error for RequestError {}
 pub struct ProtectedRequest<'p> {
     header: Header,
     unique_identifier: &'p [u8],
-    keys: SessionKeys,
+    held: Held,
     cookies: usize,
 }
 
@@ -110,16 +110,16 @@ pub fn read_request<'p>(packet: &'p mut [u8], keys: &CookieKeys) -> Result<Reque
     let unique_identifier = associated.get(identifier).ok_or(RequestError::Missing)?;
     let cookie = associated.get(cookie).ok_or(RequestError::Missing)?;
     let refused = RefusedRequest { header, unique_identifier };
-    let Some(session) = keys.open(cookie) else { return Ok(Request::Refused(refused)) };
+    let Some(held) = keys.open(cookie) else { return Ok(Request::Refused(refused)) };
     // Checked only now: cookies of another server may be longer, and their owner needs the NAK.
     if length > MAX_PACKET {
         return Err(RequestError::TooLong);
     }
-    let algorithm = session.algorithm();
+    let algorithm = held.keys.algorithm();
     if authenticator.nonce_room < algorithm.nonce_length() || !algorithm.takes_nonce(nonce.len()) {
         return Err(RequestError::Nonce);
     }
-    let Ok(plain) = session.client_to_server.open(nonce, associated, text) else {
+    let Ok(plain) = held.keys.client_to_server.open(nonce, associated, text) else {
         return Ok(Request::Refused(refused));
     };
     let mut placeholders = fields.placeholders;
@@ -135,7 +135,7 @@ pub fn read_request<'p>(packet: &'p mut [u8], keys: &CookieKeys) -> Result<Reque
     // Each cookie of the reply has the length of one that was opened or of its placeholder, and the nonce
     // has at least the length of ours, so the reply cannot be longer than the request.
     let cookies = (placeholders + 1).min(MAX_COOKIES);
-    Ok(Request::Protected(ProtectedRequest { header, unique_identifier, keys: session, cookies }))
+    Ok(Request::Protected(ProtectedRequest { header, unique_identifier, held, cookies }))
 }
 
 impl ProtectedRequest<'_> {
@@ -151,13 +151,13 @@ impl ProtectedRequest<'_> {
 
     /// Octets of the reply: never more than the request.
     pub const fn reply_length(&self) -> usize {
-        self.authenticator_at() + authenticator_length(self.keys.algorithm(), self.plain())
+        self.authenticator_at() + authenticator_length(self.held.keys.algorithm(), self.plain())
     }
 
     /// The same for all requests of one key exchange, and different for any other: a key, to be used only in a keyed
     /// hash.
     pub const fn association(&self) -> &[u8] {
-        self.keys.client_to_server.octets()
+        self.held.keys.client_to_server.octets()
     }
 
     /// The number of fresh random octets that the reply needs, at most [`MAX_NONCES`].
@@ -170,7 +170,7 @@ impl ProtectedRequest<'_> {
     }
 
     const fn plain(&self) -> usize {
-        self.cookies * (FIELD_HEAD + cookie::length(self.keys.algorithm()))
+        self.cookies * (FIELD_HEAD + cookie::length(self.held.keys.algorithm()))
     }
 
     /// Writes the reply and returns its length. Cookies are sealed first; then `header` is called,
@@ -187,17 +187,17 @@ impl ProtectedRequest<'_> {
     ) -> Result<usize, SealError> {
         let (own, nonces) = nonces.split_first_chunk::<MAX_NONCE>().ok_or(SealError::NonceLength)?;
         let nonces = nonces.as_chunks::<NONCE>().0.get(..self.cookies).ok_or(SealError::NonceLength)?;
-        let algorithm = self.keys.algorithm();
+        let algorithm = self.held.keys.algorithm();
         let (at, plain) = (self.authenticator_at(), self.plain());
         let place = plaintext_place(algorithm, plain);
         let area = out.get_mut(at + place.start..at + place.end).ok_or(SealError::NoRoom)?;
         let length = cookie::length(algorithm);
         for (area, nonce) in area.chunks_exact_mut(FIELD_HEAD + length).zip(nonces) {
             let value = put_field(area, 0, NTS_COOKIE, length).ok_or(SealError::NoRoom)?;
-            keys.seal_into(&self.keys, nonce, value).map_err(|_| SealError::NoRoom)?;
+            keys.seal_into(&self.held, nonce, value).map_err(|_| SealError::NoRoom)?;
         }
         put_head(out, &header(), self.unique_identifier).ok_or(SealError::NoRoom)?;
-        put_authenticator(out, at, &self.keys.server_to_client, own, plain)
+        put_authenticator(out, at, &self.held.keys.server_to_client, own, plain)
     }
 }
 

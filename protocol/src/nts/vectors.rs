@@ -2,10 +2,11 @@
 
 extern crate std;
 use super::MAX_PACKET;
-use super::aead::{Algorithm, Direction, Exporter, Key, SessionKeys, TAG, exporter_context};
+
+use super::aead::{Algorithm, Direction, Exporter, Key, Offer, SessionKeys, TAG, exporter_context};
 use super::client::{Awaited, ProtectedRequest, Reply, read_reply};
 use super::cookie::CookieKeys;
-use super::ke_request::Offer;
+use super::ke_request::encode_request;
 use super::ke_response::{Answer, encode_error, encode_no_algorithm, encode_no_protocol};
 use super::ratchet::Ratchet;
 use super::record::ErrorCode;
@@ -36,7 +37,7 @@ pub(super) fn cookie_keys(secret: u8, epoch: u32) -> CookieKeys {
 
 /// Keys of an association: 00.. and 20..
 pub(super) fn session(algorithm: Algorithm) -> SessionKeys {
-    let (to_server, to_client) = (counted::<32>(0), counted::<32>(0x20));
+    let (to_server, to_client) = (counted::<64>(0), counted::<64>(0x20));
     let length = algorithm.key_length();
     SessionKeys::from_octets(algorithm, &to_server[..length], &to_client[..length]).unwrap()
 }
@@ -210,9 +211,9 @@ fn the_nak_comes_out_as_the_script_made_it() {
 fn key_exchange_messages_come_out_as_the_script_made_them() {
     let mut out = [0; 200];
     let check = |length: usize, expected: &str, out: &[u8]| assert_eq!(out[..length], hex(expected));
-    let length = Offer::only(Algorithm::AesSivCmac256).encode(&mut out).unwrap();
+    let length = encode_request(Offer::only(Algorithm::AesSivCmac256), &mut out).unwrap();
     check(length, "80010002000080040002000f80000000", &out);
-    let length = Offer::GCM_SIV_FIRST.encode(&mut out).unwrap();
+    let length = encode_request(Offer::GCM_SIV_FIRST, &mut out).unwrap();
     check(length, "80010002000080040004001e000f0400000080000000", &out);
     let answer = Answer {
         algorithm: Algorithm::AesSivCmac256,

@@ -1,6 +1,6 @@
-//! `clockbound-clients 3|2 PATH COUNT`: asks ClockBound's client of that version for the time so often, and writes a line for each
-//! answer: CLOCK_REALTIME before it, earliest, latest, status, CLOCK_REALTIME after it; nanoseconds since 1970. For each line of
-//! standard input it asks again.
+//! `clockbound-clients 3|2 PATH COUNT [VMCLOCK]`: asks ClockBound's client of that version for the time so often, and writes a line for
+//! each answer: CLOCK_REALTIME before it, earliest, latest, status, CLOCK_REALTIME after it; nanoseconds since 1970. For each line of
+//! standard input it asks again. VMCLOCK: the page that version 3 compares with, if the segment says so, in place of /dev/vmclock0.
 
 use std::fmt::Debug;
 use std::io::BufRead;
@@ -49,10 +49,14 @@ macro_rules! parts {
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [version, path, count] = words.as_slice() else { panic!("3|2 PATH COUNT") };
+    let (version, path, count, vmclock) = match words.as_slice() {
+        [version, path, count] => (version, path, count, "/dev/vmclock0"),
+        [version, path, count, vmclock] => (version, path, count, vmclock.as_str()),
+        _ => panic!("3|2 PATH COUNT [VMCLOCK]"),
+    };
     let count: u32 = count.parse().expect("a number");
     match version.as_str() {
-        "3" => match clock_bound::Client::new_with_path(path) {
+        "3" => match clock_bound::Client::new_with_paths(path, vmclock) {
             Ok(mut client) => tell(
                 count,
                 || client.now(),

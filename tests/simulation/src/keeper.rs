@@ -167,7 +167,8 @@ impl Keeper {
             }
         };
         let now = self.reading(now);
-        Some(Input::ClockEvent(ClockEvent { epoch: self.governor.epoch(), kind, moved, now }))
+        let (epoch, marker) = (self.governor.epoch(), self.governor.marker());
+        Some(Input::ClockEvent(ClockEvent { epoch, kind, moved, now, marker }))
     }
 
     fn look_at_vmclock(&mut self, now: &Moment) -> bool {

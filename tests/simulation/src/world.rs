@@ -13,7 +13,7 @@ use engine_core::status::Status;
 use ipc::calendar::Date;
 use ipc::message::client::*;
 use ipc::message::exchange::{Addresses, Failed, LookupFailure, Resolve, Resolved};
-use ipc::units::{Frequency, Offset, Span, WallTime};
+use ipc::units::{Frequency, Span, WallTime};
 use protocol::header::Header;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -457,25 +457,14 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
     let sources = servers.iter().map(|server| {
         let (min_poll, max_poll) =
             scenario.poll.map_or(scenario.polls.map_or((6, 10), Into::into), |poll| (poll, poll));
+        let place = server.name().map_or(Place::Address(server.address), |name| Place::Name(name, 123));
         SourceSettings {
-            name: server.address.socket_address().to_string(),
-            place: server.name().map_or(Place::Address(server.address), |name| Place::Name(name, 123)),
-            nts: None,
-            key: None,
-            members: 1,
             min_poll,
             max_poll,
-            burst: true,
             prefer: server.path.prefer,
             trust: server.path.trust,
             require: server.path.require,
-            max_delay: Span::from_secs(3),
-            max_stratum: 15,
-            allow_link_local: false,
-            offered: false,
-            noselect: false,
-            min_stratum: 1,
-            correction: Offset::ZERO,
+            ..SourceSettings::of(server.address.socket_address().to_string(), place)
         }
     });
     Settings {

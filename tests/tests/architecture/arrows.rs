@@ -85,7 +85,10 @@ pub const ARROWS: &[(&str, &[&str])] = &[
         "tests/simulation",
         &["ipc", "protocol", "engine-core", "keeper", "report", "sentence", "truechimer-time"],
     ),
-    ("xtask", &["bench", "command-line", "ipc", "report", "rig", "sentence", "simulation"]),
+    (
+        "xtask",
+        &["bench", "command-line", "ipc", "report", "rig", "sentence", "simulation", "truechimer-time"],
+    ),
 ];
 
 /// The same for every program in `network`. What it has of these beyond the first five is named in its own manifest

@@ -4,8 +4,14 @@ use crate::cargo::{cargo, run, target};
 use std::path::Path;
 
 /// The daemon of ntpd-rs.
-pub const NTPD_RS: Crate =
-    Crate { name: "ntpd-rs", package: "ntpd", version: "1.9.0", program: "ntp-daemon", is_locked: true };
+pub const NTPD_RS: Crate = Crate {
+    name: "ntpd-rs",
+    package: "ntpd",
+    version: "1.9.0",
+    program: "ntp-daemon",
+    features: &[],
+    is_locked: true,
+};
 
 /// roughenough, a Roughtime server.
 pub const ROUGHENOUGH: Crate = Crate {
@@ -13,6 +19,17 @@ pub const ROUGHENOUGH: Crate = Crate {
     package: "roughenough-server",
     version: "2.2.0",
     program: "roughenough_server",
+    features: &[],
+    is_locked: false,
+};
+
+/// ClockBound's daemon, built so that it sets no clock.
+pub const CLOCKBOUND: Crate = Crate {
+    name: "clockbound-daemon",
+    package: "clock-bound",
+    version: "3.0.0-rc.0",
+    program: "clockbound",
+    features: &["daemon", "test-side-by-side"],
     is_locked: false,
 };
 
@@ -23,6 +40,7 @@ pub struct Crate {
     package: &'static str,
     version: &'static str,
     program: &'static str,
+    features: &'static [&'static str],
     /// With the dependencies of its own lock file.
     is_locked: bool,
 }
@@ -40,6 +58,7 @@ impl Crate {
         }
         let mut command = cargo();
         command.args(["install", "--quiet", self.package, "--version", self.version, "--bin", self.program]);
+        command.arg("--features").arg(self.features.join(","));
         if self.is_locked {
             command.arg("--locked");
         }

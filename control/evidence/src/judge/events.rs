@@ -55,7 +55,7 @@ pub(super) fn steps(course: &Course, terms: &Terms, least: Span) -> Judgement {
     let mut what = match all.len() as u64 {
         0 => format!("there was no step{of}"),
         count => format!(
-            "{}{of} recorded, listed below",
+            "{}{of} recorded, listed in the report",
             counted(count, "minute with a step", "minutes with steps")
         ),
     };
@@ -144,7 +144,7 @@ pub(super) fn starts(course: &Course, terms: &Terms) -> Judgement {
     let what = match all.clone().count() as u64 {
         0 => "there was no start of the daemon".to_owned(),
         count => format!(
-            "{} recorded, {unexpected} of them behind a run that had not ended in order; listed below",
+            "{} recorded, {unexpected} of them behind a run that had not ended in order; listed in the report",
             counted(count, "start of the daemon", "starts of the daemon")
         ),
     };
@@ -160,7 +160,7 @@ pub(super) fn configured(course: &Course, terms: &Terms) -> Judgement {
     let mut what = match course.configurations.len() as u64 {
         0 => "no configuration is recorded".to_owned(),
         count => format!(
-            "{} in force, with hash and time listed below",
+            "{} in force, with hash and time listed in the report",
             counted(count, "configuration was", "configurations were")
         ),
     };

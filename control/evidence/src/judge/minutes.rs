@@ -165,8 +165,7 @@ pub(super) fn authorised(course: &Course, terms: &Terms) -> Judgement {
     let used = course.sources.iter().filter(|one| one.minutes > 0);
     let count = Some(used.clone().count() as u64);
     if !terms.has_authorised {
-        let reason =
-            "nobody named the authorised sources (--authorised); those that were used are listed below";
+        let reason = "nobody named the authorised sources (--authorised); those that were used are listed in the report";
         return Judgement { count, ..Judgement::of(Verdict::NotShown, Because::NotNamed, reason.to_owned()) };
     }
     let words = Words {

@@ -95,11 +95,11 @@ pub(super) fn compared(course: &Course, terms: &Terms, most: Span) -> Judgement 
         Some(one) if one.length() > 0 => {
             let since = moment(one.from);
             format!(
-                "the longest time without a source that was used is {}, from {since}; at most {limit}",
+                "the longest time without a source that was used is {}, from {since} (the limit is {limit})",
                 length(one.length())
             )
         }
-        _ => format!("a source was used in each minute; at most {limit} without one"),
+        _ => format!("a source was used in each minute (the limit is {limit} without one)"),
     };
     if longest.is_some_and(|one| one.has_hole) {
         reason += "; of a part of it no minute was kept";

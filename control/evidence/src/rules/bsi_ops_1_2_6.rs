@@ -58,7 +58,7 @@ pub(super) const RULE: Rule = Rule {
             section: "OPS.1.2.6.A7 (S)",
             asks: "It was decided how clients react to times that deviate much, also after a restart.",
             test: Test::Elsewhere(
-                "the configuration shows it, whose hashes are listed below, and the governor's limits",
+                "the configuration shows it, whose hashes are listed in the report, and the governor's limits",
             ),
         },
         Sentence {

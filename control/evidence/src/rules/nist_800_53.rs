@@ -49,7 +49,7 @@ pub(super) const RULE: Rule = Rule {
         Sentence {
             section: "SC-45(2)(a)",
             asks: "The secondary source is in another geographic region.",
-            test: Test::Elsewhere("the organization shows it; the sources are listed below"),
+            test: Test::Elsewhere("the organization shows it; the sources are listed in the report"),
         },
     ],
     silent: &[

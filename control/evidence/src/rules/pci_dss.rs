@@ -19,7 +19,7 @@ pub(super) const RULE: Rule = Rule {
             section: "10.6.1",
             asks: "That technology is kept current.",
             test: Test::Elsewhere(
-                "the versions are listed below; whether they were the newest, the project's changes show",
+                "the versions are listed in the report; whether they were the newest, the project's changes show",
             ),
         },
         Sentence {
@@ -36,7 +36,7 @@ pub(super) const RULE: Rule = Rule {
             section: "10.6.2",
             asks: "Where there are several designated servers, they compare their time with each other.",
             test: Test::Elsewhere(
-                "the configuration of these servers shows it; here, the number of sources used is listed below",
+                "the configuration of these servers shows it; here, the number of sources used is listed in the report",
             ),
         },
         Sentence {

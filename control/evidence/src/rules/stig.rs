@@ -39,7 +39,7 @@ pub(super) const RULE: Rule = Rule {
             section: "RHEL-09-252020, UBTU-24-600160",
             asks: "The configuration file has the lines that the check looks for.",
             test: Test::Elsewhere(
-                "there is no chrony.conf; the configuration's hashes are listed below, and max-poll is 17 at most, 10 unless it is set",
+                "there is no chrony.conf; the configuration's hashes are listed in the report, and max-poll is 17 at most, 10 unless it is set",
             ),
         },
     ],

@@ -3,7 +3,7 @@
 use super::{Found, at, number, only};
 use crate::drift::{self, Sign};
 use crate::files::Reader;
-use crate::plan::{Part, Plan, number as toml};
+use crate::plan::{Part, Plan, number as toml, quoted};
 use crate::words::{Line, Words};
 use ipc::file_path::FilePath;
 
@@ -25,6 +25,17 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, wo
                     );
                 }
                 plan.set(Part::Clock, "max-slew-ppm", toml(used), item);
+            }
+            plan.leftover(item, words);
+        }
+        "maxjitter" => {
+            let item = at(plan, Part::Clock, line);
+            if let Some(jitter) = number(plan, item, (directive, words), 0.0..=1e9f64) {
+                let used = jitter.clamp(0.000_001, 16.0);
+                if used != jitter {
+                    plan.note(item, "", &format!("{used} here, which is the limit"));
+                }
+                plan.set(Part::Clock, "max-jitter", toml(used), item);
             }
             plan.leftover(item, words);
         }
@@ -192,13 +203,30 @@ fn ntstrustedcerts(plan: &mut Plan, found: &mut Found, line: &Line, words: &mut 
 fn ntsaeads(plan: &mut Plan, line: &Line, words: &mut Words) {
     let item = at(plan, Part::Nts, line);
     let ids = words.rest();
-    match ids.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["15"] => plan.aead = Some("siv"),
-        ["30", "15"] => {}
-        ["30"] => plan.note(item, "", "30 is offered first, and 15 to servers that do not have it"),
-        _ => return plan.loss(item, "", "not carried: 30 and then 15, or 15 alone, can be offered"),
+    let names: Option<Vec<String>> = ids.iter().map(|id| aead(id).map(quoted)).collect();
+    let Some(names) = names.filter(|names| !names.is_empty()) else {
+        return plan.loss(item, "", "not carried: 30, 15, 17 and 2 are the algorithms that there are");
+    };
+    if ids != ["30", "15"] {
+        plan.aead = Some(format!("[{}]", names.join(", ")));
     }
-    plan.note(item, "", "as aead at each source with NTS, where it is not what is offered anyway");
+    plan.note(
+        item,
+        "",
+        "as aead at each source with NTS, where it is not what is offered anyway; a server agrees to 30, 15 and 17 unless aead \
+         under [server.nts] says otherwise",
+    );
+}
+
+/// The name of an algorithm by its number.
+pub fn aead(id: &str) -> Option<&'static str> {
+    match id {
+        "2" => Some("gcm"),
+        "15" => Some("siv"),
+        "17" => Some("siv-512"),
+        "30" => Some("gcm-siv"),
+        _ => None,
+    }
 }
 
 /// What chronyd slews at most unless told otherwise, and what the daemon does, in ppm.

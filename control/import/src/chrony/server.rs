@@ -1,8 +1,8 @@
 //! Directives of chrony.conf about serving time.
 
-use super::{Found, at, number, only};
+use super::{Found, at, number, only, replace};
 use crate::access::{self, Network};
-use crate::plan::{Part, Plan, quoted};
+use crate::plan::{Part, Plan, number as toml, quoted};
 use crate::serving::{KeyExchange, is_interface};
 use crate::words::{Line, Words};
 use ipc::file_path::FilePath;
@@ -43,7 +43,7 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, wo
         "dscp" => {
             if let Some(point) = number(plan, item, (directive, words), 0..=63u8) {
                 plan.set(Part::Server, "dscp", point.to_string(), item);
-                plan.note(item, "", "for replies to clients; not for our own queries");
+                replace(plan, &mut found.dscp, point, item);
             }
         }
         "ntsport" => {
@@ -90,13 +90,6 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, wo
     }
     plan.leftover(item, words);
     true
-}
-
-/// What a line says in the place of an earlier one.
-fn replace<T>(plan: &mut Plan, place: &mut Option<(T, usize)>, value: T, item: usize) {
-    if let Some((_, old)) = place.replace((value, item)) {
-        plan.superseded(old, item);
-    }
 }
 
 fn rule(plan: &mut Plan, found: &mut Found, item: usize, allow: bool, words: &mut Words) {
@@ -161,36 +154,33 @@ fn is_of_link(ip: IpAddr) -> bool {
 }
 
 fn local(plan: &mut Plan, item: usize, words: &mut Words) {
-    let (mut stratum, mut is_later) = (10, false);
+    let mut stratum = 10;
     while let Some(word) = words.take() {
         match word.to_ascii_lowercase().as_str() {
             "stratum" => stratum = number(plan, item, ("stratum", words), 1..=15u8).unwrap_or(stratum),
-            "orphan" => {
-                plan.loss(item, "orphan", "not carried: of several such servers each serves its own time")
-            }
-            "distance" => {
-                let value = words.take().unwrap_or_default();
-                plan.note(
-                    item,
-                    format!("distance {value}").trim_end(),
-                    "not carried: it is served as soon as no source is selected",
-                );
-            }
-            word @ ("activate" | "waitsynced" | "waitunsynced") => {
-                let value = words.take().unwrap_or_default();
-                is_later = true;
-                plan.loss(
-                    item,
-                    format!("{word} {value}").trim_end(),
-                    "there is nothing like it; local-stratum would serve a clock that was never synchronised, and is left out",
-                );
+            "orphan" => plan.set(Part::Server, "local-orphan", "true".to_owned(), item),
+            word @ ("distance" | "activate" | "waitsynced" | "waitunsynced") => {
+                let (key, most) = match word {
+                    "distance" => ("local-distance", 16.0),
+                    "activate" => ("local-activate", 16.0),
+                    "waitsynced" => ("local-wait-synchronised", 1e6),
+                    _ => ("local-wait-unsynchronised", 1e6),
+                };
+                if let Some(value) = number(plan, item, (word, words), 0.0..=1e9f64) {
+                    if value > most {
+                        plan.note(
+                            item,
+                            &format!("{word} {value}"),
+                            &format!("{most} here, which is the limit"),
+                        );
+                    }
+                    plan.set(Part::Server, key, toml(value.min(most)), item);
+                }
             }
             _ => plan.loss(item, &word, "no option that is known here, and not carried"),
         }
     }
-    if !is_later {
-        plan.set(Part::Server, "local-stratum", stratum.to_string(), item);
-    }
+    plan.set(Part::Server, "local-stratum", stratum.to_string(), item);
 }
 
 fn ratelimit(plan: &mut Plan, item: usize, words: &mut Words) {

@@ -1,9 +1,11 @@
 //! server, pool and peer of chrony.conf, and what decides how their certificates are judged.
 
-use super::{Found, number};
+use super::{Found, number, only, replace};
 use crate::place;
-use crate::plan::{Part, Plan, Source, number as toml};
+use crate::plan::{Part, Plan, Source, number as toml, quoted};
+use crate::serving::is_interface;
 use crate::words::{Line, Words};
+use std::net::IpAddr;
 
 /// Options with a value that have nothing like them here.
 const WITH_VALUE: [&str; 12] = [
@@ -22,7 +24,7 @@ const WITH_VALUE: [&str; 12] = [
 ];
 
 /// Options without a value that have nothing like them here.
-const BARE: [&str; 5] = ["auto_offline", "burst", "copy", "offline", "xleave"];
+const BARE: [&str; 4] = ["auto_offline", "copy", "offline", "xleave"];
 
 /// Names whose addresses are link-local: those of time servers inside a cloud, by the word of its operator.
 pub const LINK_LOCAL: [&str; 1] = ["metadata.google.internal"];
@@ -35,6 +37,7 @@ pub const NTS_POOL: &str =
 #[derive(Default)]
 struct Options {
     iburst: bool,
+    burst: bool,
     min_poll: Option<i32>,
     max_poll: Option<i32>,
     members: Option<(u8, String)>,
@@ -79,6 +82,7 @@ fn option(
     let word = written.to_ascii_lowercase();
     match word.as_str() {
         "iburst" => options.iburst = true,
+        "burst" => options.burst = true,
         "nts" => source.nts = true,
         "prefer" => source.keys.push(("prefer", "true".to_owned())),
         "trust" => source.keys.push(("trust", "true".to_owned())),
@@ -129,13 +133,8 @@ fn option(
                 source.out = Some("without its key it would be believed without authentication".to_owned());
             }
         }
-        "ipv4" | "ipv6" => {
-            plan.loss(
-                item,
-                &word,
-                "not carried: addresses of both families are used; to choose, write an address",
-            );
-        }
+        "ipv4" | "ipv6" if place::is_address(&source.host) => plan.note(item, &word, place::HAS_FAMILY),
+        "ipv4" | "ipv6" => source.keys.push(("family", format!("\"{word}\""))),
         _ if BARE.contains(&word.as_str()) => explain(plan, item, &word, &word),
         _ if WITH_VALUE.contains(&word.as_str()) => {
             let value = words.take().unwrap_or_default();
@@ -150,8 +149,10 @@ fn explain(plan: &mut Plan, item: usize, word: &str, words: &str) {
 }
 
 fn settle_options(plan: &mut Plan, item: usize, directive: &str, source: &mut Source, options: &Options) {
-    if !options.iburst {
-        source.keys.push(("burst", "false".to_owned()));
+    match (options.iburst, options.burst) {
+        (_, true) => source.keys.push(("burst", quoted("always"))),
+        (false, false) => source.keys.push(("burst", "false".to_owned())),
+        (true, false) => {}
     }
     polls(plan, item, source, options.min_poll, options.max_poll);
     match directive {
@@ -189,7 +190,7 @@ fn settle_options(plan: &mut Plan, item: usize, directive: &str, source: &mut So
 /// The limits of the poll interval, as exponents of two.
 pub fn polls(plan: &mut Plan, item: usize, source: &mut Source, min: Option<i32>, max: Option<i32>) {
     let mut limit = |what: &str, exponent: i32| {
-        let used = exponent.clamp(0, 17);
+        let used = exponent.clamp(-4, 17);
         if used != exponent {
             plan.note(item, &format!("{what} {exponent}"), &format!("{used} here, which is the limit"));
         }
@@ -212,8 +213,68 @@ pub fn polls(plan: &mut Plan, item: usize, source: &mut Source, min: Option<i32>
     }
 }
 
+/// Reads what says how queries leave the host; `false`: it is another directive.
+pub fn departure(
+    plan: &mut Plan,
+    found: &mut Found,
+    line: &Line,
+    directive: &str,
+    words: &mut Words,
+) -> bool {
+    if !matches!(directive, "bindacqaddress" | "bindacqdevice") {
+        return false;
+    }
+    let item = plan.item(Part::Source, line);
+    let Some(value) = only(plan, item, words) else { return true };
+    if directive == "bindacqdevice" {
+        match is_interface(&value) {
+            true => replace(plan, &mut found.asked_over, value, item),
+            false => plan.loss(item, "", "no name of an interface that can be used"),
+        }
+        return true;
+    }
+    match value.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(ip) if ip.is_unspecified() => {
+            plan.note(item, "", "nothing to write: the kernel chooses the address")
+        }
+        Ok(ip) if !place::is_of_link(ip) => {
+            replace(plan, &mut found.asked_from[usize::from(ip.is_ipv6())], ip, item);
+        }
+        _ => plan.loss(
+            item,
+            "",
+            "not carried: no address that can be used; see send-from in truechimer.toml(5)",
+        ),
+    }
+    true
+}
+
+/// How queries leave the host, of each source.
+fn settle_departures(plan: &mut Plan, found: &Found) {
+    let from = found.asked_from.iter().flatten().map(|(ip, _)| *ip);
+    let over = found.asked_over.as_ref().map(|(name, _)| name);
+    for source in &mut plan.sources {
+        let is_asked =
+            |ip: &IpAddr| place::family(&source.host).is_none_or(|is_ipv4| is_ipv4 == ip.is_ipv4());
+        let own =
+            source.keys.iter().find(|(name, _)| *name == "family").map(|(_, family)| family.contains("ipv4"));
+        let fits = |ip: &IpAddr| is_asked(ip) && own.is_none_or(|is_ipv4| is_ipv4 == ip.is_ipv4());
+        let all: Vec<String> = from.clone().filter(fits).map(|ip| format!("\"{ip}\"")).collect();
+        if !all.is_empty() {
+            source.keys.push(("send-from", format!("[{}]", all.join(", "))));
+        }
+        if let Some(name) = over {
+            source.keys.push(("send-over", quoted(name)));
+        }
+        if let Some((dscp, _)) = found.dscp {
+            source.keys.push(("dscp", dscp.to_string()));
+        }
+    }
+}
+
 /// The certificates of each source with NTS, and whether plain sources may decide.
 pub fn settle(plan: &mut Plan, found: &mut Found) {
+    settle_departures(plan, found);
     for (place, set) in &found.wanted {
         let Some(source) = plan.sources.get_mut(*place) else { continue };
         match found.sets.get(set) {

@@ -103,7 +103,8 @@ pub fn nts(plan: &mut Plan, found: &mut Found, line: &Line, mut words: Words) {
             "mintls" | "maxtls" | "tlsciphersuites" | "tlsciphers" | "tlsecdhcurves" => {
                 plan.note(item, said, "fixed: TLS 1.3");
             }
-            "aead" if value == "AES_SIV_CMAC_256" => plan.aead = Some("siv"),
+            "aead" if value == "AES_SIV_CMAC_256" => plan.aead = Some(quoted("siv")),
+            "aead" if value == "AES_SIV_CMAC_512" => plan.aead = Some(quoted("siv-512")),
             _ => plan.loss(item, said, "not understood, and not carried"),
         }
     }

@@ -27,7 +27,7 @@ const WITH_VALUE: [&str; 15] = [
 ];
 
 /// Options without a value that have nothing like them here.
-const BARE: [&str; 6] = ["burst", "preempt", "xleave", "xmtnonce", "autokey", "noval"];
+const BARE: [&str; 5] = ["preempt", "xleave", "xmtnonce", "autokey", "noval"];
 
 /// A source.
 pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, mut words: Words) {
@@ -40,19 +40,20 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, mu
         return clock(plan, found, line, &host, &mut words);
     }
     let item = plan.item(Part::Source, line);
-    if let Some(family) = family {
-        plan.loss(
-            item,
-            &family,
-            "not carried: addresses of both families are used; to choose, write an address",
-        );
-    }
     if host.is_empty() {
         return plan.lose_source(item, "", "not carried: there is no host");
     }
     let (host, port) = split_port(&host);
     let mut source = Source::of(item, host);
     source.port = port;
+    match family {
+        Some(family) if place::is_address(host) => plan.note(item, &family, place::HAS_FAMILY),
+        Some(family) => {
+            let family = if family == "-6" { "\"ipv6\"" } else { "\"ipv4\"" };
+            source.keys.push(("family", family.to_owned()));
+        }
+        None => {}
+    }
     if directive == "peer" {
         source.out =
             Some("there are no peers; as a server it would be asked, and not answered as a peer".to_owned());
@@ -61,6 +62,7 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, mu
     while let Some(word) = words.take() {
         match word.as_str() {
             "iburst" => is_burst = true,
+            "burst" => source.keys.push(("burst", "\"always\"".to_owned())),
             "nts" => source.nts = true,
             "prefer" => source.keys.push(("prefer", "true".to_owned())),
             "noselect" => source.keys.push(("noselect", "true".to_owned())),
@@ -113,6 +115,7 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, mu
                 let value = words.take().unwrap_or_default();
                 match (word.as_str(), value.as_str()) {
                     ("aead", "AES_SIV_CMAC_256") => source.keys.push(("aead", quoted("siv"))),
+                    ("aead", "AES_SIV_CMAC_512") => source.keys.push(("aead", quoted("siv-512"))),
                     _ => plan.loss(
                         item,
                         format!("{word} {value}").trim_end(),
@@ -140,7 +143,7 @@ fn settle(
     is_burst: bool,
     (least, most): (Option<i32>, Option<i32>),
 ) {
-    if !is_burst {
+    if !is_burst && !source.keys.iter().any(|(name, _)| *name == "burst") {
         source.keys.push(("burst", "false".to_owned()));
     }
     polls(plan, item, &mut source, least, most);

@@ -5,6 +5,7 @@
 //! `TRUECHIMER_MANIPULATIONS=10000 cargo test --release -p truechimer-proof manipulations -- --nocapture`.
 
 use super::altered;
+use super::by_root::rewrite;
 use crate::testing::{Disk, Host, keys};
 use crate::{Key, Log, Report, verify};
 use history::testing::Writer;
@@ -20,33 +21,35 @@ fn count() -> u64 {
 }
 
 /// Random numbers that are the same in each run.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, below: u64) -> u64 {
+    pub(super) fn below(&mut self, below: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 11) % below.max(1)
     }
 
-    fn within(&mut self, from: u64, until: u64) -> u64 {
+    pub(super) fn within(&mut self, from: u64, until: u64) -> u64 {
         from + self.below(until - from)
     }
 }
 
 /// A host at its last anchor, and as it was some hours before.
-struct Case {
-    now: Disk,
+pub(super) struct Case {
+    pub(super) now: Disk,
     before: Disk,
     /// Where both logs ended when the last anchor was made.
-    anchored: (End, End),
-    first_line: u64,
-    first_record: u64,
+    pub(super) anchored: (End, End),
+    pub(super) first_line: u64,
+    pub(super) first_record: u64,
     anchors: u64,
+    /// When it was last let alone, nanoseconds since 1970.
+    pub(super) ended: i64,
 }
 
-fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let case = |seed: u64| {
         let mut host = Host::new(if seed == 2 { 1 } else { 3 }, 32, seed);
         if seed == 3 {
@@ -80,7 +83,8 @@ fn cases() -> Vec<Case> {
         let first_line = log.lines.first().expect("it has lines").sequence;
         // The oldest of a full ring may be mixed with newer ones in a power cut: what is done to them is told as one.
         let first_line = first_line + if first_line > 0 { crate::judged::MIXED } else { 0 };
-        Case { before: before.expect("there was one"), anchored, first_line, first_record, anchors, now }
+        let (before, ended) = (before.expect("there was one"), host.history_now());
+        Case { now, before, anchored, first_line, first_record, anchors, ended }
     };
     (1..=4).map(case).collect()
 }
@@ -91,7 +95,12 @@ fn line_at(ring: Ring, number: u64) -> std::ops::Range<usize> {
 }
 
 /// All lines from this one on with a chain computed anew, after a digit of this one is another one.
-fn rechain_log(octets: &mut [u8], ring: Ring, number: u64, heads: Option<&dyn Fn(u64) -> [u8; 32]>) {
+pub(super) fn rechain_log(
+    octets: &mut [u8],
+    ring: Ring,
+    number: u64,
+    heads: Option<&dyn Fn(u64) -> [u8; 32]>,
+) {
     let log = octets.to_vec();
     let log = Log::read(&log, ring);
     let mut before =
@@ -115,7 +124,7 @@ fn rechain_log(octets: &mut [u8], ring: Ring, number: u64, heads: Option<&dyn Fn
 }
 
 /// The same of a history.
-fn rechain_history(octets: &mut [u8], number: u64, end: u64) {
+pub(super) fn rechain_history(octets: &mut [u8], number: u64, end: u64) {
     let room = (octets.len() / RECORD) as u64;
     let place = |number: u64| {
         let at = (number % room) as usize * RECORD;
@@ -152,7 +161,7 @@ fn manipulate(case: &Case, random: &mut Random) -> (Disk, String) {
     let history_end = |disk: &Disk| history::History::read(&disk.history).end().lines;
     let anchor = random.within(case.anchors.saturating_sub(31), case.anchors - 1);
     let slot = (anchor % 32) as usize * SLOT;
-    let said = match random.below(22) {
+    let said = match random.below(24) {
         0 => {
             let at = line_at(ORDERS, line).start + random.below(LINE as u64) as usize;
             disk.log[at] ^= 1 << random.below(7);
@@ -310,7 +319,7 @@ fn manipulate(case: &Case, random: &mut Random) -> (Disk, String) {
             }
             format!("{said}, and {other}")
         }
-        _ => {
+        21 => {
             // The last step came before the last anchor.
             let last = Log::read(&disk.log, STEPS).numbers().end - 1;
             let step = random.within(last.saturating_sub(3), last + 1);
@@ -318,6 +327,7 @@ fn manipulate(case: &Case, random: &mut Random) -> (Disk, String) {
             disk.governor.fill(0);
             format!("the ring of steps computed anew from {step} on, and no governor's record")
         }
+        _ => return rewrite(case, random),
     };
     (disk, said)
 }

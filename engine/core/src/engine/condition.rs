@@ -21,7 +21,7 @@ impl Engine {
             SystemReason::Held(hold) => Condition::Held(hold.refusal),
             SystemReason::Obstructed(row) => Condition::Held(Some(row)),
             SystemReason::NoSources => Condition::NoSources,
-            SystemReason::Local { stratum } => Condition::Local(stratum),
+            SystemReason::Local { stratum, .. } => Condition::Local(stratum),
             SystemReason::Unsteered => Condition::Unsteered,
             SystemReason::NoMajority(found) if found.impasse == Impasse::NoMajority => {
                 Condition::Disagreeing { heard, of }

@@ -4,7 +4,7 @@ use super::{Engine, UNHEARD_TIMEOUT};
 use crate::independence::group;
 use crate::io::{Now, OrderKind, Output};
 use crate::notice::{ClockNotice, Notice};
-use crate::nts::{Association, Deferral, Deferred, KeyExchangeFailure, Witness, agree};
+use crate::nts::{Association, Deferral, Deferred, KeyExchangeFailure, Needed, Witness, agree};
 use crate::timers::Timer;
 use alloc::vec::Vec;
 use ipc::message::exchange::Exchanged;
@@ -97,8 +97,12 @@ impl Engine {
         let is_excused = since.after(LONGEST_AWAITED) <= now.raw && !self.settings.strict_quorum;
         let missing = if is_excused { 0 } else { absent };
         // The profile attested asks for two operators whatever others say.
-        let is_signed = self.signed_offsets(now).is_some() && !self.settings.clock.attested;
-        let Some(offset) = agree(&witnesses, missing, is_signed) else { return again };
+        let needed = match self.signed_offsets(now) {
+            _ if self.settings.clock.attested => Needed::TwoByCertificate,
+            Some(_) => Needed::OneSigned,
+            None => Needed::Two,
+        };
+        let Some(offset) = agree(&witnesses, missing, needed) else { return again };
         if offset.abs() < A_DAY {
             self.deferred = Deferred::Over;
             self.tell(Notice::Clock(ClockNotice::CertificatesInvalid(offset)));
@@ -147,7 +151,8 @@ impl Engine {
             let session = entry.association().and_then(|a| a.session.as_ref());
             let fits = signed.is_none_or(|(low, high)| (low..=high).contains(&opinion.offset));
             let is_sound = fits && time >= floor && session.is_some_and(|session| session.holds(time));
-            Witness { allegiance, offset: opinion.offset, is_sound }
+            let (entry, kin) = (entry.id.number(), self.kin_of(entry));
+            Witness { entry, kin, allegiance, offset: opinion.offset, is_sound }
         });
         let witnesses: Vec<Witness> = witnesses.collect();
         let missing = self.entries.associations().count().saturating_sub(heard.len());

@@ -7,7 +7,7 @@ use crate::io::{Now, SavedAssociation};
 use crate::names::Lookup;
 use crate::notice::EntryNotice;
 use crate::nts::Association;
-use crate::settings::{ClockSettings, Place, SourceSettings};
+use crate::settings::{ClockSettings, LocalTime, Place, SourceSettings};
 use alloc::vec::Vec;
 use ipc::address::Address;
 
@@ -42,7 +42,7 @@ impl Engine {
     }
 
     /// Gives a configured source other settings, at the same place in the order. If they name another server, other roots,
-    /// another offer or another key, the source begins anew. Otherwise it keeps its measurements and its keys.
+    /// another offer, another key or another family of addresses, the source begins anew. Otherwise it keeps its measurements and its keys.
     ///
     /// # Errors
     /// [`EntryError::NoSuchEntry`].
@@ -53,10 +53,11 @@ impl Engine {
         settings: SourceSettings,
     ) -> Result<(), EntryError> {
         let entry = self.entries.get_mut(id).ok_or(EntryError::NoSuchEntry)?;
-        if entry.settings.place == settings.place
+        let is_same = entry.settings.place == settings.place
             && entry.settings.nts == settings.nts
             && entry.settings.key == settings.key
-        {
+            && entry.settings.families == settings.families;
+        if is_same {
             let before = entry.group();
             // What was measured has the correction of its time.
             let shift = settings.correction.minus(entry.settings.correction).nanos();
@@ -85,10 +86,10 @@ impl Engine {
         self.settle_entries(now, None);
     }
 
-    /// The stratum at which the host serves its own time from now on; none: not at all. Nothing happens where there is no server.
-    pub fn change_local_stratum(&mut self, now: Now, stratum: Option<u8>) {
+    /// How the host serves its own time from now on; none: not at all. Nothing happens where there is no server.
+    pub fn change_local_time(&mut self, now: Now, local: Option<LocalTime>) {
         let Some(server) = &mut self.settings.server else { return };
-        server.local_stratum = stratum;
+        server.local = local;
         // Told at once, whatever was told last.
         self.system.last_served = None;
         self.settle_entries(now, None);

@@ -151,7 +151,8 @@ impl Engine {
         let mut used = Vec::new();
         for entry in self.entries.of_mut(group).filter(is_due) {
             let known = entry.kept.known.as_ref().map(|known| known.addresses.as_slice()).unwrap_or_default();
-            let addresses = usable(known, entry.settings.allow_link_local, &self.own);
+            let mut addresses = usable(known, entry.settings.allow_link_local, &self.own);
+            addresses.retain(|address| entry.settings.families.admits(address.ip()));
             entry.kept.stage = if addresses.is_empty() { Recall::Over } else { Recall::InUse };
             if !addresses.is_empty() {
                 entry.candidates.learn(&addresses, now);

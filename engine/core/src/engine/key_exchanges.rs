@@ -11,7 +11,7 @@ use crate::source_id::SourceId;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use ipc::address::Address;
-use ipc::message::exchange::{Cookie, ExchangeFailed, ExchangeId, Exchanged, MAX_OPEN};
+use ipc::message::exchange::{Cookie, Exchange, ExchangeFailed, ExchangeId, Exchanged, MAX_OPEN};
 use ipc::units::RawInstant;
 
 impl Engine {
@@ -40,6 +40,7 @@ impl Engine {
         let mut next: Option<RawInstant> = None;
         for entry in self.entries.of_mut(group).filter(|it| !it.offline) {
             let (place, nts) = (entry.settings.place.clone(), entry.settings.nts);
+            let (families, departure) = (entry.settings.families, entry.settings.departure);
             let (Some(association), Some(nts)) = (entry.association_mut(), nts) else { continue };
             association.renew_expired(is_right, now);
             let Some(due) = association.due() else { continue };
@@ -48,7 +49,7 @@ impl Engine {
                 self.next_lookup += 1;
                 room -= 1;
                 let exchange = association.begin(id, &place, nts, now.wall, floor);
-                self.outputs.push_back(Output::Exchange(exchange));
+                self.outputs.push_back(Output::Exchange(Exchange { families, departure, ..exchange }));
             } else {
                 next = next.into_iter().chain([due]).min();
             }

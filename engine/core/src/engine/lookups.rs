@@ -35,7 +35,12 @@ impl Engine {
                 self.next_lookup += 1;
                 lookup.open = Some(id);
                 room -= 1;
-                self.outputs.push_back(Output::Resolve(Resolve { id, name: *name, port: *port }));
+                self.outputs.push_back(Output::Resolve(Resolve {
+                    id,
+                    name: *name,
+                    port: *port,
+                    families: settings.families,
+                }));
             } else if lookup.open.is_none() {
                 next = next.into_iter().chain([lookup.next]).min();
             }

@@ -61,7 +61,8 @@ impl Engine {
                                 deadline,
                                 proof,
                             );
-                            let query = Query { id, destination, deadline, protected, packet };
+                            let departure = settings.departure;
+                            let query = Query { id, destination, deadline, protected, departure, packet };
                             self.outputs.push_back(Output::Query(query));
                         }
                     }

@@ -96,8 +96,9 @@ impl Engine {
 
     /// How far the host's own time is off as far as it is known, seconds; none: it is wrong, or goes wrong, or is under
     /// question, and is not to be served as the host's own either.
-    fn own_error(&self, now: Now) -> Option<f64> {
+    pub(super) fn own_error(&self, now: Now) -> Option<f64> {
         let sources = || self.entries.sources().filter(|source| !source.oneself && !source.provisional);
+        let sources = || sources().filter(|source| !self.is_orphan(source));
         // Whether it stood still is answered by those that still answer.
         let is_asked = self.system.standstill.is_some() && sources().any(|it| it.poll_process.reach != 0);
         if self.system.held || self.system.foreign.is_some() || is_asked || self.runs_away(now) {
@@ -230,12 +231,13 @@ impl Engine {
 
     fn publish_to_server(&mut self, now: Now) -> Option<RawInstant> {
         self.settings.server.as_ref()?;
-        let synchronised = self.is_synchronised(now);
-        let own = self.own_stratum().and_then(|_| self.own_error(now)).is_some();
+        let synchronised = self.is_of_sources(now);
+        let own = self.own_stratum(now).and_then(|_| self.own_error(now)).is_some();
         let news = (self.system.last_update, synchronised, self.is_divided() || self.is_doubted(), own);
         let due = self.system.last_served.map(|last| last.after(REPEATED));
+        let look = self.own_time_due(now);
         if due.is_some_and(|due| due > now.raw) && self.system.served_news == news {
-            return due;
+            return due.into_iter().chain(look).min();
         }
         self.system.last_served = Some(now.raw);
         self.system.served_news = news;
@@ -249,18 +251,13 @@ impl Engine {
             )
         });
         self.outputs.push_back(Output::Serve(state));
-        Some(now.raw.after(REPEATED))
+        look.into_iter().chain([now.raw.after(REPEATED)]).min()
     }
 
     /// Dispersion that is added to the reference's own, seconds.
     fn dispersion(&self, line: &Line, now: Now) -> f64 {
         let own = line.dispersion(now);
         if self.is_divided() || self.is_doubted() { own.max(self.most_error(now)) } else { own }
-    }
-
-    /// At which stratum the host serves its own time; none: not at all.
-    fn own_stratum(&self) -> Option<u8> {
-        self.settings.server.as_ref().and_then(|server| server.local_stratum)
     }
 
     fn server_state(&self, now: Now, synchronised: bool) -> ServerState {
@@ -276,7 +273,7 @@ impl Engine {
             valid_until: now.raw.after(VALID),
         };
         let leap = self.system.leap.leap();
-        let own = self.own_stratum().and_then(|stratum| Some((stratum, self.own_error(now)?)));
+        let own = self.own_stratum(now).and_then(|stratum| Some((stratum, self.own_error(now)?)));
         match (&self.system.line, own) {
             (Some(line), _) if synchronised && line.reference.stratum < 15 => ServerState {
                 leap,

@@ -154,8 +154,12 @@ impl Engine {
             return SystemReason::Held(self.hold(offset));
         }
         if self.entries.is_empty() {
-            let local = self.settings.server.as_ref().and_then(|server| server.local_stratum);
-            return local.map_or(SystemReason::NoSources, |stratum| SystemReason::Local { stratum });
+            let local = self.local_time().map(|local| local.stratum);
+            return local
+                .map_or(SystemReason::NoSources, |stratum| SystemReason::Local { stratum, leads: false });
+        }
+        if let Some(stratum) = self.leads(now) {
+            return SystemReason::Local { stratum, leads: true };
         }
         if !self.steers() && self.basis.is_some() {
             return SystemReason::Unsteered;
@@ -393,6 +397,9 @@ impl Engine {
         if opinion.is_far(most) {
             return SourceReason::TooDistant { distance: opinion.distance, most };
         }
+        if let Some(most) = self.settings.clock.max_jitter.filter(|most| opinion.is_unsteady(Some(*most))) {
+            return SourceReason::Unsteady { jitter: opinion.jitter, most };
+        }
         if source.track.contradicts {
             return SourceReason::Contradictory { offset: source.track.newest_offset(now) };
         }
@@ -401,6 +408,7 @@ impl Engine {
         }
         let frequency = opinion.estimate.frequency;
         match source.track.standing {
+            None if self.is_orphan(source) => SourceReason::Orphan,
             None => SourceReason::NotCompared,
             // The line is an earlier one: nobody is followed now.
             Some(Standing::Survivor | Standing::Spare) if self.system.impasse.is_some() => {

@@ -1,21 +1,16 @@
 //! From the selection to orders: a step, a slew, or neither.
 
 use super::disturbance::WORTH_A_STEP;
-use super::lookups::wanted;
 use super::{Basis, Engine};
 use crate::discipline::{Slew, slew};
-use crate::entries::Entry;
-use crate::independence::Seat;
 use crate::io::{Now, OrderKind, Output};
 use crate::local_clock::{from_scaled, to_scaled};
 use crate::notice::{ClockNotice, Notice, SystemNotice};
 use crate::resilience::resilience;
 use crate::select::Impasse;
-use crate::source::Source;
 use crate::status::Resilience;
-use crate::system::{Rules, Voter, find};
+use crate::system::Rules;
 use crate::timers::Timer;
-use alloc::vec::Vec;
 use ipc::message::privileged::{Adjust, Applied, ClockEvent, ClockEventKind, Refusal, Step, StepReason};
 use ipc::units::{Frequency, Offset, RawInstant, Span};
 
@@ -79,6 +74,7 @@ impl Engine {
         if self.system.retry_at.take_if(|at| *at <= now.raw).is_some() {
             self.system.dirty = true;
         }
+        self.system.dirty |= self.note_own_time(now);
         let added = self.end_waiting(now.raw);
         let asked = self.ask_about_foreign(now.raw);
         if self.selection_due(now.raw).is_some_and(|due| due <= now.raw) {
@@ -106,7 +102,7 @@ impl Engine {
     fn select(&mut self, now: Now) {
         let unheard = self.unheard(now.raw);
         let waited = core::mem::replace(&mut self.system.counted_unheard, unheard > 0) && unheard == 0;
-        let finding = find(&self.voters(now), self.rules(unheard > 0), now);
+        let finding = self.find_line(unheard > 0, now);
         self.system.absences = self.absences(now);
         let excused_before = self.system.excuses;
         self.system.excuses = if finding.line.is_ok() { finding.excuses } else { excused_before };
@@ -156,7 +152,7 @@ impl Engine {
         }
     }
 
-    fn rules(&self, awaits_unheard: bool) -> Rules {
+    pub(super) fn rules(&self, awaits_unheard: bool) -> Rules {
         Rules {
             awaits_unheard,
             minimum: usize::from(self.settings.clock.minimum_sources.max(1)),
@@ -164,56 +160,13 @@ impl Engine {
             require_nts: self.settings.clock.require_nts,
             attested: self.settings.clock.attested,
             max_distance: self.settings.clock.max_distance,
+            max_jitter: self.settings.clock.max_jitter,
         }
     }
 
     /// What the selection would survive, if it were made now. The status leaves it out, as it is asked for often.
     pub fn resilience(&self, now: Now) -> Option<Resilience> {
         resilience(&self.voters(now), self.rules(self.unheard(now.raw) > 0))
-    }
-
-    /// All sources with a vote, and the entries whose vote is missing.
-    pub(super) fn voters<'a>(&'a self, now: Now) -> Vec<Voter<'a>> {
-        let (electorate, signed) = (self.electorate(), self.signed_offsets(now));
-        let voter = |entry: &'a Entry, source: Option<&'a Source>| Voter {
-            source: source.map(|source| source.id),
-            identity: entry.identify(source),
-            seat: Seat {
-                entry: entry.id.number(),
-                seats: wanted(&entry.settings),
-                leaving: source.is_some_and(|source| entry.is_leaving(source)),
-            },
-            opinion: source
-                .filter(|source| source.has_vote() && !self.is_excused(entry))
-                .and_then(|source| source.opinion(now)),
-            absence: self.absence(entry, source, electorate, now.raw),
-            authenticated: entry.is_authenticated(source),
-            keyed: entry.settings.key.is_some(),
-            kin: self.kin_of(entry),
-            prefer: entry.settings.prefer,
-            trust: entry.settings.trust,
-            require: entry.settings.require,
-            min_stratum: entry.settings.min_stratum,
-            survived: source.is_some_and(|source| source.track.survives()),
-            is_aside: source.is_some_and(|source| source.track.is_aside()),
-            strays: source.map_or(0, |source| source.track.strays),
-            signed,
-            interval: source.map_or(f64::INFINITY, |source| source.poll_process.poll.interval()),
-        };
-        let known = self.entries.members().filter(|(_, source)| source.takes_part());
-        let known = known.filter(|(entry, source)| !entry.is_superseded(source, now));
-        let nameless = self.entries.iter().filter(|entry| entry.is_nameless()).map(|entry| (entry, None));
-        known
-            .map(|(entry, source)| (entry, Some(source)))
-            .chain(nameless)
-            .map(|(entry, source)| (entry, voter(entry, source)))
-            // Sources that decide whether others have a vote are never left out, however new.
-            .filter(|(entry, voter)| {
-                let rules = voter.authenticated || voter.trust;
-                voter.opinion.is_some() || rules || !(entry.awaited_until.is_some() || self.is_excused(entry))
-            })
-            .map(|(_, voter)| voter)
-            .collect()
     }
 
     /// The missing vote of an entry that was added some time ago counts from now on. Returns when the next one will.
@@ -445,7 +398,7 @@ impl Engine {
 
     pub(super) fn clock_event(&mut self, now: Now, event: &ClockEvent) {
         let Some(basis) = &mut self.basis else { return };
-        basis.epoch = event.epoch;
+        (basis.epoch, basis.welcome.marker) = (event.epoch, event.marker);
         basis.clock.restart(event.now);
         self.exchanges.cut_all();
         let moved = event.moved.nanos() as f64 * 1e-9;

@@ -45,6 +45,7 @@ struct Basis {
     doubts: (usize, Option<RawInstant>),
     leap: Option<i64>,
     continuous_since: RawInstant,
+    marker: Option<u64>,
     clockbound: bool,
 }
 
@@ -141,6 +142,7 @@ impl Engine {
             doubts: (self.doubts().count(), self.doubts().map(|doubt| doubt.at()).max()),
             leap: self.system.leap.end(),
             continuous_since: self.system.paging.continuous_since,
+            marker: self.marker(),
             clockbound: self.settings.clock.clockbound,
         }
     }
@@ -160,6 +162,11 @@ impl Engine {
             }
             Some(_) => State::Synchronised,
         }
+    }
+
+    /// What vmclock showed when nothing had happened yet that the engine does not know.
+    fn marker(&self) -> Option<u64> {
+        self.basis.as_ref().and_then(|basis| basis.welcome.marker)
     }
 
     /// Whether the clock that is steered is CLOCK_REALTIME.
@@ -209,6 +216,7 @@ impl Engine {
             state,
             mark: self.page_mark(now),
             wall: self.wall_check(now),
+            marker: self.marker(),
             rates,
         }
     }

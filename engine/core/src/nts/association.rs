@@ -6,7 +6,7 @@
 use super::failure::KeyExchangeFailure;
 use super::jar::Jar;
 use super::schedule::Schedule;
-use super::session::{Identifier, Session, algorithm};
+use super::session::{Identifier, Session};
 use crate::io::{Now, SavedAssociation};
 use crate::need::{Need, Reached};
 use crate::nonce::Nonces;
@@ -16,11 +16,11 @@ use crate::status::AssociationStatus;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
+use ipc::departure::Departure;
 use ipc::message::exchange::{
-    AeadOffer, Cookie, Exchange, ExchangeId, Exchanged, KeyServer, MAX_COOKIES, Operator, Organisation,
+    Cookie, Exchange, ExchangeId, Exchanged, Families, KeyServer, MAX_COOKIES, Operator, Organisation,
 };
 use ipc::packet::{CookieOctets, Packet};
-use ipc::secret::Aead;
 use ipc::units::{RawInstant, WallTime};
 use protocol::nts::client::ReplyError;
 use report::AssociationState;
@@ -103,8 +103,9 @@ impl Association {
         let nts = settings.nts?;
         let fits = saved.server == settings.place
             && saved.roots == nts.roots
-            && is_offered(saved.algorithm, nts.offer)
+            && nts.offer.contains(saved.algorithm)
             && saved.address.is_unicast()
+            && settings.families.admits(saved.address.ip())
             && (1..=usize::from(MAX_COOKIES)).contains(&saved.cookies.len());
         if !fits {
             return None;
@@ -173,6 +174,8 @@ impl Association {
             not_before: (self.deferral == Deferral::Allowed).then_some(floor),
             offer: nts.offer,
             turn: self.turn,
+            families: Families::Both,
+            departure: Departure::USUAL,
         }
     }
 
@@ -352,7 +355,7 @@ impl Association {
             next_exchange_s: self.due().map(|due| due.since(now.raw).nanos().max(0) as f64 * 1e-9),
             exchanges: self.exchanges,
             failures: self.failures,
-            aead: session.map(|session| algorithm(session.algorithm()).id()),
+            aead: session.map(|session| session.algorithm().id()),
             key_age_s: session.map(|session| session.age(now.raw)),
             restored: session.is_some_and(|session| session.restored),
             cookies: self.jar.count() as u8,
@@ -362,13 +365,5 @@ impl Association {
             organisation: self.operator.map(|operator| operator.organisation).unwrap_or(Organisation::NONE),
             one_operator: Vec::new(),
         }
-    }
-}
-
-fn is_offered(algorithm: Aead, offer: AeadOffer) -> bool {
-    match (algorithm, offer) {
-        (_, AeadOffer::GcmSivFirst) => true,
-        (Aead::AesSivCmac256, AeadOffer::SivOnly) => true,
-        (Aead::Aes128GcmSiv, AeadOffer::SivOnly) => false,
     }
 }

@@ -9,7 +9,8 @@
 //! valid once, and their private keys.)
 //!
 //! Where Roughtime servers have signed what time it is, they are the second word: times outside of their limits are not sound, and
-//! one operator inside of them is enough.
+//! one operator inside of them is enough. The profile attested asks for two whatever they say, and for two whose certificates, judged
+//! or not, do not show one operator.
 
 use crate::independence::{Allegiance, independent};
 use alloc::vec::Vec;
@@ -36,8 +37,12 @@ pub(crate) enum Deferred {
 }
 
 /// The time of one NTS source.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Witness {
+    /// The number of its entry.
+    pub(crate) entry: u32,
+    /// The numbers of the entries whose certificates show its operator, where that is asked for.
+    pub(crate) kin: Vec<u32>,
     /// Its group, and what it says of its own source: sources that share either have one vote.
     pub(crate) allegiance: Allegiance,
     /// Its time minus the clock's, seconds.
@@ -46,15 +51,25 @@ pub(crate) struct Witness {
     pub(crate) is_sound: bool,
 }
 
-/// The offset that the witnesses agree on: the middle one of those that do. `missing` more votes have no time. `is_signed`: only those
-/// are sound whose time Roughtime servers confirm.
-pub(crate) fn agree(witnesses: &[Witness], missing: usize, is_signed: bool) -> Option<f64> {
-    let count = |some: &[Witness]| {
+/// Who has to agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needed {
+    /// Two operators, as their names and networks show them.
+    Two,
+    /// Two operators, as their certificates show them too (the profile attested).
+    TwoByCertificate,
+    /// One: only those are sound whose time Roughtime servers confirm.
+    OneSigned,
+}
+
+/// The offset that the witnesses agree on: the middle one of those that do. `missing` more votes have no time.
+pub(crate) fn agree(witnesses: &[Witness], missing: usize, needed: Needed) -> Option<f64> {
+    let count = |some: &[&Witness]| {
         let some: Vec<Allegiance> = some.iter().map(|witness| witness.allegiance).collect();
         independent(&some)
     };
-    let mut sound: Vec<Witness> =
-        witnesses.iter().copied().filter(|witness| witness.is_sound && witness.offset.is_finite()).collect();
+    let mut sound: Vec<&Witness> =
+        witnesses.iter().filter(|witness| witness.is_sound && witness.offset.is_finite()).collect();
     sound.sort_unstable_by(|one, other| one.offset.total_cmp(&other.offset));
     let together = |first: usize| {
         let rest = sound.get(first..).unwrap_or_default();
@@ -67,11 +82,20 @@ pub(crate) fn agree(witnesses: &[Witness], missing: usize, is_signed: bool) -> O
     let votes = count(most);
     // Who agrees with them by one of its sources is not against them by another.
     let speaks = |other: &Witness| most.iter().any(|witness| witness.allegiance.0 == other.allegiance.0);
-    let rest: Vec<Witness> = witnesses.iter().copied().filter(|witness| !speaks(witness)).collect();
+    let rest: Vec<&Witness> = witnesses.iter().filter(|witness| !speaks(witness)).collect();
     let opposed = count(&rest);
-    let fewest = if is_signed { FEWEST_SIGNED } else { FEWEST };
-    let enough = votes >= fewest && votes > opposed && votes >= opposed + missing;
+    let fewest = if needed == Needed::OneSigned { FEWEST_SIGNED } else { FEWEST };
+    let known = needed != Needed::TwoByCertificate || has_strangers(most);
+    let enough = known && votes >= fewest && votes > opposed && votes >= opposed + missing;
     most.get(most.len() / 2).filter(|_| enough).map(|witness| witness.offset)
+}
+
+/// Whether two of these are of different operators. A certificate that claims kinship with others takes nothing from them.
+fn has_strangers(agreeing: &[&Witness]) -> bool {
+    let stranger = |one: &Witness, other: &Witness| {
+        one.allegiance.0 != other.allegiance.0 && !one.kin.contains(&other.entry)
+    };
+    agreeing.iter().any(|one| agreeing.iter().any(|other| stranger(one, other)))
 }
 
 #[cfg(test)]
@@ -79,13 +103,13 @@ mod tests {
     use super::*;
 
     fn agree(witnesses: &[Witness], missing: usize) -> Option<f64> {
-        super::agree(witnesses, missing, false)
+        super::agree(witnesses, missing, Needed::Two)
     }
 
     #[test]
     fn a051_where_the_time_is_signed_one_operator_is_enough_and_a_majority_stays_one() {
         let year = 31_536_000.0;
-        let signed = |witnesses: &[Witness], missing| super::agree(witnesses, missing, true);
+        let signed = |witnesses: &[Witness], missing| super::agree(witnesses, missing, Needed::OneSigned);
         assert_eq!(signed(&[witness(0, year)], 0), Some(year));
         assert_eq!(signed(&[witness(0, year)], 1), Some(year));
         assert_eq!(signed(&[witness(0, year)], 2), None);
@@ -95,7 +119,7 @@ mod tests {
     }
 
     fn witness(group: usize, offset: f64) -> Witness {
-        Witness { allegiance: (group, None), offset, is_sound: true }
+        Witness { entry: 0, kin: Vec::new(), allegiance: (group, None), offset, is_sound: true }
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use crate::io::{Now, SavedAssociation};
 use crate::nonce::Nonces;
+use ipc::aead::Aead;
 use ipc::message::exchange::{Exchanged, Validity};
 use ipc::packet::Packet;
-use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
+use ipc::secret::{KeyPair, MAX_KEY, Secret};
 use ipc::units::{RawInstant, Span, WallTime};
 use protocol::nts::MAX_PACKET;
-use protocol::nts::aead::{Algorithm, Key, MAX_NONCE};
+use protocol::nts::aead::{Key, MAX_NONCE};
 use protocol::nts::client::{Awaited, ProtectedRequest, Reply, ReplyError, placeholders_wanted, read_reply};
 use protocol::nts::field::UNIQUE_IDENTIFIER_LENGTH;
 use protocol::request::minimal;
@@ -17,6 +18,10 @@ pub(crate) type Identifier = [u8; UNIQUE_IDENTIFIER_LENGTH];
 
 /// Keys are exchanged again after four weeks, even if there are cookies.
 const LIFETIME: Span = Span::from_secs(28 * 86_400);
+
+/// Keys that need unique nonces after 20 hours: a server of ours refuses their cookies from the second midnight (UTC) after
+/// the exchange, which is 24 hours at least.
+const SHORT_LIFETIME: Span = Span::from_secs(20 * 3600);
 
 /// Clients are spread over this long after the end of a certificate, lest all that hold keys of one server ask it at once.
 const EXPIRY_SPREAD: Span = Span::from_secs(3600);
@@ -109,7 +114,11 @@ impl Session {
 
     /// When the keys have to be replaced.
     pub(crate) fn refresh_at(&self) -> RawInstant {
-        let lifetime = if self.provisional { PROVISIONAL_LIFETIME } else { LIFETIME };
+        let lifetime = match self.algorithm.needs_unique_nonces() {
+            _ if self.provisional => PROVISIONAL_LIFETIME,
+            true => SHORT_LIFETIME,
+            false => LIFETIME,
+        };
         let refresh_at = self.since.after(Span::saturating(lifetime.nanos() - self.age.nanos()));
         self.expires_at.map_or(refresh_at, |expires_at| expires_at.min(refresh_at))
     }
@@ -216,16 +225,7 @@ impl Session {
     }
 }
 
-/// The registry's algorithm.
-pub(crate) const fn algorithm(aead: Aead) -> Algorithm {
-    match aead {
-        Aead::AesSivCmac256 => Algorithm::AesSivCmac256,
-        Aead::Aes128GcmSiv => Algorithm::Aes128GcmSiv,
-    }
-}
-
-fn key(aead: Aead, secret: &Secret) -> Option<Key> {
-    let algorithm = algorithm(aead);
+fn key(algorithm: Aead, secret: &Secret) -> Option<Key> {
     let octets: &[u8; MAX_KEY] = secret.octets();
     Key::from_octets(algorithm, octets.get(..algorithm.key_length())?)
 }

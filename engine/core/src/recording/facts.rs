@@ -2,10 +2,10 @@
 
 use super::octets::{Malformed, Reader, Writer};
 use super::redaction::Redaction;
-use super::start::{read_clock, read_source, write_clock, write_source};
+use super::start::{read_clock, read_local, read_source, write_clock, write_local, write_source};
 use crate::entries::EntryId;
 use crate::io::{Command, Input, Now, OrderKind};
-use crate::settings::{ClockSettings, SourceSettings};
+use crate::settings::{ClockSettings, LocalTime, SourceSettings};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use ipc::message::client::{FromClient, ProtectedReply};
@@ -26,7 +26,7 @@ const ADD_ENTRY: u8 = 6;
 const REMOVE_ENTRY: u8 = 7;
 const CHANGE_ENTRY: u8 = 8;
 const CHANGE_CLOCK: u8 = 9;
-const CHANGE_LOCAL_STRATUM: u8 = 10;
+const CHANGE_LOCAL_TIME: u8 = 10;
 
 /// A call that changes an engine.
 #[allow(clippy::large_enum_variant, reason = "one at a time, never stored")]
@@ -42,8 +42,8 @@ pub enum Call<'a> {
     ChangeEntry(EntryId, Cow<'a, SourceSettings>),
     /// [`Engine::change_clock`](crate::Engine::change_clock).
     ChangeClock(ClockSettings),
-    /// [`Engine::change_local_stratum`](crate::Engine::change_local_stratum).
-    ChangeLocalStratum(Option<u8>),
+    /// [`Engine::change_local_time`](crate::Engine::change_local_time).
+    ChangeLocalTime(Option<LocalTime>),
 }
 
 /// A call with its time and its entropy.
@@ -84,9 +84,9 @@ pub(super) fn write(
             out.u8(CHANGE_CLOCK);
             write_clock(out, clock);
         }
-        Call::ChangeLocalStratum(stratum) => {
-            out.u8(CHANGE_LOCAL_STRATUM);
-            out.option(*stratum, Writer::u8);
+        Call::ChangeLocalTime(local) => {
+            out.u8(CHANGE_LOCAL_TIME);
+            out.option(*local, |out, local| write_local(out, &local));
         }
     }
 }
@@ -169,7 +169,7 @@ pub(super) fn read(octets: &[u8]) -> Result<Fact, Malformed> {
         REMOVE_ENTRY => Call::RemoveEntry(read_id(&mut from)?),
         CHANGE_ENTRY => Call::ChangeEntry(read_id(&mut from)?, Cow::Owned(read_source(&mut from)?)),
         CHANGE_CLOCK => Call::ChangeClock(read_clock(&mut from)?),
-        CHANGE_LOCAL_STRATUM => Call::ChangeLocalStratum(from.option(|from| from.u8())?),
+        CHANGE_LOCAL_TIME => Call::ChangeLocalTime(from.option(read_local)?),
         kind => Call::Input(Cow::Owned(read_input(&mut from, kind)?)),
     };
     from.end()?;

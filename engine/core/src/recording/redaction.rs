@@ -2,15 +2,15 @@
 //! substitute of the same length, and replies that were protected with a key are protected again with its substitute. An
 //! engine behaves in the same way with the substitutes.
 
-use crate::nts::algorithm;
 use alloc::collections::VecDeque;
 use hmac_sha256::HMAC;
+use ipc::aead::Aead;
 use ipc::message::exchange::{AssociationKeys, Cookie, Exchanged};
 use ipc::packet::{CookieOctets, Packet};
-use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
+use ipc::secret::{KeyPair, MAX_KEY, Secret};
 use ipc::symmetric_key::{MAX_SYMMETRIC_KEY, SymmetricKey};
 use protocol::mac::{MacKey, authenticate_again};
-use protocol::nts::aead::{Algorithm, Key};
+use protocol::nts::aead::Key;
 use protocol::nts::reseal::reseal;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -38,8 +38,7 @@ impl Redaction {
     }
 
     /// The substitute of a pair of keys, by which replies are recognised from now on.
-    pub(super) fn pair(&mut self, aead: Aead, pair: &KeyPair) -> KeyPair {
-        let algorithm = algorithm(aead);
+    pub(super) fn pair(&mut self, algorithm: Aead, pair: &KeyPair) -> KeyPair {
         let redacted = KeyPair {
             client_to_server: self.secret(algorithm, &pair.client_to_server),
             server_to_client: self.secret(algorithm, &pair.server_to_client),
@@ -72,11 +71,12 @@ impl Redaction {
         Some(substitute)
     }
 
-    fn secret(&self, algorithm: Algorithm, secret: &Secret) -> Secret {
+    fn secret(&self, algorithm: Aead, secret: &Secret) -> Secret {
         let mut octets = Zeroizing::new([0; MAX_KEY]);
-        let length = algorithm.key_length().min(MAX_KEY);
-        let substitute = HMAC::mac(secret.octets(), self.salt);
-        for (place, octet) in octets.iter_mut().zip(substitute).take(length) {
+        let first = HMAC::mac(secret.octets(), self.salt);
+        let second = HMAC::mac(first, self.salt);
+        let substitute = first.into_iter().chain(second);
+        for (place, octet) in octets.iter_mut().zip(substitute).take(algorithm.key_length()) {
             *place = octet;
         }
         Secret::new(&octets)

@@ -192,7 +192,7 @@ impl Player {
                 let _ = self.engine.change_entry(now, id, settings.into_owned());
             }
             Call::ChangeClock(clock) => self.engine.change_clock(now, &clock),
-            Call::ChangeLocalStratum(stratum) => self.engine.change_local_stratum(now, stratum),
+            Call::ChangeLocalTime(local) => self.engine.change_local_time(now, local),
         }
         self.last.clear();
         while let Some(output) = self.engine.poll_output() {
@@ -220,7 +220,7 @@ fn kind_of_call(call: &Call<'_>) -> &'static str {
         Call::RemoveEntry(_) => "entry removed",
         Call::ChangeEntry(..) => "entry changed",
         Call::ChangeClock(_) => "clock changed",
-        Call::ChangeLocalStratum(_) => "local stratum changed",
+        Call::ChangeLocalTime(_) => "local time changed",
     }
 }
 

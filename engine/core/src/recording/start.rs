@@ -4,16 +4,20 @@ use super::octets::{Malformed, Reader, Writer};
 use super::redaction::Redaction;
 use crate::io::{KeptAddresses, Saved, SavedAssociation, Start};
 use crate::settings::{
-    ClockSettings, NtsSettings, Place, RoughtimeSettings, ServerSettings, Settings, Signer, SourceSettings,
+    ClockSettings, LocalTime, NtsSettings, Place, RoughtimeSettings, ServerSettings, Settings, Signer,
+    SourceSettings,
 };
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use ipc::address::Address;
+use ipc::aead::{Aead, AeadOffer, MAX_OFFERED};
+use ipc::departure::Departure;
 use ipc::message::exchange::{
-    AeadOffer, CertifiedNames, HostName, KeyServer, Operator, Organisation, RoundServer,
+    CertifiedNames, Families, HostName, KeyServer, Operator, Organisation, RoundServer,
 };
 use ipc::packet::CookieOctets;
-use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
+use ipc::secret::{KeyPair, MAX_KEY, Secret};
+use ipc::served_at::InterfaceName;
 use ipc::symmetric_key::{MacKind, SymmetricKey};
 use ipc::units::{Frequency, Offset, Span, WallTime};
 
@@ -77,8 +81,8 @@ fn write_settings(out: &mut Writer, settings: &Settings, redaction: &mut Redacti
     out.option(*forward_step, |out, span| out.i64(span.nanos()));
     out.bool(*leap_seconds);
     out.bool(*strict_quorum);
-    out.option(server.as_ref(), |out, ServerSettings { local_stratum, listen, nts }| {
-        out.option(*local_stratum, Writer::u8);
+    out.option(server.as_ref(), |out, ServerSettings { local, listen, nts }| {
+        out.option(*local, |out, local| write_local(out, &local));
         list(out, listen, write_address);
         out.bool(*nts);
     });
@@ -93,6 +97,28 @@ fn write_settings(out: &mut Writer, settings: &Settings, redaction: &mut Redacti
         out.i64(interval.nanos());
         out.bool(*anchor);
     });
+}
+
+pub(super) fn write_local(out: &mut Writer, local: &LocalTime) {
+    let LocalTime { stratum, distance, activate, wait_synchronised, wait_unsynchronised, orphan } = local;
+    out.u8(*stratum);
+    for limit in [distance, activate] {
+        out.option(*limit, |out, span| out.i64(span.nanos()));
+    }
+    out.i64(wait_synchronised.nanos());
+    out.i64(wait_unsynchronised.nanos());
+    out.bool(*orphan);
+}
+
+pub(super) fn read_local(from: &mut Reader<'_>) -> Result<LocalTime, Malformed> {
+    Ok(LocalTime {
+        stratum: from.u8()?,
+        distance: from.option(span)?,
+        activate: from.option(span)?,
+        wait_synchronised: span(from)?,
+        wait_unsynchronised: span(from)?,
+        orphan: from.bool()?,
+    })
 }
 
 fn write_key_server(out: &mut Writer, host: &KeyServer) {
@@ -129,7 +155,7 @@ fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
         strict_quorum: from.bool()?,
         server: from.option(|from| {
             Ok(ServerSettings {
-                local_stratum: from.option(|from| from.u8())?,
+                local: from.option(read_local)?,
                 listen: read_list(from, read_address)?,
                 nts: from.bool()?,
             })
@@ -145,6 +171,7 @@ pub(super) fn write_clock(out: &mut Writer, clock: &ClockSettings) {
         run_step_threshold,
         max_slew_ppm,
         max_distance,
+        max_jitter,
         require_nts,
         clockbound,
         max_error,
@@ -155,6 +182,7 @@ pub(super) fn write_clock(out: &mut Writer, clock: &ClockSettings) {
     out.option(run_step_threshold, |out, span| out.i64(span.nanos()));
     out.f64(max_slew_ppm);
     out.i64(max_distance.nanos());
+    out.option(max_jitter, |out, most| out.i64(most.nanos()));
     out.bool(require_nts);
     out.bool(clockbound);
     out.option(max_error, |out, span| out.i64(span.nanos()));
@@ -168,6 +196,7 @@ pub(super) fn read_clock(from: &mut Reader<'_>) -> Result<ClockSettings, Malform
         run_step_threshold: from.option(span)?,
         max_slew_ppm: from.f64()?,
         max_distance: span(from)?,
+        max_jitter: from.option(span)?,
         require_nts: from.bool()?,
         clockbound: from.bool()?,
         max_error: from.option(span)?,
@@ -195,15 +224,16 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings, redaction:
         noselect,
         min_stratum,
         correction,
+        families,
+        departure,
+        burst_always,
     } = source;
     out.text(name);
     write_place(out, place);
     out.option(*nts, |out, NtsSettings { roots, offer }| {
         out.u8(roots);
-        out.u8(match offer {
-            AeadOffer::GcmSivFirst => 0,
-            AeadOffer::SivOnly => 1,
-        });
+        out.u8(offer.algorithms().count() as u8);
+        offer.algorithms().for_each(|algorithm| out.u16(algorithm.id()));
     });
     let key = key.as_ref().and_then(|key| redaction.symmetric_key(key));
     out.option(key.as_ref(), |out, key| {
@@ -225,6 +255,30 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings, redaction:
     out.bool(*noselect);
     out.u8(*min_stratum);
     out.i64(correction.nanos());
+    out.u8(match families {
+        Families::Both => 0,
+        Families::V4 => 1,
+        Families::V6 => 2,
+    });
+    write_departure(out, departure);
+    out.bool(*burst_always);
+}
+
+fn write_departure(out: &mut Writer, departure: &Departure) {
+    let Departure { from, interface, dscp } = departure;
+    for address in from {
+        out.option(*address, |out, address| write_address(out, &address));
+    }
+    out.option(*interface, |out, interface| out.text(interface.as_str()));
+    out.u8(*dscp);
+}
+
+fn read_departure(from: &mut Reader<'_>) -> Result<Departure, Malformed> {
+    Ok(Departure {
+        from: [from.option(read_address)?, from.option(read_address)?],
+        interface: from.option(|from| InterfaceName::parse(&from.text()?).map_err(|_| Malformed))?,
+        dscp: from.u8()?,
+    })
 }
 
 pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malformed> {
@@ -233,11 +287,12 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
         place: read_place(from)?,
         nts: from.option(|from| {
             let roots = from.u8()?;
-            let offer = match from.u8()? {
-                0 => AeadOffer::GcmSivFirst,
-                1 => AeadOffer::SivOnly,
-                _ => return Err(Malformed),
-            };
+            let count = usize::from(from.u8()?);
+            let mut algorithms = [None; MAX_OFFERED];
+            for place in algorithms.get_mut(..count).ok_or(Malformed)? {
+                *place = Some(Aead::from_id(from.u16()?).ok_or(Malformed)?);
+            }
+            let offer = AeadOffer::new(algorithms.into_iter().flatten()).map_err(|_| Malformed)?;
             Ok(NtsSettings { roots, offer })
         })?,
         key: from.option(|from| {
@@ -259,6 +314,14 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
         noselect: from.bool()?,
         min_stratum: from.u8()?,
         correction: Offset::saturating(from.i64()?),
+        families: match from.u8()? {
+            0 => Families::Both,
+            1 => Families::V4,
+            2 => Families::V6,
+            _ => return Err(Malformed),
+        },
+        departure: read_departure(from)?,
+        burst_always: from.bool()?,
     })
 }
 
@@ -327,7 +390,7 @@ fn write_association(out: &mut Writer, association: &SavedAssociation, redaction
     write_place(out, server);
     out.u8(*roots);
     write_address(out, address);
-    out.u8(algorithm.id());
+    out.u16(algorithm.id());
     let keys = redaction.pair(*algorithm, keys);
     out.octets(keys.client_to_server.octets());
     out.octets(keys.server_to_client.octets());
@@ -351,7 +414,7 @@ fn read_association(from: &mut Reader<'_>) -> Result<SavedAssociation, Malformed
         server: read_place(from)?,
         roots: from.u8()?,
         address: read_address(from)?,
-        algorithm: Aead::from_id(from.u8()?).ok_or(Malformed)?,
+        algorithm: Aead::from_id(from.u16()?).ok_or(Malformed)?,
         keys: KeyPair { client_to_server: secret(from)?, server_to_client: secret(from)? },
         cookies: read_list(from, |from| {
             let length = from.u16()?;

@@ -9,17 +9,18 @@ use crate::Engine;
 use crate::entries::EntryError;
 use crate::io::{Command, Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
 use crate::notice::{Notice, RecordingFailure, SystemNotice};
-use crate::settings::{NtsSettings, Place, SourceSettings};
+use crate::settings::{LocalTime, NtsSettings, Place, SourceSettings};
 use crate::tests::world::{BEGIN, SECOND, Setup, World, lan, nts_lan, settings, wan};
 use core::net::IpAddr;
 use ipc::address::Address;
+use ipc::aead::{Aead, AeadOffer};
 use ipc::message::client::{ProtectedReply, QueryId, Stamp};
 use ipc::message::exchange::{
-    Addresses, AeadOffer, AssociationKeys, CertifiedNames, Cookie, ExchangeId, Exchanged, HostName, Operator,
+    Addresses, AssociationKeys, CertifiedNames, Cookie, ExchangeId, Exchanged, HostName, Operator,
     Organisation, Validity,
 };
 use ipc::packet::{CookieOctets, Packet};
-use ipc::secret::{Aead, KeyPair, MAX_KEY, Secret};
+use ipc::secret::{KeyPair, MAX_KEY, Secret};
 use ipc::units::{Frequency, RawInstant, WallTime};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -82,7 +83,7 @@ fn recorded(setup: Setup, seconds: f64) -> (World, Vec<u8>) {
     world.run(seconds / 8.0);
     world.give(Input::Command(Command::Online(None)));
     world.give(Input::Command(Command::Step));
-    let _ = [Some(9), None].map(|own| world.alter(|engine, now| engine.change_local_stratum(now, own)));
+    let _ = [Some(LocalTime::of(9)), None].map(|it| world.alter(|e, now| e.change_local_time(now, it)));
     world.run(seconds / 8.0);
     world.engine.finish();
     let octets = octets.borrow().clone();
@@ -254,9 +255,7 @@ fn another_build_another_format_and_other_files_are_refused_by_name() {
 }
 
 fn key(octet: u8, length: usize) -> Secret {
-    let mut octets = [0; MAX_KEY];
-    octets[..length].fill(octet);
-    Secret::new(&octets)
+    Secret::of(&[octet; MAX_KEY][..length]).unwrap()
 }
 
 fn pair(octet: u8, length: usize) -> KeyPair {
@@ -276,7 +275,7 @@ fn operator() -> Operator {
 fn a_start_reads_back_with_substitutes_for_its_secrets() {
     let mut settings = settings(&lan(2));
     settings.sources[0].place = Place::Name(name("time.example.org"), 4460);
-    settings.sources[0].nts = Some(NtsSettings { roots: 2, offer: AeadOffer::SivOnly });
+    settings.sources[0].nts = Some(NtsSettings { roots: 2, offer: AeadOffer::only(Aead::AesSivCmac256) });
     settings.clock.require_nts = true;
     let association = SavedAssociation {
         server: settings.sources[0].place.clone(),
@@ -319,7 +318,7 @@ fn a_start_reads_back_with_substitutes_for_its_secrets() {
     assert_ne!(is.cookies, was.cookies);
     assert_eq!(is.cookies[0].octets().len(), 100);
     // A key of 16 octets stays one.
-    assert_eq!(is.keys.client_to_server.octets()[16..], [0; 16]);
+    assert_eq!(is.keys.client_to_server.octets()[16..], [0; MAX_KEY - 16]);
     for cut in 0..out.0.len() {
         assert!(start::read(&out.0[..cut]).is_err(), "{cut}");
     }

@@ -13,6 +13,7 @@ fn rules(minimum: usize, require: bool) -> Rules {
         require_nts: false,
         attested: false,
         max_distance: Span::from_secs(3),
+        max_jitter: None,
     }
 }
 

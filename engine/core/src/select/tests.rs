@@ -167,7 +167,7 @@ fn an_untrusted_majority_does_not_outvote_a_trusted_source() {
 }
 
 #[test]
-fn a198_where_those_with_nts_agree_no_number_of_keys_leads_out_of_it() {
+fn a201_where_those_with_nts_agree_no_number_of_keys_leads_out_of_it() {
     let nts = Candidate { authenticated: true, ..candidate(0.0, 0.01) };
     let keyed = |middle: f64| Candidate { keyed: true, authenticated: true, ..candidate(middle, 0.01) };
     let (standings, agreement) =

@@ -6,7 +6,7 @@ use crate::notice::{EntryNotice, Notice};
 use crate::settings::{Place, ServerSettings, SourceSettings};
 use crate::status::SourceReason;
 use ipc::message::client::Silence;
-use ipc::message::exchange::{Addresses, HostName, LookupFailure, Resolved};
+use ipc::message::exchange::{Addresses, Families, HostName, LookupFailure, Resolved};
 use ipc::units::Leap;
 use std::boxed::Box;
 use std::vec::Vec;
@@ -350,7 +350,7 @@ fn a036_a_source_that_is_this_host_has_no_vote_and_is_missed_by_nobody() {
         let mut setup = Setup { error: 3.7, ..Setup::of(servers) };
         let listen = std::vec![address(listen)];
         let listens_anywhere = listen[0].ip().is_unspecified();
-        setup.settings.server = Some(ServerSettings { local_stratum: None, listen, nts: false });
+        setup.settings.server = Some(ServerSettings { local: None, listen, nts: false });
         let mut world = setup.start();
         is_this_host(&mut world, 0);
         world.run(30.0);
@@ -390,7 +390,7 @@ fn a_loopback_address_is_this_host_only_at_a_port_that_it_serves() {
         servers[0].address = address(&std::format!("127.0.0.1:{port}"));
         let mut setup = Setup::of(servers);
         let listen = std::vec![address("0.0.0.0:123")];
-        setup.settings.server = Some(ServerSettings { local_stratum: None, listen, nts: false });
+        setup.settings.server = Some(ServerSettings { local: None, listen, nts: false });
         let mut world = setup.start();
         world.run(30.0);
         assert_eq!(world.status().sources[0].reason == SourceReason::Oneself, is_own, "{port}");
@@ -464,4 +464,24 @@ fn a_name_with_a_link_local_address_is_followed_where_that_is_permitted_and_nowh
         assert_eq!(run(&mut world, 60.0, |_| true, is_synchronised), allow_link_local);
         assert_eq!(world.queries.is_empty(), !allow_link_local);
     }
+}
+
+#[test]
+fn a_source_of_another_family_begins_anew_and_asks_for_that_one_alone() {
+    let mut servers = lan(2);
+    servers[0].address = address("[2001:db8::1]:123");
+    let mut world = named(servers, 1);
+    assert!(run(&mut world, 10.0, |_| true, is_synchronised));
+    assert!(world.resolves.iter().all(|resolve| resolve.families == Families::Both));
+    assert_eq!(in_use(&world), [0]);
+    let (id, settings) = world.engine.entries().map(|(id, it)| (id, it.clone())).next().unwrap();
+    let settings = SourceSettings { families: Families::V4, ..settings };
+    let answered = world.resolves.len();
+    world.alter(|engine, now| engine.change_entry(now, id, settings)).unwrap();
+    assert!(in_use(&world).is_empty(), "nothing of before is kept");
+    run(&mut world, 10.0, |n| n == 1, |_| false);
+    assert!(world.resolves.len() > answered);
+    assert!(world.resolves[answered..].iter().all(|resolve| resolve.families == Families::V4));
+    assert_eq!(in_use(&world), [1]);
+    assert_eq!(world.status().sources[0].marks.families, Families::V4);
 }

@@ -24,7 +24,7 @@ pub fn contradiction(status: &Status, condition: &Condition) -> Option<String> {
     let is_of_state = match (system.reason, *condition) {
         (SystemReason::Held(hold), Condition::Held(row)) => hold.refusal == row,
         (SystemReason::Obstructed(obstacle), Condition::Held(row)) => row == Some(obstacle),
-        (SystemReason::Local { stratum }, Condition::Local(served)) => stratum == served,
+        (SystemReason::Local { stratum, .. }, Condition::Local(served)) => stratum == served,
         (SystemReason::NoSources, Condition::NoSources)
         | (SystemReason::Unsteered, Condition::Unsteered)
         | (SystemReason::Unusable { .. }, Condition::Unusable { corrected: None })

@@ -296,7 +296,11 @@ fn a_server_is_told_what_it_may_say() {
 #[test]
 fn a_server_without_sources_serves_its_own_time_where_configured() {
     let mut setup = Setup::of(lan(0));
-    setup.settings.server = Some(ServerSettings { local_stratum: Some(10), listen: std::vec![], nts: false });
+    setup.settings.server = Some(ServerSettings {
+        local: Some(crate::settings::LocalTime::of(10)),
+        listen: std::vec![],
+        nts: false,
+    });
     setup.kind = ClockKind::None;
     let mut world = setup.start();
     world.run(3.0 * 3600.0);
@@ -308,7 +312,11 @@ fn a_server_without_sources_serves_its_own_time_where_configured() {
 
 #[test]
 fn a_clock_that_is_known_to_be_wrong_or_in_question_is_not_served_as_the_hosts_own_either() {
-    let local = Some(ServerSettings { local_stratum: Some(10), listen: std::vec![], nts: false });
+    let local = Some(ServerSettings {
+        local: Some(crate::settings::LocalTime::of(10)),
+        listen: std::vec![],
+        nts: false,
+    });
     let stratum = |world: &World| world.served.last().unwrap().stratum;
     let start = |setup: Setup| {
         let mut setup = setup;

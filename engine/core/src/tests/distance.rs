@@ -118,3 +118,20 @@ fn what_a_server_of_sixteen_seconds_says_is_never_used() {
     world.run(3600.0);
     assert_eq!(world.status().sources[0].reason, SourceReason::Unused(report::RejectReason::RootDistance));
 }
+
+#[test]
+fn a_source_that_is_less_steady_than_is_wanted_is_not_used() {
+    let setup = |most| {
+        let mut setup = Setup::of(std::vec![server(0, 90e-6, 10e-6), server(1, 90e-6, 30e-3)]);
+        setup.settings.clock.max_jitter = most;
+        let mut world = setup.start();
+        world.run(3_600.0);
+        let status = world.status();
+        assert!(status.system.synchronised && world.error().abs() < 1e-3, "{}", world.error());
+        status.sources[1].reason
+    };
+    let reason = setup(Some(Span::from_millis(1)));
+    let SourceReason::Unsteady { jitter, most } = reason else { panic!("{reason:?}") };
+    assert!(jitter > 1e-3 && most == Span::from_millis(1));
+    assert!(!matches!(setup(None), SourceReason::Unsteady { .. }));
+}

@@ -4,6 +4,7 @@ use super::world::{BEGIN, FLOOR, SECOND, Setup, lan, settings};
 use crate::io::{Command, Input, Now, OrderKind, Output, Saved, Start};
 use crate::settings::{NtsSettings, Place, SourceSettings};
 use crate::{Engine, EntryId};
+use ipc::aead::AeadOffer;
 use ipc::message::client::*;
 use ipc::message::exchange::Addresses;
 use ipc::message::exchange::*;
@@ -78,7 +79,7 @@ fn entry(kind: u8) -> SourceSettings {
         settings.members = kind >> 5;
     }
     settings.nts =
-        (kind & 24 == 24).then_some(NtsSettings { roots: kind & 1, offer: AeadOffer::GcmSivFirst });
+        (kind & 24 == 24).then_some(NtsSettings { roots: kind & 1, offer: AeadOffer::GCM_SIV_FIRST });
     settings.min_poll = (kind >> 4) as i8;
     settings.max_poll = (kind >> 3) as i8;
     // A program has left it.
@@ -141,7 +142,7 @@ fn say() -> impl Strategy<Value = Say> {
             Say::Plain(Input::Refused(kind, Refused { answers: 0, code, limit, remaining: limit }))
         }),
         1 => (any::<u32>(), events, any::<i64>(), reading()).prop_map(|(epoch, kind, moved, now)| {
-            Say::Plain(Input::ClockEvent(ClockEvent { epoch, kind, moved: Offset::saturating(moved), now }))
+            Say::Plain(Input::ClockEvent(ClockEvent { epoch, kind, moved: Offset::saturating(moved), now, marker: None }))
         }),
         1 => any::<u8>().prop_map(Say::Resolve),
         1 => Just(Say::FailKeys),
@@ -221,6 +222,7 @@ proptest! {
             band_centre: Frequency::MAX,
             processes: ipc::process::PerProcess::default(),
             pauses: Default::default(),
+            marker: None,
         };
         let begin = Now { raw: found.raw, wall: found.wall };
         engine.handle_input(begin, Input::Welcome(welcome));

@@ -175,6 +175,7 @@ fn two_hours(world: &mut World) {
         kind,
         moved: Offset::ZERO,
         now: world.reading(),
+        marker: None,
     };
     world.give(Input::ClockEvent(event(world, ClockEventKind::Resume)));
     world.run(1_500.0);
@@ -216,7 +217,7 @@ fn a189_a_liar_that_is_noselect_changes_no_order() {
         ("none answers, and the host serves its own time", || {
             let mut setup = Setup::of(lan(2));
             setup.servers.iter_mut().for_each(|server| server.up = false);
-            setup.settings.server.as_mut().unwrap().local_stratum = Some(10);
+            setup.settings.server.as_mut().unwrap().local = Some(crate::settings::LocalTime::of(10));
             setup
         }),
         ("strict", || {

@@ -5,10 +5,10 @@ use crate::io::{Command, Input};
 use crate::notice::{EntryNotice, Impasse, KeyExchangeFailure, NoSelection, Notice};
 use crate::settings::Place;
 use crate::status::{AssociationStatus, SourceReason, SystemReason};
+use ipc::aead::{Aead, AeadOffer};
 use ipc::message::exchange::*;
 use ipc::message::exchange::{Addresses, AssociationKeys, Validity};
 use ipc::packet::CookieOctets;
-use ipc::secret::Aead;
 use ipc::units::RawInstant;
 use protocol::kiss::KissCode;
 use std::collections::BTreeSet;
@@ -266,6 +266,21 @@ fn keys_are_renewed_after_four_weeks_and_stay_in_use_where_that_fails() {
 }
 
 #[test]
+fn a195_keys_for_gcm_are_exchanged_again_before_the_server_refuses_them() {
+    let mut setup = Setup::of(nts_lan(1));
+    setup.settings.sources[0].nts.as_mut().unwrap().offer = AeadOffer::only(Aead::Aes256Gcm);
+    setup.servers[0].nts().algorithm = Aead::Aes256Gcm;
+    let mut world = setup.start();
+    world.run(19.5 * 3600.0);
+    assert_eq!((world.exchanges.len(), nts(&world, 0).aead), (1, Some(2)));
+    for exchanges in 2..5 {
+        world.run(20.0 * 3600.0);
+        assert_eq!(world.exchanges.len(), exchanges);
+    }
+    assert_eq!((nts(&world, 0).naks, world.status().system.state().name()), (0, "synchronised"));
+}
+
+#[test]
 fn a060_failed_exchanges_back_off_say_why_and_never_lead_to_plain_queries() {
     let mut servers = nts_lan(2);
     servers[0].nts().failure = Some(ExchangeFailure::UnknownIssuer);
@@ -381,7 +396,7 @@ fn records_of_no_open_key_exchange_change_nothing() {
 
 /// A lawful end of a key exchange.
 pub(super) fn exchanged(id: ExchangeId, cookies: u8) -> Exchanged {
-    let secret = || ipc::secret::Secret::new(&[5; 32]);
+    let secret = || ipc::secret::Secret::of(&[5; 32]).unwrap();
     let pair = ipc::secret::KeyPair { client_to_server: secret(), server_to_client: secret() };
     let at = |nanos| ipc::units::WallTime::saturating(nanos);
     Exchanged {

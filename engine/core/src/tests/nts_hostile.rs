@@ -4,12 +4,13 @@
 use super::world::*;
 use crate::Engine;
 use crate::io::{Command, Input, Now, Output, SavedAssociation, Start};
+use ipc::aead::Aead;
 use ipc::message::client::*;
 use ipc::message::exchange::*;
 use ipc::message::exchange::{Addresses, AssociationKeys, Validity};
 use ipc::message::privileged::*;
 use ipc::packet::{CookieOctets, MAX_PACKET, Packet};
-use ipc::secret::{Aead, KeyPair, Secret};
+use ipc::secret::{KeyPair, Secret};
 use ipc::units::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -24,13 +25,13 @@ fn wall() -> impl Strategy<Value = WallTime> {
 }
 
 fn aead() -> impl Strategy<Value = Aead> {
-    prop_oneof![Just(Aead::AesSivCmac256), Just(Aead::Aes128GcmSiv)]
+    proptest::sample::select(Aead::ALL.to_vec())
 }
 
 fn keys() -> impl Strategy<Value = KeyPair> {
     (any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(one, other)| KeyPair {
-        client_to_server: Secret::new(&one),
-        server_to_client: Secret::new(&other),
+        client_to_server: Secret::of(&one).unwrap(),
+        server_to_client: Secret::of(&other).unwrap(),
     })
 }
 
@@ -160,6 +161,7 @@ proptest! {
             band_centre: Frequency::ZERO,
             processes: ipc::process::PerProcess::default(),
             pauses: Default::default(),
+            marker: None,
         };
         engine.handle_input(Now { raw: begin.0, wall: begin.1 }, Input::Welcome(welcome));
         let (mut query, mut exchange) = (None::<Query>, None::<Exchange>);

@@ -3,9 +3,9 @@
 use super::nts::{nts, parts, started};
 use super::world::*;
 use crate::settings::Place;
-use ipc::message::exchange::{AeadOffer, ExchangeFailure, HostName};
+use ipc::aead::{Aead, AeadOffer};
+use ipc::message::exchange::{ExchangeFailure, HostName};
 use ipc::packet::CookieOctets;
-use ipc::secret::Aead;
 use std::format;
 
 #[test]
@@ -52,7 +52,7 @@ fn a072_keys_of_an_algorithm_that_is_not_offered_are_not_taken_up() {
     let world = started(nts_lan(1));
     let mut setup = Setup::of(nts_lan(1));
     setup.kept = world.kept.clone();
-    setup.settings.sources[0].nts.as_mut().unwrap().offer = AeadOffer::SivOnly;
+    setup.settings.sources[0].nts.as_mut().unwrap().offer = AeadOffer::only(Aead::AesSivCmac256);
     let mut world = setup.start();
     world.run(10.0);
     assert_eq!((world.exchanges.len(), nts(&world, 0).aead), (1, Some(15)));

@@ -1,4 +1,4 @@
-//! Sources whose certificates show one operator: what is told, and that it changes nothing.
+//! Sources whose certificates show one operator: what is told, and that it changes nothing but in the profile attested.
 
 use super::nts::{nts, started};
 use super::world::*;
@@ -131,4 +131,27 @@ fn a183_what_certificates_say_of_operators_changes_no_vote() {
     let one = operator("Example Ltd", &["*.example"], 1);
     let found = run([one, one, Operator::NONE]);
     assert_eq!((found.0, found.1), (orders, states));
+}
+
+#[test]
+fn a051_in_attested_sources_of_one_operator_set_no_clock_whose_certificates_cannot_be_judged() {
+    let run = |attested, operators: [Operator; 3]| {
+        let mut servers = nts_lan(3);
+        for (server, operator) in servers.iter_mut().zip(operators) {
+            server.nts().operator = operator;
+        }
+        let mut setup = Setup { error: -(BEGIN as f64 * 1e-9) + 60.0, ..Setup::of(servers) };
+        setup.settings.clock.attested = attested;
+        let mut world = setup.start();
+        world.run(1_800.0);
+        !world.steps.is_empty()
+    };
+    let of = |organisation, at: u8| operator(organisation, &[], at);
+    let one = [1, 2, 3].map(|at| of("Example Ltd", at));
+    let two = [of("Example Ltd", 1), of("Example Ltd", 2), of("Another", 3)];
+    assert_eq!([one, two].map(|operators| run(true, operators)), [false, true]);
+    assert!(run(false, one), "elsewhere certificates change no vote");
+    // Who claims kinship with others takes nothing from them.
+    let claims = [of("Example Ltd", 1), of("Another", 2), operator("Example Ltd", &["*.example"], 3)];
+    assert!(run(true, claims));
 }

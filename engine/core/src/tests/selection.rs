@@ -254,13 +254,16 @@ fn an_unsynchronised_server_without_a_kiss_code_is_no_kiss() {
 #[test]
 fn a_host_that_serves_its_own_time_is_not_asked_to_add_a_source() {
     let mut setup = Setup::of(std::vec![]);
-    setup.settings.server =
-        Some(crate::settings::ServerSettings { local_stratum: Some(10), listen: std::vec![], nts: false });
+    setup.settings.server = Some(crate::settings::ServerSettings {
+        local: Some(crate::settings::LocalTime::of(10)),
+        listen: std::vec![],
+        nts: false,
+    });
     let mut world = setup.start();
     world.run(10.0);
     let system = world.status().system;
     assert_eq!(system.state().name(), "local");
-    assert_eq!(system.reason, SystemReason::Local { stratum: 10 });
+    assert_eq!(system.reason, SystemReason::Local { stratum: 10, leads: false });
 }
 
 #[test]

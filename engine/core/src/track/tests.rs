@@ -134,6 +134,7 @@ fn choose(tracks: &[Track]) -> (Finding, Vec<Standing>) {
         require_nts: false,
         attested: false,
         max_distance: ipc::units::Span::from_secs(3),
+        max_jitter: None,
     };
     let finding = find(&voters, rules, now(3600.0));
     let standings = finding.verdicts.iter().map(|verdict| verdict.standing).collect();

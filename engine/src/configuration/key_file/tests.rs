@@ -35,7 +35,7 @@ fn a_file_of_chronys_is_read_as_it_is() {
 }
 
 #[test]
-fn a196_keys_of_md5_are_refused_unless_they_are_allowed_by_name() {
+fn a199_keys_of_md5_are_refused_unless_they_are_allowed_by_name() {
     let text = "7 MD5 secretkey0123456\n8 secretkey0123456\n";
     let reading = read(text, false);
     assert!(reading.faults.is_empty() && reading.file.keys().is_empty());

@@ -66,7 +66,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     ("[[source]]\naddress = \"a:99999\"\n", &["no port of 1 to 65535"]),
     (
         "[[source]]\naddress = \"a\"\nmin-poll = 18\n",
-        &["test.toml:3: min-poll: expected a whole number from 0 to 17, found 18; write min-poll = 6"],
+        &["test.toml:3: min-poll: expected a whole number from -4 to 17, found 18; write min-poll = 6"],
     ),
     (
         "[[source]]\naddress = \"a\"\nmin-poll = \"fast\"\n",
@@ -74,7 +74,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     ),
     (
         "[[source]]\naddress = \"a\"\nmax-poll = 6.5\n",
-        &["max-poll: expected a whole number from 0 to 17, found 6.5"],
+        &["max-poll: expected a whole number from -4 to 17, found 6.5"],
     ),
     (
         "[[source]]\naddress = \"a\"\nmin-poll = 9\nmax-poll = 7\n",
@@ -83,7 +83,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     (
         "[[source]]\naddress = \"a\"\nburst = \"yes\"\n",
         &[
-            "test.toml:3: burst: expected true or false, found the text \"yes\"; write burst = true, without quotes",
+            "test.toml:3: burst: expected true, false or \"always\" (at each poll too), found \"yes\"; leave it out",
         ],
     ),
     (
@@ -114,6 +114,47 @@ const BROKEN: &[(&str, &[&str])] = &[
         &["test.toml:3: min-stratum: 9 is above max-stratum = 7; exchange them"],
     ),
     ("[[source]]\naddress = \"a\"\nmax-stratum = 16\n", &["from 1 to 15, found 16"]),
+    (
+        "[[source]]\naddress = \"a\"\nfamily = \"inet6\"\n",
+        &["test.toml:3: family: expected \"ipv4\" or \"ipv6\", found \"inet6\"; leave it out"],
+    ),
+    (
+        "[[source]]\naddress = \"192.0.2.1\"\nfamily = \"ipv6\"\n",
+        &["test.toml:3: family: the address is of the other family"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nsend-from = [\"fe80::1\"]\n",
+        &["test.toml:3: send-from: \"fe80::1\" is not an address that a packet can be sent from"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nsend-from = [\"192.0.2.7:123\"]\n",
+        &["test.toml:3: send-from: \"192.0.2.7:123\" is not an address; write one of this host"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nsend-from = [\"192.0.2.7\", \"192.0.2.8\"]\n",
+        &["test.toml:3: send-from: \"192.0.2.8\" is the second address of its family"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nfamily = \"ipv6\"\nsend-from = [\"192.0.2.7\"]\n",
+        &["test.toml:4: send-from: \"192.0.2.7\" is of another family than the source"],
+    ),
+    (
+        "[[source]]\naddress = \"192.0.2.1\"\nsend-from = [\"2001:db8::7\"]\n",
+        &["test.toml:3: send-from: \"2001:db8::7\" is of another family than the source"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nsend-over = \"3\"\n",
+        &["test.toml:3: send-over: \"3\" is no name of an interface", "ip link"],
+    ),
+    ("[[source]]\naddress = \"a\"\ndscp = 64\n", &["test.toml:3: dscp:", "from 0 to 63, found 64"]),
+    (
+        "[server]\nlisten = [\"0.0.0.0\"]\nallow = [\"0.0.0.0/0\"]\nlocal-orphan = true\n[[source]]\naddress = \"a\"\n",
+        &["test.toml:4: local-orphan: it is about local-stratum, which is not there; add local-stratum = 10"],
+    ),
+    (
+        "[server]\nlisten = [\"0.0.0.0\"]\nallow = [\"0.0.0.0/0\"]\nlocal-stratum = 10\nlocal-distance = 17\n",
+        &["test.toml:5: local-distance:", "from 0 to 16, found 17"],
+    ),
     (
         "[[source]]\naddress = \"169.254.169.123\"\nallow-link-local = true\n",
         &["allow-link-local: an address is used as it is written; leave it out"],

@@ -1,5 +1,6 @@
 use super::*;
-use ipc::message::exchange::{AeadOffer, HostName};
+use ipc::aead::{Aead, AeadOffer};
+use ipc::message::exchange::HostName;
 use ipc::message::key_service::KeyPolicy;
 
 const SECRET: &str = "kT9sV2mQ8xL4pR7wB1nZ6cJ3fH5dG0yA";
@@ -39,6 +40,7 @@ listen = ["0.0.0.0:4460", "::"]
 certificate = "/etc/truechimer/nts/fullchain.pem"
 key = "/etc/truechimer/nts/key.pem"
 threads = 3
+aead = ["gcm", "siv-512"]
 ntp-server = "ntp.example.org"
 ntp-port = 124
 fleet-secret = "kT9sV2mQ8xL4pR7wB1nZ6cJ3fH5dG0yA"
@@ -64,9 +66,9 @@ fn every_key_of_nts_reaches_its_place() {
     assert_eq!(
         nts,
         [
-            Some((0, AeadOffer::GcmSivFirst)),
-            Some((1, AeadOffer::SivOnly)),
-            Some((1, AeadOffer::GcmSivFirst)),
+            Some((0, AeadOffer::GCM_SIV_FIRST)),
+            Some((1, AeadOffer::only(Aead::AesSivCmac256))),
+            Some((1, AeadOffer::GCM_SIV_FIRST)),
             None
         ]
     );
@@ -96,10 +98,28 @@ fn every_key_of_nts_reaches_its_place() {
         network_connections: 4,
         rate: 1000,
         network_rate: 50,
+        aead: AeadOffer::new([Aead::Aes256Gcm, Aead::AesSivCmac512]).unwrap(),
     };
     assert_eq!(keys.policy, expected);
     let fleet = keys.fleet.unwrap();
     assert_eq!((fleet.secret.as_slice(), fleet.since), (SECRET.as_bytes(), 20_758));
+}
+
+#[test]
+fn algorithms_are_named_alone_or_in_a_list_whose_order_counts() {
+    let offer = |value: &str| {
+        let text = source(&format!("mode = \"nts\"\naead = {value}\n"));
+        good(&text).settings.sources[0].nts.unwrap().offer
+    };
+    let list = |algorithms: &[Aead]| AeadOffer::new(algorithms.iter().copied()).unwrap();
+    assert_eq!(offer("\"gcm-siv\""), list(&[Aead::Aes128GcmSiv, Aead::AesSivCmac256]));
+    assert_eq!(offer("\"siv-512\""), list(&[Aead::AesSivCmac512]));
+    assert_eq!(offer("\"gcm\""), list(&[Aead::Aes256Gcm]));
+    assert_eq!(offer("[\"gcm-siv\"]"), list(&[Aead::Aes128GcmSiv]));
+    assert_eq!(
+        offer("[\"siv-512\", \"siv\", \"gcm\", \"gcm-siv\"]"),
+        list(&[Aead::AesSivCmac512, Aead::AesSivCmac256, Aead::Aes256Gcm, Aead::Aes128GcmSiv])
+    );
 }
 
 #[test]
@@ -108,7 +128,7 @@ fn what_nts_needs_has_good_defaults() {
     assert_eq!((plan_files(&plain), plain.settings.clock.require_nts), (0, false));
     let Configuration { plan, settings, .. } = good(&source("mode = \"nts\"\n"));
     assert_eq!(plan.system_roots.unwrap().as_str(), "/etc/ssl/certs/ca-certificates.crt");
-    assert_eq!(settings.sources[0].nts.unwrap().offer, AeadOffer::GcmSivFirst);
+    assert_eq!(settings.sources[0].nts.unwrap().offer, AeadOffer::GCM_SIV_FIRST);
     let own = good(&source("mode = \"nts\"\nroots = \"/a.pem\"\n"));
     assert_eq!((own.plan.system_roots, plan_files(&own)), (None, 1));
 
@@ -167,6 +187,22 @@ const BROKEN: &[(&str, &[&str])] = &[
     (
         "[[source]]\naddress = \"a\"\nmode = \"nts\"\naead = \"aes\"\n",
         &["test.toml:4: aead: expected \"gcm-siv\"", "found \"aes\"; leave it out"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nmode = \"nts\"\naead = []\n",
+        &["test.toml:4: aead: expected a list of at least one algorithm"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nmode = \"nts\"\naead = [\"siv\", \"siv\"]\n",
+        &["test.toml:4: aead: expected a list of at least one algorithm, none of them twice"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nmode = \"nts\"\naead = [\"siv\", \"gcm-siw\"]\n",
+        &["test.toml:4: aead: expected", "found \"gcm-siw\"; write \"gcm-siv\", or leave it out"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nmode = \"nts\"\naead = 15\n",
+        &["test.toml:4: aead: expected a list of texts, found 15; write aead = [\"gcm-siv\", \"siv\"]"],
     ),
     (
         "[[source]]\naddress = \"a\"\nmode = \"nts\"\nroots = \"ca.pem\"\n",

@@ -1,12 +1,13 @@
 use super::*;
 use engine_core::io::Now;
+use ipc::aead::{Aead, AeadOffer};
 use ipc::message::exchange::{
-    Addresses, AeadOffer, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Exchanged, HostName,
+    Addresses, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Exchanged, Families, HostName,
     KeyServer, Validity,
 };
 use ipc::message::key_service::KeyPolicy;
 use ipc::packet::CookieOctets;
-use ipc::secret::{Aead, KeyPair, Secret};
+use ipc::secret::{KeyPair, MAX_KEY, Secret};
 use ipc::served_at::ServedAt;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -25,11 +26,13 @@ fn exchange(id: u64, offer: AeadOffer) -> Exchange {
         not_before: None,
         offer,
         turn: 0,
+        departure: ipc::departure::Departure::USUAL,
+        families: Families::Both,
     }
 }
 
 fn keys(octets: usize) -> KeyPair {
-    let mut key = [0; 32];
+    let mut key = [0; MAX_KEY];
     key[..octets].fill(7);
     KeyPair { client_to_server: Secret::new(&key), server_to_client: Secret::new(&key) }
 }
@@ -73,7 +76,7 @@ fn exchange_says(offer: AeadOffer, records: &[FromExchange]) -> Result<usize, St
 
 #[test]
 fn a121_a_key_exchange_ends_once_and_with_the_cookies_that_came() {
-    let says = |records: &[FromExchange]| exchange_says(AeadOffer::GcmSivFirst, records);
+    let says = |records: &[FromExchange]| exchange_says(AeadOffer::GCM_SIV_FIRST, records);
     let good = [cookie(1), cookie(1), FromExchange::Exchanged(exchanged(1))];
     assert_eq!(says(&good), Ok(3));
     assert_eq!(says(&[cookie(1), failed(1)]), Ok(2));
@@ -103,16 +106,20 @@ fn a120_a121_keys_that_no_honest_exchange_ends_with_are_a_breach() {
     let gcm: Edit = |ended| {
         ended.keys = AssociationKeys::new(Aead::Aes128GcmSiv, keys(16), Some(keys(16))).unwrap();
     };
-    assert_eq!(says(AeadOffer::GcmSivFirst, gcm), Ok(3));
-    assert_eq!(says(AeadOffer::SivOnly, |_| ()), Ok(3));
-    assert!(says(AeadOffer::SivOnly, gcm).unwrap_err().contains("not offered"));
-    assert!(says(AeadOffer::SivOnly, |ended| ended.deferred = true).unwrap_err().contains("without leave"));
+    assert_eq!(says(AeadOffer::GCM_SIV_FIRST, gcm), Ok(3));
+    assert_eq!(says(AeadOffer::only(Aead::AesSivCmac256), |_| ()), Ok(3));
+    assert!(says(AeadOffer::only(Aead::AesSivCmac256), gcm).unwrap_err().contains("not offered"));
+    assert!(
+        says(AeadOffer::only(Aead::AesSivCmac256), |ended| ended.deferred = true)
+            .unwrap_err()
+            .contains("without leave")
+    );
 }
 
 #[test]
 fn a121_keys_of_a_form_that_no_message_has_are_a_breach() {
     let mut bench = bench();
-    bench.links.send_exchange(at(1), exchange(1, AeadOffer::SivOnly)).unwrap();
+    bench.links.send_exchange(at(1), exchange(1, AeadOffer::only(Aead::AesSivCmac256))).unwrap();
     let record = |sequence, said: FromExchange| {
         let mut frame = [0; ipc::MAX_FRAME];
         let length = ipc::encode(sequence, &said, &mut frame);
@@ -120,7 +127,7 @@ fn a121_keys_of_a_form_that_no_message_has_are_a_breach() {
     };
     let mut ended = record(2, FromExchange::Exchanged(exchanged(1)));
     // Behind head, kind, id, algorithm, both keys, the absent other ones and the number of cookies.
-    let count = 6 + 4 + 8 + 4 + 64 + 1 + 1;
+    let count = 6 + 4 + 8 + 4 + 2 * MAX_KEY + 1 + 1;
     assert_eq!(ended[count], 1);
     ended[count] = 17;
     let raw = bench.exchange.as_fd();
@@ -137,7 +144,8 @@ fn a121_keys_of_a_form_that_no_message_has_are_a_breach() {
 #[test]
 fn validity_may_be_put_off_where_that_was_asked_for() {
     let mut bench = bench();
-    let asked = Exchange { not_before: Some(WallTime::MIN), ..exchange(1, AeadOffer::SivOnly) };
+    let asked =
+        Exchange { not_before: Some(WallTime::MIN), ..exchange(1, AeadOffer::only(Aead::AesSivCmac256)) };
     bench.links.send_exchange(at(1), asked).unwrap();
     let ended = Exchanged { deferred: true, cookies: 1, ..exchanged(1) };
     for record in [FromExchange::Hello(Shortfall::NONE), cookie(1), FromExchange::Exchanged(ended)] {
@@ -150,14 +158,23 @@ fn validity_may_be_put_off_where_that_was_asked_for() {
 fn a_ninth_key_exchange_waits_for_one_of_the_others() {
     let mut bench = bench();
     for id in 1..=8 {
-        assert_eq!(bench.links.send_exchange(at(1), exchange(id, AeadOffer::SivOnly)), Ok(Taken::Yes));
+        assert_eq!(
+            bench.links.send_exchange(at(1), exchange(id, AeadOffer::only(Aead::AesSivCmac256))),
+            Ok(Taken::Yes)
+        );
     }
-    assert_eq!(bench.links.send_exchange(at(1), exchange(9, AeadOffer::SivOnly)), Ok(Taken::Skipped));
+    assert_eq!(
+        bench.links.send_exchange(at(1), exchange(9, AeadOffer::only(Aead::AesSivCmac256))),
+        Ok(Taken::Skipped)
+    );
     bench.exchange.send(&FromExchange::Hello(Shortfall::NONE)).unwrap();
     bench.exchange.send(&failed(4)).unwrap();
     bench.links.receive(at(1), Process::Exchange).unwrap();
     bench.links.receive(at(1), Process::Exchange).unwrap();
-    assert_eq!(bench.links.send_exchange(at(1), exchange(10, AeadOffer::SivOnly)), Ok(Taken::Yes));
+    assert_eq!(
+        bench.links.send_exchange(at(1), exchange(10, AeadOffer::only(Aead::AesSivCmac256))),
+        Ok(Taken::Yes)
+    );
 }
 
 fn in_use(not_before: i64, not_after: i64) -> FromKeyService {

@@ -22,6 +22,7 @@ fn page() -> Page {
             high: BESIDE,
             rate: rate(50e-6),
         }),
+        marker: None,
         rates: [2e-6, 3e-6, 5e-6, 9e-6, 15e-6, 16e-6].map(rate),
     }
 }

@@ -2,10 +2,9 @@
 //! judges the exchange process.
 
 use super::{
-    AeadOffer, Exchange, ExchangeId, Exchanged, FromExchange, Heard, KeyServer, MAX_COOKIES, Measure,
-    Measured, PASSES, Resolve, Resolved, Signed, ToExchange,
+    Exchange, ExchangeId, Exchanged, FromExchange, Heard, KeyServer, MAX_COOKIES, Measure, Measured, PASSES,
+    Resolve, Resolved, Signed, ToExchange,
 };
-use crate::secret::Aead;
 use crate::units::RawInstant;
 
 /// The rule that an answer violates, as the predicate of a sentence whose subject is the process.
@@ -171,6 +170,9 @@ fn judge_round(asked: &Measure, parts: u8, last: Option<Last>, ended: &Measured)
 
 /// All have one port.
 fn judge_addresses(asked: &Resolve, resolved: &Resolved) -> Result<(), Violation> {
+    if !resolved.addresses.iter().all(|address| asked.families.admits(address.ip())) {
+        return Err("sent an address of a family that was not asked for");
+    }
     match resolved.addresses.first().is_some_and(|first| first.port() == asked.port) {
         true => Ok(()),
         false => Err("sent an address with another port than was asked for"),
@@ -178,11 +180,7 @@ fn judge_addresses(asked: &Resolve, resolved: &Resolved) -> Result<(), Violation
 }
 
 fn judge_keys(asked: &Exchange, ended: &Exchanged) -> Result<(), Violation> {
-    let is_offered = match asked.offer {
-        AeadOffer::GcmSivFirst => true,
-        AeadOffer::SivOnly => ended.keys.algorithm() == Aead::AesSivCmac256,
-    };
-    if !is_offered {
+    if !asked.offer.contains(ended.keys.algorithm()) {
         return Err("chose an algorithm that was not offered");
     }
     let is_valid = match asked.not_before {
@@ -203,6 +201,9 @@ fn judge_keys(asked: &Exchange, ended: &Exchanged) -> Result<(), Violation> {
 /// address, only one on this host leads to this host; names are the engine's business.
 fn is_where_it_may_be(asked: &Exchange, ended: &Exchanged) -> bool {
     if !ended.redirected && ended.addresses.len() != 1 {
+        return false;
+    }
+    if !ended.addresses.iter().all(|address| asked.families.admits(address.ip())) {
         return false;
     }
     let KeyServer::Address(server) = asked.server else { return true };

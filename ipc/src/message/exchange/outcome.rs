@@ -3,9 +3,10 @@
 
 use super::MAX_ADDRESSES;
 use crate::address::Address;
+use crate::aead::Aead;
 use crate::codec::{Decode, Encode};
 use crate::list::Bounded;
-use crate::secret::{Aead, KeyPair, MAX_KEY, Secret};
+use crate::secret::{KeyPair, MAX_KEY, Secret};
 use crate::units::{OutOfRange, WallTime};
 use core::ops::Deref;
 use zeroize::Zeroizing;
@@ -75,7 +76,7 @@ impl AssociationKeys {
     /// 1024).
     ///
     /// # Errors
-    /// [`OutOfRange`]: a key is longer than the algorithm's, or there are other keys for AEAD 15, which has one kind.
+    /// [`OutOfRange`]: a key is longer than the algorithm's, or there are other keys for an algorithm that has one kind.
     pub fn new(algorithm: Aead, pair: KeyPair, alternate: Option<KeyPair>) -> Result<Self, OutOfRange> {
         Self::try_new(RawKeys { algorithm, pair, alternate })
     }
@@ -193,8 +194,9 @@ mod arbitrary {
             });
             let gcm = (pair.clone(), proptest::option::of(pair))
                 .prop_map(|(pair, alternate)| Self::new(Aead::Aes128GcmSiv, pair, alternate).unwrap());
-            let siv = any::<KeyPair>().prop_map(|pair| Self::new(Aead::AesSivCmac256, pair, None).unwrap());
-            prop_oneof![gcm, siv].boxed()
+            let others =
+                (any::<KeyPair>(), any::<Aead>()).prop_map(|(pair, aead)| Self::cut(aead, pair, None));
+            prop_oneof![gcm, others].boxed()
         }
     }
 
@@ -269,6 +271,12 @@ mod tests {
             (Aead::Aes128GcmSiv, keys(16), None, true),
             (Aead::Aes128GcmSiv, keys(16), Some(keys(16)), true),
             (Aead::AesSivCmac256, keys(32), Some(keys(32)), false),
+            (Aead::AesSivCmac256, keys(33), None, false),
+            (Aead::AesSivCmac512, keys(64), None, true),
+            (Aead::AesSivCmac512, keys(64), Some(keys(64)), false),
+            (Aead::Aes256Gcm, keys(32), None, true),
+            (Aead::Aes256Gcm, keys(33), None, false),
+            (Aead::Aes256Gcm, keys(32), Some(keys(32)), false),
             (Aead::Aes128GcmSiv, keys(17), None, false),
             (Aead::Aes128GcmSiv, half.clone(), None, false),
             (Aead::Aes128GcmSiv, keys(16), Some(half), false),

@@ -24,6 +24,7 @@ fn page() -> Page {
             high: 6_000_000,
             rate: rate(100e-6),
         }),
+        marker: None,
         rates: [2e-6, 3e-6, 5e-6, 9e-6, 15e-6, 16e-6].map(rate),
     }
 }

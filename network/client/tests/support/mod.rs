@@ -40,7 +40,14 @@ pub fn protected_query(id: u64, destination: SocketAddr, millis: i64) -> ToClien
 fn plain(id: u64, destination: SocketAddr, millis: i64) -> Query {
     let packet = Packet::from_octets(&minimal(nonce(id)).encode()).unwrap();
     let deadline = in_millis(millis);
-    Query { id: QueryId(id), destination: destination.into(), deadline, packet, protected: false }
+    Query {
+        id: QueryId(id),
+        destination: destination.into(),
+        deadline,
+        packet,
+        protected: false,
+        departure: ipc::departure::Departure::USUAL,
+    }
 }
 
 /// A server's socket, controlled by the test.

@@ -1,11 +1,12 @@
 use super::{
-    Addresses, Aead, AeadOffer, Cookie, Exchange, ExchangeFailed, ExchangeFailure, Exchanged, Families,
-    FromExchange, IpAddr, Response, RootFiles, SocketAddr, exchange_keys, offer, time_servers,
+    Addresses, Cookie, Exchange, ExchangeFailed, ExchangeFailure, Exchanged, Families, FromExchange, IpAddr,
+    Response, RootFiles, SocketAddr, exchange_keys, time_servers,
 };
 use bench::authority::{Authority, DAY, Identity, KeyKind, Order, Period, now};
 use bench::key_client::record;
 use bench::key_server::{Conversation, KeyServer, answer, cookies};
 use bench::programs::{Place, wait_for};
+use ipc::aead::{Aead, AeadOffer};
 use ipc::message::exchange::{ExchangeId, HostName, KeyServer as KeyServerName};
 use ipc::secret::KeyPair;
 use ipc::units::WallTime;
@@ -81,8 +82,10 @@ fn task(port: u16) -> Exchange {
         roots: 1,
         now: at(now()),
         not_before: None,
-        offer: AeadOffer::GcmSivFirst,
+        offer: AeadOffer::GCM_SIV_FIRST,
         turn: 0,
+        departure: ipc::departure::Departure::USUAL,
+        families: Families::Both,
     }
 }
 
@@ -212,7 +215,7 @@ fn a054_an_algorithm_that_was_not_offered_ends_the_exchange() {
         assert_eq!(world.fails(with(list)), reason, "{list:?}");
     }
     let server = world.serve(move |_| answer(30, &cookies(8)));
-    let only = Exchange { offer: AeadOffer::SivOnly, ..task(server.address().port()) };
+    let only = Exchange { offer: AeadOffer::only(Aead::AesSivCmac256), ..task(server.address().port()) };
     assert_eq!(world.ask(&only).unwrap_err(), ExchangeFailure::BadResponse);
 }
 
@@ -259,7 +262,7 @@ fn a055_a_redirect_leads_to_a_unicast_address_and_never_to_another_certificate()
 fn a055_a_server_elsewhere_does_not_send_us_to_this_host() {
     let message = [record(0x8001, &[0, 0]), record(0x8004, &[0, 15]), record(5, &[1; 100])].concat();
     let message = [message, record(6, b"localhost"), record(0x8000, &[])].concat();
-    let offer = offer(AeadOffer::SivOnly);
+    let offer = AeadOffer::only(Aead::AesSivCmac256);
     for (peer, expected) in [("192.0.2.1:4460", Err(ExchangeFailure::BadServer)), ("127.0.0.1:4460", Ok(()))]
     {
         let peer: SocketAddr = peer.parse().unwrap();

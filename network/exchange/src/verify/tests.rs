@@ -1,7 +1,8 @@
 use super::{ExchangeFailure, Roots, Validity, Verdict, Verifier, WallTime};
 use bench::authority::{Authority, DAY, Identity, Order, Period};
 use bench::programs::Place;
-use ipc::message::exchange::{AeadOffer, Exchange, ExchangeId, HostName, KeyServer};
+use ipc::aead::{Aead, AeadOffer};
+use ipc::message::exchange::{Exchange, ExchangeId, Families, HostName, KeyServer};
 use rustls::pki_types::{CertificateDer, ServerName};
 
 /// A Tuesday; the certificates of these tests are valid relative to it.
@@ -52,8 +53,10 @@ impl Client {
             roots: 0,
             now: at(self.now),
             not_before: self.floor.map(at),
-            offer: AeadOffer::SivOnly,
+            offer: AeadOffer::only(Aead::AesSivCmac256),
             turn: 0,
+            departure: ipc::departure::Departure::USUAL,
+            families: Families::Both,
         };
         let algorithms = tls::crypto().signature_verification_algorithms;
         let verifier = Verifier::new(&exchange, roots(text), algorithms);

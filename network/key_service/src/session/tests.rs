@@ -179,7 +179,7 @@ fn a089_each_malformed_request_is_told_what_is_wrong_with_it() {
     let expected = [record(0x8001, &[]), end.clone()].concat();
     assert_eq!(nothing_in_common(&[&record(0x8001, &[0x40, 1]), &aead, &end]), expected);
     let expected = [protocol.clone(), record(0x8004, &[]), end.clone()].concat();
-    assert_eq!(nothing_in_common(&[&protocol, &record(0x8004, &[0, 16, 0, 17]), &end]), expected);
+    assert_eq!(nothing_in_common(&[&protocol, &record(0x8004, &[0, 16, 0, 18]), &end]), expected);
 }
 
 #[test]

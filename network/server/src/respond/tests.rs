@@ -397,7 +397,7 @@ fn sealed(packet: &[u8], key: &SymmetricKey, version: u8) -> Vec<u8> {
 }
 
 #[test]
-fn a199_a_request_with_a_mac_is_answered_by_its_key_or_not_at_all() {
+fn a202_a_request_with_a_mac_is_answered_by_its_key_or_not_at_all() {
     for kind in MacKind::ALL {
         for version in 1..=4 {
             let own = key(7, kind, 1);
@@ -430,7 +430,7 @@ fn a199_a_request_with_a_mac_is_answered_by_its_key_or_not_at_all() {
 }
 
 #[test]
-fn a199_a_mac_is_made_over_extension_fields_which_are_not_answered() {
+fn a202_a_mac_is_made_over_extension_fields_which_are_not_answered() {
     let own = key(7, MacKind::Sha1, 1);
     let mut bench = Bench { keys: KeyRing::new(&[own.clone()]), ..Bench::new() };
     let mut field = [0; 28];
@@ -445,7 +445,7 @@ fn a199_a_mac_is_made_over_extension_fields_which_are_not_answered() {
 }
 
 #[test]
-fn a078_a200_a_client_with_a_key_is_limited_apart_from_what_is_sent_in_the_name_of_its_address() {
+fn a078_a203_a_client_with_a_key_is_limited_apart_from_what_is_sent_in_the_name_of_its_address() {
     let own = key(7, MacKind::Aes128, 1);
     let policy = ServerPolicy { address_rate: 1, network_rate: 1, kiss: false, ..ServerPolicy::DEFAULT };
     let mut bench =

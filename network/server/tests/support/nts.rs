@@ -51,7 +51,7 @@ pub struct Client {
 impl Client {
     /// With keys made of this number, and a cookie sealed with those of the server.
     pub fn new(algorithm: Algorithm, number: u8, server: &CookieKeys) -> Self {
-        let octets: Vec<u8> = (0..32).map(|at| number ^ at).collect();
+        let octets: Vec<u8> = (0..64).map(|at| number ^ at).collect();
         let (up, down) = (&octets[..algorithm.key_length()], vec![number; algorithm.key_length()]);
         let keys = SessionKeys::from_octets(algorithm, up, &down).unwrap();
         let cookie = server.seal(&keys, &[number; 12]).octets().to_vec();

@@ -9,8 +9,9 @@ use crate::kernel::Errno;
 use ipc::message::privileged::{ClockKind, ClockReading, Status};
 use ipc::units::{Frequency, Leap, Offset, TimeConstant};
 use libc::{
-    ADJ_ESTERROR, ADJ_FREQUENCY, ADJ_MAXERROR, ADJ_NANO, ADJ_OFFSET, ADJ_SETOFFSET, ADJ_STATUS, ADJ_TICK,
-    ADJ_TIMECONST, STA_DEL, STA_FREQHOLD, STA_INS, STA_NANO, STA_PLL, STA_UNSYNC, timex,
+    ADJ_ESTERROR, ADJ_FREQUENCY, ADJ_MAXERROR, ADJ_NANO, ADJ_OFFSET, ADJ_OFFSET_SINGLESHOT,
+    ADJ_OFFSET_SS_READ, ADJ_SETOFFSET, ADJ_STATUS, ADJ_TICK, ADJ_TIMECONST, STA_DEL, STA_FREQHOLD, STA_INS,
+    STA_NANO, STA_PLL, STA_UNSYNC, timex,
 };
 
 const MODE: i32 = STA_PLL | STA_FREQHOLD;
@@ -89,6 +90,16 @@ fn call(change: &Change) -> Result<timex, Errno> {
     if state < 0 { Err(std::io::Error::last_os_error().into()) } else { Ok(timex) }
 }
 
+/// Ends what adjtime(3) of another program has left to slew: the kernel does that beside its loop, by up to 500 ppm and also
+/// when that program is gone, and no other call shows it. Returns whether there was any.
+fn end_adjtime() -> Result<bool, Errno> {
+    if call(&Change { modes: ADJ_OFFSET_SS_READ, ..Change::NONE })?.offset == 0 {
+        return Ok(false);
+    }
+    call(&Change { modes: ADJ_OFFSET_SINGLESHOT, ..Change::NONE })?;
+    Ok(true)
+}
+
 impl KernelClock {
     /// Whether this process may set the clock: it sets the status that it has, which changes nothing.
     ///
@@ -99,7 +110,8 @@ impl KernelClock {
         call(&Change { modes: ADJ_STATUS, status: found.status, ..Change::NONE }).map(drop)
     }
 
-    /// Takes over the clock: the current frequency, of tick and frequency together, and no slew.
+    /// Takes over the clock: the current frequency, of tick and frequency together, and no slew, neither of the loop nor of
+    /// adjtime(3).
     ///
     /// # Errors
     /// EPERM without CAP_SYS_TIME.
@@ -109,6 +121,7 @@ impl KernelClock {
         let status = (found.status & (STA_UNSYNC | STA_INS | STA_DEL)) | MODE;
         let mut clock = Self { base, status };
         clock.adjust(base, Offset::ZERO, TimeConstant::MIN)?;
+        end_adjtime()?;
         Ok(clock)
     }
 }
@@ -178,11 +191,12 @@ impl Clock for KernelClock {
     }
 
     fn reclaim(&mut self) -> Result<bool, Errno> {
+        let is_slewed = end_adjtime()?;
         let timex = call(&Change::NONE)?;
         // The kernel's rounding of the frequency may differ by one.
         let (tick, frequency) = split(self.base);
         if (timex.freq - frequency).abs() <= 1 && timex.tick == tick && timex.status & MODE == MODE {
-            return Ok(false);
+            return Ok(is_slewed);
         }
         call(&Change {
             modes: ADJ_STATUS | ADJ_NANO | ADJ_FREQUENCY | ADJ_TICK,

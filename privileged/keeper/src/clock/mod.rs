@@ -36,7 +36,7 @@ pub trait Clock {
     /// The error of the failed system call.
     fn set_status(&mut self, status: &Status) -> Result<(), Errno>;
 
-    /// Whether frequency and mode are still as we set them; restores them if not.
+    /// Whether frequency and mode are still as we set them, and nobody else slews; restores that if not.
     ///
     /// # Errors
     /// The error of the failed system call.

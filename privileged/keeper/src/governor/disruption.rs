@@ -36,6 +36,8 @@ impl Marker {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Disruption {
     seen: Option<Marker>,
+    /// The one that the engine knows.
+    told: Option<Marker>,
     /// When the last change was seen, until a step has made up for it.
     at: Option<BootInstant>,
     /// How many may be told to the engine, in time: [`limits::DISRUPTION_TOLD`] each.
@@ -46,7 +48,7 @@ pub(super) struct Disruption {
 impl Disruption {
     /// Nothing has been seen.
     pub(super) const fn new(now: BootInstant) -> Self {
-        Self { seen: None, at: None, credit: Self::MOST, credit_at: now }
+        Self { seen: None, told: None, at: None, credit: Self::MOST, credit_at: now }
     }
 
     const MOST: Span = Span::saturating(limits::DISRUPTION_TOLD.nanos() * TOLD_AT_ONCE);
@@ -61,13 +63,19 @@ impl Governor {
             self.disruption.at = Some(now.boot);
         }
         let state = &mut self.disruption;
-        let Some(before) = state.seen.replace(marker) else { return false };
-        if !marker.differs_from(before) {
+        let Some(before) = state.seen.replace(marker) else {
+            state.told = Some(marker);
+            return false;
+        };
+        if marker.differs_from(before) {
+            state.at = Some(now.boot);
+        }
+        if !state.told.is_some_and(|told| marker.differs_from(told)) {
+            state.told = Some(marker);
             return false;
         }
-        state.at = Some(now.boot);
         // Each one costs the engine all that it has measured: a marker that changes all the time must not keep the host
-        // unsynchronised. What is not told the engine finds where the clock is behind.
+        // unsynchronised. What is not told at once is told later: until then who reads the page of the time knows nothing.
         let earned = now.boot.elapsed_since(state.credit_at);
         state.credit = state.credit.plus(earned).min(Disruption::MOST);
         state.credit_at = now.boot;
@@ -75,8 +83,14 @@ impl Governor {
             return false;
         }
         state.credit = state.credit.less(limits::DISRUPTION_TOLD);
+        state.told = Some(marker);
         self.epoch = self.epoch.wrapping_add(1);
         true
+    }
+
+    /// The marker of a disruption that the engine knows.
+    pub fn marker(&self) -> Option<u64> {
+        self.disruption.told.map(|told| told.disruption)
     }
 
     /// Whether there is evidence of a disruption for which no step has made up.

@@ -258,6 +258,7 @@ impl Governor {
             band_centre: centre,
             processes,
             pauses: Pauses::default(),
+            marker: self.marker(),
         }
     }
 

@@ -36,8 +36,8 @@ fn later() -> RawInstant {
     raw().after(Span::from_secs(2 * 86_400))
 }
 
-/// A clock that keeps the kernel's rules for one, in memory.
-struct PageClock(Cell<ClockPage>);
+/// A clock that keeps the kernel's rules for one, in memory; and whether it was marked synchronised last.
+struct PageClock(Cell<ClockPage>, Option<bool>);
 
 impl PageClock {
     fn change(&self, change: impl FnOnce(ClockPage) -> ClockPage) {
@@ -66,7 +66,8 @@ impl Clock for PageClock {
         Ok(())
     }
 
-    fn set_status(&mut self, _: &Status) -> Result<(), Errno> {
+    fn set_status(&mut self, status: &Status) -> Result<(), Errno> {
+        self.1 = Some(status.synchronised);
         Ok(())
     }
 
@@ -81,7 +82,7 @@ impl Clock for PageClock {
 
 fn clock() -> PageClock {
     let (wall, _) = crate::clock::read_pair();
-    PageClock(Cell::new(ClockPage::free_running(wall, later())))
+    PageClock(Cell::new(ClockPage::free_running(wall, later())), None)
 }
 
 /// A keeper, the engine's end of its link, and what keeps its other descriptors open.
@@ -113,6 +114,7 @@ fn keeper() -> (Keeper<PageClock>, Engine, OwnedFd) {
         vmclock: None,
         has_refuge: false,
         awaited: None,
+        is_attested: false,
         course: Course::default(),
     };
     (keeper, Link::new(theirs), silent)

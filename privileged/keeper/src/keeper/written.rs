@@ -10,7 +10,7 @@ use crate::signals::{Caught, caught};
 use ipc::audit_line::End;
 use ipc::message::privileged::{FromPrivileged, HistoryNoted, NOTE_SPACING, Refused, ToPrivileged, Welcome};
 use ipc::text::Hex;
-use ipc::units::{RawInstant, Span};
+use ipc::units::{RawInstant, Span, WallTime};
 use ipc_clock::raw;
 use ipc_link::LinkError;
 use std::os::fd::AsFd;
@@ -87,16 +87,30 @@ impl<C: Clock> Keeper<C> {
     /// Writes a line into the audit log; an error is reported, but does not end the daemon.
     pub fn write_down(&mut self, words: std::fmt::Arguments<'_>) {
         let Ok(reading) = self.clock.read() else { return };
-        let outcome = self.audit.append(reading.wall, reading.raw, words);
-        self.note_audit(outcome);
+        let (wall, raw) = (reading.wall, reading.raw);
+        let outcome = self.write_lost(wall, raw).and_then(|()| self.audit.append(wall, raw, words));
+        self.note_line(outcome);
     }
 
     /// Writes the line of a step that is about to be made, and synchronises it.
     pub(super) fn write_step_down(&mut self, words: std::fmt::Arguments<'_>) {
         let Ok(reading) = self.clock.read() else { return };
-        let outcome =
-            self.audit.append_step(reading.wall, reading.raw, words).and_then(|()| self.audit.synchronise());
-        self.note_audit(outcome);
+        let (wall, raw) = (reading.wall, reading.raw);
+        let outcome = self.write_lost(wall, raw).and_then(|()| self.audit.append_step(wall, raw, words));
+        self.note_line(outcome);
+        let outcome = self.audit.synchronise();
+        self.note_synchronised(outcome);
+    }
+
+    /// Says in the log how many lines are missing there, before the next one.
+    fn write_lost(&mut self, wall: WallTime, raw: RawInstant) -> std::io::Result<()> {
+        let lost = self.course.lines_lost;
+        if lost > 0 {
+            self.audit.append(wall, raw, format_args!("event=unwritten kind=lost unwritten={lost}"))?;
+            self.course.lines_lost = 0;
+            say(5, &format_args!("audit.log is written again; {lost} lines are missing, as it says"));
+        }
+        Ok(())
     }
 
     /// Writes down where the history of minutes ends, and tells the engine where the log ends then.
@@ -112,12 +126,12 @@ impl<C: Clock> Keeper<C> {
         self.course.history_noted = Some(now);
         let End { lines, hash } = history;
         self.write_down(format_args!("event=history records={lines} hash={}{unwritten}", Hex(&hash)));
-        if self.course.audit_failed {
+        if self.course.lines_lost > 0 {
             return Ok(());
         }
         let outcome = self.audit.synchronise();
         let is_kept = outcome.is_ok();
-        self.note_audit(outcome);
+        self.note_synchronised(outcome);
         let (log, _) = self.audit.ends();
         if is_kept {
             self.answer(&FromPrivileged::HistoryNoted(HistoryNoted { history, log }))
@@ -126,14 +140,32 @@ impl<C: Clock> Keeper<C> {
         }
     }
 
-    fn note_audit(&mut self, outcome: std::io::Result<()>) {
-        match outcome {
-            Ok(()) => self.course.audit_failed = false,
-            Err(error) if !self.course.audit_failed => {
-                self.course.audit_failed = true;
+    fn note_line(&mut self, outcome: std::io::Result<()>) {
+        if let Err(error) = outcome {
+            if self.course.lines_lost == 0 {
                 say(3, &format_args!("audit.log cannot be written ({error}): lines are lost until it can"));
             }
-            Err(_) => {}
+            self.course.lines_lost = self.course.lines_lost.saturating_add(1);
+        }
+    }
+
+    /// Has the log on the disk, as far as that can be.
+    pub fn synchronise_log(&mut self) {
+        let outcome = self.audit.synchronise();
+        self.note_synchronised(outcome);
+    }
+
+    fn note_synchronised(&mut self, outcome: std::io::Result<()>) {
+        let was_failing = std::mem::replace(&mut self.course.audit_unsynchronised, outcome.is_err());
+        match outcome {
+            Err(error) if !was_failing => say(
+                3,
+                &format_args!(
+                    "audit.log cannot be synchronised ({error}): a power cut takes lines until it can"
+                ),
+            ),
+            Ok(()) if was_failing => say(5, &"audit.log is synchronised again"),
+            Ok(()) | Err(_) => {}
         }
     }
 
@@ -145,7 +177,7 @@ impl<C: Clock> Keeper<C> {
     pub fn persist(&mut self) -> Result<(), Errno> {
         let outcome = self.audit.synchronise();
         let is_synchronised = outcome.is_ok();
-        self.note_audit(outcome);
+        self.note_synchronised(outcome);
         let record = self.governor.record();
         if is_synchronised {
             (record.audit, record.audit_steps) = self.audit.ends();
@@ -161,7 +193,11 @@ impl<C: Clock> Keeper<C> {
             // The next write must not go to the newer slot: this one may be torn.
             let record = self.governor.record();
             record.sequence = record.sequence.wrapping_sub(1);
+            self.course.record_failed = true;
             return Err(error.into());
+        }
+        if std::mem::take(&mut self.course.record_failed) {
+            say(5, &"the governor's record is written again");
         }
         self.course.written = Some(raw());
         self.course.unwritten_since = None;

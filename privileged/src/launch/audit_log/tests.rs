@@ -189,6 +189,41 @@ fn a_power_cut_is_told_from_tampering_and_the_log_goes_on_whole() {
 }
 
 #[test]
+fn a_power_cut_before_the_line_of_the_start_after_one_is_on_the_disk_is_no_tampering() {
+    let mut random = 1;
+    for (kept, more) in [(ORDERS.lines + 5, 100), (3 * ORDERS.lines, 60), (2 * ORDERS.lines - 3, 40)] {
+        let (file, known) = cut_power(kept, more, &mut random);
+        let first = resume_ring(&file, ORDERS, known);
+        assert_eq!(first.1, LogIntegrity::Torn, "{kept} and {more}");
+        // What that start has cleared is on the disk, and its line is not.
+        let second = resume_ring(&file, ORDERS, known);
+        assert_eq!(second, first, "{kept} and {more}");
+        let mut again = after(&file, second.0);
+        again
+            .append(
+                WallTime::MIN,
+                RawInstant::MIN,
+                format_args!("event=start record=resumed log=torn clock=Kernel"),
+            )
+            .unwrap();
+        append(&mut again, 3);
+        assert_eq!(resume_ring(&file, ORDERS, again.ends().0).1, LogIntegrity::Whole, "it has been told");
+        // Beyond what a power cut takes, a missing line is none.
+        file.write_all_at(&[0; LINE], ORDERS.place(second.0.lines - 1)).unwrap();
+        assert_eq!(
+            resume_ring(&file, ORDERS, again.ends().0).1,
+            LogIntegrity::Whole,
+            "behind the line that tells"
+        );
+        let (file, known) = cut_power(kept, more, &mut random);
+        resume_ring(&file, ORDERS, known);
+        let far = known.lines + ipc::audit_line::UNSYNCHRONISED + 9;
+        file.write_all_at(&[0; LINE], ORDERS.place(far)).unwrap();
+        assert_eq!(resume_ring(&file, ORDERS, known).1, LogIntegrity::Altered, "{kept} and {more}");
+    }
+}
+
+#[test]
 fn steps_are_there_after_any_number_of_other_lines() {
     let file = ring();
     let mut audit = open(&file);

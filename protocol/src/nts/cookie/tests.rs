@@ -4,12 +4,11 @@ use crate::nts::ratchet::Ratchet;
 use crate::nts::vectors::{cookie_keys, session};
 use std::format;
 
-const BOTH: [Algorithm; 2] = [Algorithm::AesSivCmac256, Algorithm::Aes128GcmSiv];
 const TODAY: u32 = 20_500;
 
-fn holds(opened: Option<SessionKeys>, algorithm: Algorithm) -> bool {
+fn holds(opened: Option<Held>, algorithm: Algorithm) -> bool {
     let expected = session(algorithm);
-    opened.is_some_and(|keys| {
+    opened.is_some_and(|Held { keys, .. }| {
         keys.algorithm() == algorithm
             && keys.client_to_server.octets() == expected.client_to_server.octets()
             && keys.server_to_client.octets() == expected.server_to_client.octets()
@@ -19,7 +18,7 @@ fn holds(opened: Option<SessionKeys>, algorithm: Algorithm) -> bool {
 #[test]
 fn a_cookie_gives_back_what_was_sealed() {
     let keys = cookie_keys(1, TODAY);
-    for (algorithm, length) in BOTH.into_iter().zip([100, 68]) {
+    for (algorithm, length) in Algorithm::ALL.into_iter().zip([100, 100, 164, 68]) {
         let cookie = keys.seal(&session(algorithm), &[9; NONCE]);
         assert_eq!(cookie.octets().len(), length);
         assert!(holds(keys.open(cookie.octets()), algorithm));
@@ -32,7 +31,7 @@ fn a_cookie_gives_back_what_was_sealed() {
 #[test]
 fn a082_every_flipped_bit_is_refused() {
     let keys = cookie_keys(1, TODAY);
-    for algorithm in BOTH {
+    for algorithm in Algorithm::ALL {
         let cookie = keys.seal(&session(algorithm), &[9; NONCE]);
         for bit in 0..8 * cookie.octets().len() {
             let mut flipped = cookie.octets().to_vec();
@@ -45,7 +44,7 @@ fn a082_every_flipped_bit_is_refused() {
 #[test]
 fn a082_a_cookie_of_any_other_length_is_refused() {
     let keys = cookie_keys(1, TODAY);
-    for algorithm in BOTH {
+    for algorithm in Algorithm::ALL {
         let cookie = keys.seal(&session(algorithm), &[9; NONCE]);
         let long = [cookie.octets(), &[0; 1000]].concat();
         for length in (0..=200).chain([1000]).filter(|length| *length != cookie.octets().len()) {
@@ -107,9 +106,10 @@ fn a_set_of_keys_has_a_current_one_and_none_twice() {
 #[test]
 fn a_cookie_is_only_sealed_into_its_exact_place() {
     let keys = cookie_keys(1, TODAY);
-    for algorithm in BOTH {
-        for size in 0..=101 {
-            let sealed = keys.seal_into(&session(algorithm), &[9; NONCE], &mut std::vec![0; size]);
+    for algorithm in Algorithm::ALL {
+        let held = keys.open(keys.seal(&session(algorithm), &[8; NONCE]).octets()).unwrap();
+        for size in 0..=MAX_LENGTH + 1 {
+            let sealed = keys.seal_into(&held, &[9; NONCE], &mut std::vec![0; size]);
             assert_eq!(sealed.is_ok(), size == length(algorithm));
         }
     }
@@ -119,4 +119,38 @@ fn a_cookie_is_only_sealed_into_its_exact_place() {
 fn no_key_is_printed() {
     let printed = format!("{:?} {:?}", cookie_keys(0xab, TODAY), session(Algorithm::AesSivCmac256));
     assert!(!printed.contains('[') && printed.contains("20500"), "{printed}");
+}
+
+#[test]
+fn a195_keys_that_need_unique_nonces_are_refused_a_day_after_that_of_the_exchange_however_often_cookies_are_renewed()
+ {
+    for (algorithm, lasts) in [(Algorithm::Aes256Gcm, Some(2)), (Algorithm::AesSivCmac512, None)] {
+        let mut ratchet = Ratchet::from_random(&[7; 32], TODAY);
+        let mut cookie =
+            CookieKeys::new(TODAY, ratchet.keys()).unwrap().seal(&session(algorithm), &[9; NONCE]);
+        for days in 0..40 {
+            ratchet.turn(TODAY + days).unwrap();
+            let keys = CookieKeys::new(TODAY + days, ratchet.keys()).unwrap();
+            let opened = keys.open(cookie.octets());
+            assert_eq!(opened.is_some(), lasts.is_none_or(|lasts| days < lasts), "{algorithm:?} {days}");
+            let Some(held) = opened else { break };
+            cookie.length = length(algorithm);
+            let octets = &mut cookie.octets[..length(algorithm)];
+            keys.seal_into(&held, &[days as u8; NONCE], octets).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a195_a_server_of_the_fleet_whose_day_begins_later_or_whose_days_wrap_opens_such_a_cookie() {
+    for today in [TODAY, 0xffff, 0x1_0000, 0x1_0001] {
+        let mut ratchet = Ratchet::from_random(&[7; 32], today);
+        ratchet.turn(today).unwrap();
+        let behind = CookieKeys::new(today, ratchet.keys()).unwrap();
+        ratchet.turn(today + 1).unwrap();
+        let ahead = CookieKeys::new(today + 1, ratchet.keys()).unwrap();
+        let gcm = session(Algorithm::Aes256Gcm);
+        assert!(holds(behind.open(ahead.seal(&gcm, &[1; NONCE]).octets()), Algorithm::Aes256Gcm), "{today}");
+        assert!(holds(ahead.open(behind.seal(&gcm, &[1; NONCE]).octets()), Algorithm::Aes256Gcm), "{today}");
+    }
 }

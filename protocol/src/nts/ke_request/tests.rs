@@ -3,7 +3,7 @@ use super::*;
 use crate::nts::vectors::hex;
 
 fn agree(message: &str) -> Agreement {
-    Request::decode(&hex(message)).unwrap().agree()
+    Request::decode(&hex(message)).unwrap().agree(Offer::RESISTANT)
 }
 
 fn agreed(algorithm: Algorithm, exporter: Exporter, says_compliant_exporter: bool) -> Agreement {
@@ -14,9 +14,9 @@ fn agreed(algorithm: Algorithm, exporter: Exporter, says_compliant_exporter: boo
 fn the_clients_first_known_algorithm_is_taken() {
     let siv = agreed(Algorithm::AesSivCmac256, Exporter::Standard, false);
     let gcm_siv = agreed(Algorithm::Aes128GcmSiv, Exporter::Standard, true);
-    // 15; 17 and 15; 15 and 30; 15 twice; with an unknown protocol beside NTPv4.
+    // 15; 13 and 15; 15 and 30; 15 twice; with an unknown protocol beside NTPv4.
     assert_eq!(agree("80010002000080040002000f80000000"), siv);
-    assert_eq!(agree("800100020000800400040011000f80000000"), siv);
+    assert_eq!(agree("80010002000080040004000d000f80000000"), siv);
     assert_eq!(agree("8001000200000004 0004000f001e 04000000 80000000"), siv);
     assert_eq!(agree("80010002000080040004000f000f80000000"), siv);
     assert_eq!(agree("8001000480010000 80040002000f 80000000"), siv);
@@ -44,7 +44,7 @@ fn the_doubtful_exporter_is_avoided_where_it_can_be() {
 fn without_common_ground_there_is_no_agreement() {
     assert_eq!(agree("80010002800180040002000f80000000"), Agreement::NoProtocol);
     assert_eq!(agree("80010002800180000000"), Agreement::NoProtocol);
-    assert_eq!(agree("800100020000800400020011 80000000"), Agreement::NoAlgorithm);
+    assert_eq!(agree("80010002000080040002000d 80000000"), Agreement::NoAlgorithm);
 }
 
 #[test]
@@ -90,18 +90,39 @@ fn a089_malformed_requests_are_answered_with_an_error() {
 }
 
 #[test]
+fn a194_only_what_the_server_agrees_to_is_taken_and_gcm_only_if_it_is_told_to() {
+    let siv_512 = agreed(Algorithm::AesSivCmac512, Exporter::Standard, false);
+    let gcm = agreed(Algorithm::Aes256Gcm, Exporter::Standard, false);
+    let all = Request::decode(&hex("800100020000 80040008 0002 0011 000f 001e 0400000080000000")).unwrap();
+    assert_eq!(all.agree(Offer::RESISTANT), siv_512);
+    assert_eq!(all.agree(Offer::new(Algorithm::ALL).unwrap()), gcm);
+    assert_eq!(all.agree(Offer::only(Algorithm::Aes256Gcm)), gcm);
+    let only_gcm = Request::decode(&hex("800100020000 80040002 0002 80000000")).unwrap();
+    assert_eq!(only_gcm.agree(Offer::RESISTANT), Agreement::NoAlgorithm);
+    // What is doubtful is passed over for what both have, and taken where it is all there is.
+    let doubtful = Request::decode(&hex("800100020000 80040006 001e 0011 000f 80000000")).unwrap();
+    assert_eq!(doubtful.agree(Offer::RESISTANT), siv_512);
+    assert_eq!(
+        doubtful.agree(Offer::only(Algorithm::Aes128GcmSiv)),
+        agreed(Algorithm::Aes128GcmSiv, Exporter::Legacy, false)
+    );
+}
+
+#[test]
 fn every_offer_is_understood() {
     for (offer, expected) in [
         (Offer::GCM_SIV_FIRST, agreed(Algorithm::Aes128GcmSiv, Exporter::Standard, true)),
-        (Offer::SIV_FIRST, agreed(Algorithm::AesSivCmac256, Exporter::Standard, false)),
+        (Offer::RESISTANT, agreed(Algorithm::Aes128GcmSiv, Exporter::Standard, true)),
+        (Offer::new(Algorithm::ALL).unwrap(), agreed(Algorithm::Aes256Gcm, Exporter::Standard, false)),
         (Offer::only(Algorithm::AesSivCmac256), agreed(Algorithm::AesSivCmac256, Exporter::Standard, false)),
+        (Offer::only(Algorithm::AesSivCmac512), agreed(Algorithm::AesSivCmac512, Exporter::Standard, false)),
         (Offer::only(Algorithm::Aes128GcmSiv), agreed(Algorithm::Aes128GcmSiv, Exporter::Standard, true)),
     ] {
         let mut out = [0; MAX_ENCODED];
-        let length = offer.encode(&mut out).unwrap();
-        assert_eq!(Request::decode(&out[..length]).unwrap().agree(), expected);
+        let length = encode_request(offer, &mut out).unwrap();
+        assert_eq!(Request::decode(&out[..length]).unwrap().agree(offer), expected);
         for short in 0..length {
-            assert_eq!(offer.encode(&mut out[..short]), Err(NoRoom));
+            assert_eq!(encode_request(offer, &mut out[..short]), Err(NoRoom));
         }
     }
 }

@@ -23,7 +23,7 @@ fn the_answer_of_the_vectors_is_read() {
     assert_eq!(response.port, 4123);
     assert_eq!(response.cookies().collect::<Vec<_>>(), [[0, 1, 2, 3, 4, 5, 6, 7]]);
     let plain = hex("80010002000080040002000f000500010080000000");
-    let plain = Response::decode(&plain, Offer::SIV_FIRST, PEER).unwrap();
+    let plain = Response::decode(&plain, Offer::GCM_SIV_FIRST, PEER).unwrap();
     assert_eq!((plain.server, plain.port), (None, 123));
 }
 
@@ -76,7 +76,7 @@ fn a054_another_protocol_is_refused() {
         ("", NoProtocolRecord),
     ] {
         let message = [first, "80040002000f 00050001ff 80000000"].concat();
-        assert_eq!(read(&message, Offer::SIV_FIRST), Err(error), "{message}");
+        assert_eq!(read(&message, Offer::GCM_SIV_FIRST), Err(error), "{message}");
     }
 }
 
@@ -96,13 +96,13 @@ fn a055_an_ntp_server_that_can_not_be_one_is_refused() {
         ("0006000161 0006000161", ResponseError::Duplicate(SERVER)),
     ] {
         let message = ["800100020000 80040002000f", record, "00050001ff 80000000"].concat();
-        assert_eq!(read(&message, Offer::SIV_FIRST), Err(error), "{record}");
+        assert_eq!(read(&message, Offer::GCM_SIV_FIRST), Err(error), "{record}");
     }
     // Another name or another port only changes where packets are sent.
     let message = hex("800100020000 80040002000f 00060009 3139382e35312e312e 00050001ff 80000000");
-    assert!(Response::decode(&message, Offer::SIV_FIRST, PEER).is_err());
+    assert!(Response::decode(&message, Offer::GCM_SIV_FIRST, PEER).is_err());
     let message = hex("800100020000 80040002000f 0006000161 000700020035 00050001ff 80000000");
-    let response = Response::decode(&message, Offer::SIV_FIRST, PEER).unwrap();
+    let response = Response::decode(&message, Offer::GCM_SIV_FIRST, PEER).unwrap();
     assert_eq!((response.server, response.port), (Some(ServerName::Host("a")), 53));
 }
 
@@ -115,7 +115,7 @@ fn a057_cookies_of_any_number_and_length() {
             message.resize(message.len() + length, 1);
         }
         message.extend(hex("80000000"));
-        let response = Response::decode(&message, Offer::SIV_FIRST, PEER);
+        let response = Response::decode(&message, Offer::GCM_SIV_FIRST, PEER);
         response.map(|response| response.cookies().filter(|cookie| cookie.len() == length).count())
     };
     assert_eq!(cookies(0, 0), Err(ResponseError::NoCookie));
@@ -152,14 +152,14 @@ fn a058_records_that_should_not_be_there() {
         ("00ffffff", Message(MessageError::Unfinished)),
     ] {
         let message = ["800100020000 80040002000f", record, "00050001ff 80000000"].concat();
-        assert_eq!(read(&message, Offer::SIV_FIRST), Err(error), "{record}");
+        assert_eq!(read(&message, Offer::GCM_SIV_FIRST), Err(error), "{record}");
     }
     let unfinished = "800100020000 80040002000f 00050001ff";
-    assert_eq!(read(unfinished, Offer::SIV_FIRST), Err(Message(MessageError::Unfinished)));
+    assert_eq!(read(unfinished, Offer::GCM_SIV_FIRST), Err(Message(MessageError::Unfinished)));
     let early = "800200020001 800100020000 80040002000f 00050001ff 80000000";
-    assert_eq!(read(early, Offer::SIV_FIRST), Err(Refused(ErrorCode::BadRequest)));
+    assert_eq!(read(early, Offer::GCM_SIV_FIRST), Err(Refused(ErrorCode::BadRequest)));
     let ignored = "800100020000 0bad0003010203 80040002000f 00050001ff 80000000";
-    assert!(read(ignored, Offer::SIV_FIRST).is_ok());
+    assert!(read(ignored, Offer::GCM_SIV_FIRST).is_ok());
 }
 
 #[test]

@@ -125,8 +125,11 @@ fn a_reply_brings_one_cookie_and_one_for_each_placeholder() {
             assert_eq!(found.len(), placeholders + 1);
             for cookie in &found {
                 let opened = keys().open(cookie).unwrap();
-                assert_eq!(opened.algorithm(), algorithm);
-                assert_eq!(opened.client_to_server.octets(), session(algorithm).client_to_server.octets());
+                assert_eq!(opened.keys.algorithm(), algorithm);
+                assert_eq!(
+                    opened.keys.client_to_server.octets(),
+                    session(algorithm).client_to_server.octets()
+                );
                 assert_eq!(found.iter().filter(|other| *other == cookie).count(), 1);
             }
         }

@@ -21,6 +21,12 @@ pub const CASES: &[Case] = &[
     )
     .ours(),
     Case::new(
+        "adjtime",
+        "adjtime(3) of another program has 0.3 s to slew at our start, and again while we run: ended, and right",
+        slewed,
+    )
+    .ours(),
+    Case::new(
         "timedatectl",
         "timedatectl set-ntp false and true, timesyncd's unit installed: ours stops and starts",
         set_ntp,
@@ -64,6 +70,28 @@ fn beside(stand: &Stand) -> Result<Found, String> {
     let since = Instant::now();
     let took = guest.wait_until_right(since, SOON)?;
     guest.found(took, "both active")
+}
+
+/// adjtime(3) of 0.3 s, for which the kernel needs ten minutes: struct timex by hand, for there is no program that does it.
+const SLEW: &str = "perl -e '$timex = pack(\"L x4 q x192\", 0x8001, 300000); exit(syscall(159, $timex) < 0)'";
+
+/// Ends with 0 when nothing is left of it.
+const IS_OVER: &str = "perl -e '$timex = pack(\"L x4 q x192\", 0xa001, 0); \
+                       syscall(159, $timex) < 0 and exit(2); exit(unpack(\"x8 q\", $timex) != 0)'";
+
+fn slewed(stand: &Stand) -> Result<Found, String> {
+    let mut guest = boot_right(stand, &Start::default())?;
+    guest
+        .read(&format!("systemctl stop truechimer && {SLEW} && ! {IS_OVER} && systemctl start truechimer"))?;
+    let since = Instant::now();
+    guest.wait_for(IS_OVER, since, SOON)?;
+    let took = guest.wait_until_right(since, SOON)?;
+    guest.read(SLEW)?;
+    let since = Instant::now();
+    // The keeper looks with each order, and each four minutes without.
+    let ended = guest.wait_for(IS_OVER, since, Duration::from_secs(300))?;
+    guest.wait_until_right(Instant::now(), SOON)?;
+    guest.found(took, &format!("the one while we ran was ended within {ended:.1} s"))
 }
 
 fn set_ntp(stand: &Stand) -> Result<Found, String> {

@@ -123,7 +123,7 @@ impl World {
         self.epoch += 1;
         let now = self.reading();
         let kind = ClockEventKind::ForeignStep;
-        self.give(Input::ClockEvent(ClockEvent { epoch: self.epoch, kind, moved, now }));
+        self.give(Input::ClockEvent(ClockEvent { epoch: self.epoch, kind, moved, now, marker: None }));
     }
 
     /// The machine sleeps: RAW and the steered clock stand still.
@@ -145,6 +145,6 @@ impl World {
         self.epoch += 1;
         let now = self.reading();
         let (kind, moved) = (ClockEventKind::Resume, Offset::ZERO);
-        self.give(Input::ClockEvent(ClockEvent { epoch: self.epoch, kind, moved, now }));
+        self.give(Input::ClockEvent(ClockEvent { epoch: self.epoch, kind, moved, now, marker: None }));
     }
 }

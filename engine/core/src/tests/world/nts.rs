@@ -2,14 +2,15 @@
 
 use super::*;
 use crate::settings::NtsSettings;
+use ipc::aead::{Aead, AeadOffer};
 use ipc::message::client::ProtectedReply;
 use ipc::message::exchange::*;
 use ipc::message::exchange::{Addresses, AssociationKeys, Validity};
 use ipc::packet::{CookieOctets, MAX_PACKET, Packet};
-use ipc::secret::{Aead, KeyPair, Secret};
+use ipc::secret::{KeyPair, MAX_KEY, Secret};
 use ipc::symmetric_key::{MacKind, SymmetricKey};
 use protocol::mac::MacKey;
-use protocol::nts::aead::{Algorithm, SessionKeys};
+use protocol::nts::aead::SessionKeys;
 use protocol::nts::cookie::{CookieKeys, NONCE};
 use protocol::nts::ratchet::EpochKey;
 use protocol::nts::server::{MAX_NONCES, Request, read_request};
@@ -99,7 +100,7 @@ pub fn nts_source(server: &Server) -> SourceSettings {
         Place::Name(name, _) => name.as_str().to_string(),
         Place::Address(address) => address.socket_address().to_string(),
     };
-    let nts = Some(NtsSettings { roots: 0, offer: AeadOffer::GcmSivFirst });
+    let nts = Some(NtsSettings { roots: 0, offer: AeadOffer::GCM_SIV_FIRST });
     SourceSettings { name, place, nts, ..source(server.address) }
 }
 
@@ -159,10 +160,11 @@ impl World {
         if let Some(reason) = reason {
             return self.plan(end, Happening::Fact(failed(reason)));
         }
-        let (algorithm, length) = match (nts.algorithm, exchange.offer) {
-            (Aead::AesSivCmac256, _) | (_, AeadOffer::SivOnly) => (Aead::AesSivCmac256, 32),
-            (Aead::Aes128GcmSiv, _) => (Aead::Aes128GcmSiv, 16),
+        let algorithm = match exchange.offer.contains(nts.algorithm) {
+            true => nts.algorithm,
+            false => Aead::AesSivCmac256,
         };
+        let length = algorithm.key_length();
         let (count, legacy) = (nts.cookies, nts.legacy);
         let addresses = if nts.addresses.is_empty() {
             std::vec![self.servers[at].address]
@@ -170,20 +172,14 @@ impl World {
             nts.addresses.clone()
         };
         let redirected = !nts.addresses.is_empty();
-        let pairs: [([u8; 32], [u8; 32]); 2] = core::array::from_fn(|_| (self.octets(at), self.octets(at)));
-        let pair = |(one, other): &([u8; 32], [u8; 32])| {
-            let cut = |octets: &[u8; 32]| {
-                let mut key = [0; 32];
-                key[..length].copy_from_slice(&octets[..length]);
-                Secret::new(&key)
-            };
+        let pairs: [([u8; MAX_KEY], [u8; MAX_KEY]); 2] =
+            core::array::from_fn(|_| (self.octets(at), self.octets(at)));
+        let pair = |(one, other): &([u8; MAX_KEY], [u8; MAX_KEY])| {
+            let cut = |octets: &[u8; MAX_KEY]| Secret::of(&octets[..length]).unwrap();
             KeyPair { client_to_server: cut(one), server_to_client: cut(other) }
         };
-        let id = match algorithm {
-            Aead::AesSivCmac256 => Algorithm::AesSivCmac256,
-            Aead::Aes128GcmSiv => Algorithm::Aes128GcmSiv,
-        };
-        let session = SessionKeys::from_octets(id, &pairs[0].0[..length], &pairs[0].1[..length]).unwrap();
+        let session =
+            SessionKeys::from_octets(algorithm, &pairs[0].0[..length], &pairs[0].1[..length]).unwrap();
         for _ in 0..count {
             let nonce: [u8; NONCE] = self.octets(at);
             let keys = &self.servers[at].nts.as_ref().unwrap().keys;
@@ -279,9 +275,9 @@ fn starved(query: &Query, keys: &CookieKeys, header: &Header, out: &mut [u8]) ->
     let session = keys.open(&request[88..84 + length]).unwrap();
     let mut packet = header.encode().to_vec();
     packet.extend_from_slice(&request[identifier]);
-    let nonce = &[7u8; 16][..session.algorithm().nonce_length()];
+    let nonce = &[7u8; 16][..session.keys.algorithm().nonce_length()];
     let mut tag = [0; 16];
-    session.server_to_client.seal(nonce, &packet, &mut tag).unwrap();
+    session.keys.server_to_client.seal(nonce, &packet, &mut tag).unwrap();
     packet.extend_from_slice(&[4, 4, 0, 24 + nonce.len() as u8, 0, nonce.len() as u8, 0, 16]);
     packet.extend_from_slice(nonce);
     packet.extend_from_slice(&tag);

@@ -8,26 +8,7 @@ pub fn address(text: &str) -> Address {
 }
 
 pub fn source(address: Address) -> SourceSettings {
-    SourceSettings {
-        name: address.socket_address().to_string(),
-        place: Place::Address(address),
-        members: 1,
-        min_poll: 6,
-        max_poll: 10,
-        burst: true,
-        prefer: false,
-        trust: false,
-        require: false,
-        max_delay: Span::from_secs(3),
-        max_stratum: 15,
-        allow_link_local: false,
-        offered: false,
-        noselect: false,
-        min_stratum: 1,
-        correction: Offset::ZERO,
-        nts: None,
-        key: None,
-    }
+    SourceSettings::of(address.socket_address().to_string(), Place::Address(address))
 }
 
 pub fn server(n: usize, fixed: f64, jitter: f64) -> Server {
@@ -75,7 +56,7 @@ pub fn settings(servers: &[Server]) -> Settings {
         leap_seconds: true,
         strict_quorum: false,
         roughtime: None,
-        server: Some(ServerSettings { local_stratum: None, listen: std::vec![], nts: false }),
+        server: Some(ServerSettings { local: None, listen: std::vec![], nts: false }),
     }
 }
 
@@ -209,6 +190,7 @@ impl Setup {
             band_centre: Frequency::ZERO,
             processes: ipc::process::PerProcess::default(),
             pauses: Default::default(),
+            marker: None,
         };
         world.give(Input::Welcome(welcome));
         world

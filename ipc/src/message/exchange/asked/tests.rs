@@ -1,12 +1,13 @@
 use super::*;
 use crate::address::Address;
+use crate::aead::{Aead, AeadOffer};
 use crate::message::Shortfall;
 use crate::message::exchange::{
-    Addresses, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Failed, HeardOf, HostName,
+    Addresses, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Failed, Families, HeardOf, HostName,
     LookupFailure, MeasureFailed, MeasureFailure, Operator, Response, RoundServer, RoundServers, Validity,
 };
 use crate::packet::CookieOctets;
-use crate::secret::{KeyPair, Secret};
+use crate::secret::{KeyPair, MAX_KEY, Secret};
 use crate::units::WallTime;
 use std::vec::Vec;
 
@@ -26,7 +27,7 @@ fn name() -> HostName {
 }
 
 fn look_up() -> ToExchange {
-    ToExchange::Resolve(Resolve { id: ID, name: name(), port: 123 })
+    ToExchange::Resolve(Resolve { id: ID, name: name(), port: 123, families: Families::Both })
 }
 
 fn resolved(texts: &[&str]) -> Resolved {
@@ -41,8 +42,10 @@ fn exchange() -> Exchange {
         roots: 0,
         now: at(1_000),
         not_before: None,
-        offer: AeadOffer::GcmSivFirst,
+        offer: AeadOffer::GCM_SIV_FIRST,
         turn: 0,
+        departure: crate::departure::Departure::USUAL,
+        families: Families::Both,
     }
 }
 
@@ -55,7 +58,7 @@ fn validity(from: i64, until: i64) -> Validity {
 }
 
 fn keys(length: usize) -> KeyPair {
-    let mut octets = [0; 32];
+    let mut octets = [0; MAX_KEY];
     octets[..length].fill(7);
     KeyPair { client_to_server: Secret::new(&octets), server_to_client: Secret::new(&octets) }
 }
@@ -129,7 +132,10 @@ fn keys_of_its_own_exchange_end_it() {
     let siv = AssociationKeys::new(Aead::AesSivCmac256, keys(32), None).unwrap();
     let siv = Exchanged { keys: siv, ..exchanged() };
     assert_eq!(end(&exchange(), siv.clone()), Ok(Progress::Ended));
-    assert_eq!(end(&Exchange { offer: AeadOffer::SivOnly, ..exchange() }, siv), Ok(Progress::Ended));
+    assert_eq!(
+        end(&Exchange { offer: AeadOffer::only(Aead::AesSivCmac256), ..exchange() }, siv),
+        Ok(Progress::Ended)
+    );
     let elsewhere = addresses(&["192.0.2.1:4123", "[2001:db8::1]:4123"]);
     let redirected = Exchanged { redirected: true, addresses: elsewhere, ..exchanged() };
     assert_eq!(end(&exchange(), redirected), Ok(Progress::Ended));
@@ -156,7 +162,7 @@ fn a176_a121_an_outcome_that_the_exchange_cannot_have_is_unlawful() {
         let broken = end(&exchange(), outcome).unwrap_err();
         assert!(broken.contains(violation), "{number}: {broken} is not {violation}");
     }
-    let siv_only = Exchange { offer: AeadOffer::SivOnly, ..exchange() };
+    let siv_only = Exchange { offer: AeadOffer::only(Aead::AesSivCmac256), ..exchange() };
     assert!(end(&siv_only, exchanged()).unwrap_err().contains("not offered"));
     // None at all.
     let none = FromExchange::Exchanged(Exchanged { cookies: 0, ..exchanged() });
@@ -289,5 +295,29 @@ fn a_round_has_three_to_five_servers_with_keys_of_their_own() {
     for bad in [RoundServer { port: 0, ..server }, RoundServer { version: 0, ..server }] {
         let others = [2, 3].map(|key| RoundServer { public_key: [key; 32], ..server });
         assert!(RoundServers::new([bad].into_iter().chain(others)).is_err());
+    }
+}
+
+#[test]
+fn an_address_of_a_family_that_was_not_asked_for_is_unlawful() {
+    let (v4, v6) = (&["192.0.2.1:123"][..], &["[2001:db8::1]:123"][..]);
+    let both = &["192.0.2.1:123", "[2001:db8::1]:123"][..];
+    for (families, lawful, unlawful) in [(Families::V4, v4, [v6, both]), (Families::V6, v6, [v4, both])] {
+        let asked = Resolve { id: ID, name: name(), port: 123, families };
+        let judged = |texts| {
+            Asked::of(&ToExchange::Resolve(asked)).unwrap().judge(&FromExchange::Resolved(resolved(texts)))
+        };
+        assert_eq!(judged(lawful), Ok(Progress::Ended));
+        unlawful.iter().for_each(|texts| assert!(judged(texts).is_err(), "{families:?} {texts:?}"));
+        // Of a key exchange too, whoever names the server.
+        for (texts, is_lawful) in [(lawful, true), (unlawful[0], false)] {
+            for redirected in [false, true] {
+                let asked = Exchange { families, ..exchange() };
+                let mut asked = Asked::of(&ToExchange::Exchange(asked)).unwrap();
+                assert_eq!(asked.judge(&cookie(ID)), Ok(Progress::Part));
+                let ended = Exchanged { cookies: 1, addresses: addresses(texts), redirected, ..exchanged() };
+                assert_eq!(asked.judge(&FromExchange::Exchanged(ended)).is_ok(), is_lawful, "{families:?}");
+            }
+        }
     }
 }

@@ -196,3 +196,20 @@ fn a135_a_marker_that_changes_all_the_time_neither_keeps_the_engine_from_measuri
     assert!((26..=32).contains(&told), "{told}");
     assert!((24..=50).contains(&steps), "{steps}");
 }
+
+#[test]
+fn a161_a_disruption_that_was_not_told_at_once_is_told_as_soon_as_one_may_be_and_gives_no_second_step() {
+    let mut machine = Machine::new(Profile::Standard);
+    let known = |machine: &Machine| machine.world.governor.marker() == Some(machine.marker);
+    assert!(known(&machine));
+    for _ in 0..4 {
+        assert!(machine.disrupt() && known(&machine));
+    }
+    // Readers of the page know nothing from now on.
+    assert!(!machine.disrupt() && !known(&machine));
+    assert_eq!(machine.step(SECOND), OK);
+    assert!(!machine.run(600) && !known(&machine));
+    assert!(machine.run(3_600) && known(&machine));
+    assert_eq!(machine.step(SECOND), Some(Refusal::Evidence));
+    assert!(!machine.run(7_200));
+}

@@ -176,3 +176,38 @@ fn a165_a_write_that_failed_is_repeated_in_its_place_and_leaves_the_newer_slot()
         keeper.governor.record().sequence = newest.sequence;
     }
 }
+
+#[test]
+fn in_attested_the_end_of_the_daemon_marks_the_clock_and_elsewhere_it_does_not() {
+    for is_attested in [true, false] {
+        let (mut keeper, _engine, _silent) = keeper();
+        keeper.is_attested = is_attested;
+        keeper.clock.1 = Some(true);
+        keeper.leave_clock().unwrap();
+        assert_eq!(keeper.clock.1, Some(!is_attested));
+    }
+}
+
+#[test]
+fn how_many_lines_a_full_disk_has_taken_from_the_audit_log_is_the_next_line_that_is_written() {
+    let (mut keeper, _engine, _silent) = keeper();
+    let log = file(audit_line::LENGTH);
+    let full = File::options().read(true).write(true).open("/dev/full").unwrap();
+    keeper.audit = Audit::after(full, End::NONE, End::NONE);
+    keeper.write_down(format_args!("event=first"));
+    // What goes to the disk without a new line does not end that.
+    let _ = keeper.persist();
+    keeper.write_step_down(format_args!("event=second"));
+    assert_eq!(keeper.course.lines_lost, 2);
+    keeper.audit = Audit::after(log.try_clone().unwrap(), End::NONE, End::NONE);
+    keeper.write_down(format_args!("event=third"));
+    keeper.write_down(format_args!("event=fourth"));
+    let line = |at: u64| {
+        let mut text = [0; audit_line::LINE];
+        log.read_exact_at(&mut text, at * audit_line::LINE as u64).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        text.split(' ').skip(3).take_while(|word| word.contains('=')).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!([0, 1, 2].map(line), ["event=unwritten kind=lost unwritten=2", "event=third", "event=fourth"]);
+    assert_eq!(keeper.course.lines_lost, 0);
+}

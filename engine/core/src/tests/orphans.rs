@@ -1,0 +1,163 @@
+//! The host's own time: when it is served, and which of several such hosts is followed.
+
+use super::world::*;
+use crate::settings::{LocalTime, ServerSettings};
+use crate::status::{SourceReason, SystemReason};
+use ipc::units::Span;
+use std::boxed::Box;
+use std::vec::Vec;
+
+const STRATUM: u8 = 10;
+
+/// A host at this address, with these sources and its own time.
+fn host(servers: Vec<Server>, own: &str, local: LocalTime) -> World {
+    let mut setup = Setup::of(servers);
+    setup.settings.server = Some(ServerSettings { local: Some(local), listen: std::vec![], nts: false });
+    let mut world = setup.start();
+    world.local = address(&std::format!("{own}:0"));
+    world
+}
+
+/// An orphan that waits half a minute for better sources.
+fn orphan() -> LocalTime {
+    LocalTime { orphan: true, wait_unsynchronised: Span::from_secs(30), ..LocalTime::of(STRATUM) }
+}
+
+/// Serves its own time from now on.
+fn serve_own(server: &mut Server, stratum: u8) {
+    server.edit = Some(Box::new(move |header| {
+        header.stratum = stratum;
+        header.reference_id = 0x7f7f_0101;
+        header.root_dispersion = 655;
+    }));
+}
+
+fn served(world: &World) -> u8 {
+    world.served.last().unwrap().stratum
+}
+
+/// The place of the source that is followed.
+fn followed(world: &World) -> Option<usize> {
+    let sources = world.status().sources;
+    sources.iter().position(|source| matches!(source.reason, SourceReason::Reference { .. }))
+}
+
+#[test]
+fn of_several_orphans_the_one_with_the_smallest_reference_id_is_followed_after_the_wait() {
+    // lan() gives 192.0.2.1, 192.0.2.2, ...
+    let fleet = || {
+        let mut servers = lan(2);
+        servers.iter_mut().for_each(|server| serve_own(server, STRATUM));
+        // Seconds apart: they contradict each other, and no majority is asked for.
+        (servers[0].error, servers[1].error) = (4.0, -3.0);
+        servers
+    };
+    let mut world = host(fleet(), "192.0.2.9", orphan());
+    world.run(25.0);
+    assert_eq!((followed(&world), served(&world)), (None, 16), "better sources are awaited");
+    assert_eq!(world.status().sources[0].reason, SourceReason::Orphan);
+    world.run(60.0);
+    assert_eq!((followed(&world), served(&world)), (Some(0), STRATUM + 1));
+    assert_eq!(world.status().sources[1].reason, SourceReason::Orphan);
+    world.run(600.0);
+    assert!((world.error() - 4.0).abs() < 1e-3, "{}", world.error());
+    // It is gone: the other one, which has followed it, leads.
+    world.servers[1].error = 4.0;
+    world.run(100.0);
+    world.servers[0].up = false;
+    world.run(2_000.0);
+    assert_eq!((followed(&world), served(&world)), (Some(1), STRATUM + 1), "{:#?}", world.status());
+    // This host is the smallest.
+    let mut world = host(fleet(), "192.0.1.9", orphan());
+    world.run(120.0);
+    assert_eq!((followed(&world), served(&world)), (None, STRATUM));
+    assert_eq!(world.status().system.reason, SystemReason::Local { stratum: STRATUM, leads: true });
+    assert!(world.error().abs() < 1e-3, "nobody moves the clock of the first: {}", world.error());
+}
+
+#[test]
+fn a_source_with_real_time_takes_the_place_of_orphans_at_once_and_they_have_no_vote_against_it() {
+    let mut servers = lan(4);
+    servers[..3].iter_mut().for_each(|server| {
+        serve_own(server, STRATUM);
+        server.error = 0.4;
+    });
+    servers[3].up = false;
+    let mut world = host(servers, "192.0.2.200", orphan());
+    world.run(120.0);
+    assert_eq!((followed(&world), served(&world)), (Some(0), STRATUM + 1));
+    world.servers[3].up = true;
+    world.run(600.0);
+    assert_eq!(followed(&world), Some(3), "{:#?}", world.status().sources);
+    assert!(served(&world) < STRATUM);
+    // Followers of an orphan are no better.
+    world.servers[..3].iter_mut().for_each(|server| serve_own(server, STRATUM + 1));
+    world.servers[3].up = false;
+    world.run(4_000.0);
+    assert_ne!(followed(&world), Some(0));
+    assert_eq!(world.status().sources[0].reason, SourceReason::Orphan);
+}
+
+#[test]
+fn without_orphan_sources_of_any_stratum_have_their_votes() {
+    let mut servers = lan(2);
+    servers.iter_mut().for_each(|server| serve_own(server, STRATUM));
+    let mut world = host(servers, "192.0.2.200", LocalTime::of(STRATUM));
+    world.run(120.0);
+    assert_eq!(served(&world), STRATUM + 1);
+    assert!(followed(&world).is_some());
+}
+
+#[test]
+fn the_own_time_is_served_where_the_clock_is_no_longer_as_near_as_is_wanted() {
+    let near = LocalTime { distance: Some(Span::from_millis(20)), ..LocalTime::of(STRATUM) };
+    let mut stratum = Vec::new();
+    for local in [near, LocalTime::of(STRATUM)] {
+        let mut world = host(lan(2), "192.0.2.200", local);
+        world.run(1_800.0);
+        assert!(served(&world) < STRATUM, "its sources answer");
+        world.servers.iter_mut().for_each(|server| server.up = false);
+        world.run(4.0 * 3_600.0);
+        stratum.push(served(&world));
+        world.servers.iter_mut().for_each(|server| server.up = true);
+        world.run(3_600.0);
+        assert!(served(&world) < STRATUM, "they answer again");
+    }
+    assert_eq!(stratum[0], STRATUM);
+    assert!(stratum[1] < STRATUM, "the clock is still synchronised");
+}
+
+#[test]
+fn the_own_time_waits_and_is_not_served_before_the_clock_was_known_once() {
+    let silent = || {
+        let mut servers = lan(2);
+        servers.iter_mut().for_each(|server| server.up = false);
+        servers
+    };
+    let late = LocalTime { wait_unsynchronised: Span::from_secs(100), ..LocalTime::of(STRATUM) };
+    let mut world = host(silent(), "192.0.2.200", late);
+    world.run(95.0);
+    assert_eq!(served(&world), 16);
+    world.run(10.0);
+    assert_eq!(served(&world), STRATUM);
+
+    let proven = LocalTime { activate: Some(Span::from_millis(100)), ..LocalTime::of(STRATUM) };
+    let mut world = host(silent(), "192.0.2.200", proven);
+    world.run(4_000.0);
+    assert_eq!(served(&world), 16, "its clock was never known");
+    world.servers.iter_mut().for_each(|server| server.up = true);
+    world.run(4_000.0);
+    assert!(served(&world) < STRATUM);
+    // Another program takes it away again: then its own time may be served, after the wait.
+    let waits = LocalTime {
+        wait_synchronised: Span::from_secs(3_600),
+        distance: Some(Span::from_millis(1)),
+        ..proven
+    };
+    world.alter(|engine, now| engine.change_local_time(now, Some(waits)));
+    world.servers.iter_mut().for_each(|server| server.up = false);
+    world.run(1_200.0);
+    assert_ne!(served(&world), STRATUM, "it waits");
+    world.run(6.0 * 3_600.0);
+    assert_eq!(served(&world), STRATUM);
+}
