@@ -71,7 +71,11 @@ fn row(client: &ClientReport) -> Vec<String> {
         plain(client.dropped.as_ref()),
         interval(client.interval_s),
         length(client.last_request_s),
-        if client.authenticated == Some(true) { format!("{version} NTS") } else { version },
+        match (client.authenticated, client.keyed) {
+            (Some(true), _) => format!("{version} NTS"),
+            (_, Some(true)) => format!("{version} SK"),
+            _ => version,
+        },
         note.to_owned(),
     ]
 }
@@ -147,6 +151,7 @@ mod tests {
             last_request_s: Some(119.0),
             authenticated: Some(true),
             version: Some(4),
+            keyed: Some(false),
         }
     }
 

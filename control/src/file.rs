@@ -65,6 +65,18 @@ fn open_with(path: &Path, more: OFlag) -> io::Result<File> {
 /// That of the failed system call; [`ErrorKind::InvalidInput`], with a sentence, where something else than a regular file is in
 /// its place.
 pub fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
+    write_with(path, 0o666, octets)
+}
+
+/// The same, for its owner alone.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_private(path: &Path, octets: &[u8]) -> io::Result<()> {
+    write_with(path, 0o600, octets)
+}
+
+fn write_with(path: &Path, mode: u32, octets: &[u8]) -> io::Result<()> {
     let irregular = || io::Error::new(ErrorKind::InvalidInput, "is no regular file and was not written");
     let link =
         "is a link and was not written; name the file itself, or leave --output out for standard output";
@@ -74,7 +86,7 @@ pub fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    write_beside(path, 0o666, octets, irregular, |new| std::fs::rename(new, path))
+    write_beside(path, mode, octets, irregular, |new| std::fs::rename(new, path))
 }
 
 /// Writes a file that is not there yet.

@@ -124,24 +124,19 @@ pub fn show(asked: &ImportArguments, form: Form) -> Result<String, Failure> {
         false => named(asked, &mut files, kind, no_server),
     }
     .map_err(unable)?;
-    let Imported { text, losses, .. } = imported;
+    let Imported { text, mut losses, keys, .. } = imported;
+    match (&asked.keys, keys) {
+        (Some(place), Some(keys)) => write(place, keys.as_bytes(), asked.force.then_some(file::write_private))?,
+        (None, Some(_)) => losses.push(
+            "the symmetric keys are written with --keys /etc/truechimer/truechimer.keys alone; without that file the daemon takes no \
+             source with a key"
+                .to_owned(),
+        ),
+        (_, None) => {}
+    }
     match &asked.output {
         None => print(&text)?,
-        Some(place) => {
-            let written = match asked.force {
-                true => file::write(place, text.as_bytes()),
-                false => file::write_new(place, text.as_bytes()),
-            };
-            written.map_err(|error| {
-                let why = match error.kind() {
-                    ErrorKind::AlreadyExists => {
-                        "is there already, and was not replaced; --force replaces it".to_owned()
-                    }
-                    _ => error.to_string(),
-                };
-                Failure { text: format!("{}: {why}", place.display()), code: exit::UNWRITTEN }
-            })?;
-        }
+        Some(place) => write(place, text.as_bytes(), asked.force.then_some(file::write))?,
     }
     losses.iter().for_each(|loss| complain(loss));
     match losses.len() {
@@ -154,6 +149,22 @@ pub fn show(asked: &ImportArguments, form: Form) -> Result<String, Failure> {
             })
         }
     }
+}
+
+/// How a file is written in the place of another one.
+type Replace = fn(&Path, &[u8]) -> std::io::Result<()>;
+
+/// Writes a file: a new one, for its owner alone, unless it may replace another one.
+fn write(place: &Path, octets: &[u8], replace: Option<Replace>) -> Result<(), Failure> {
+    replace.unwrap_or(file::write_new)(place, octets).map_err(|error| {
+        let why = match error.kind() {
+            ErrorKind::AlreadyExists => {
+                "is there already, and was not replaced; --force replaces it".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        Failure { text: format!("{}: {why}", place.display()), code: exit::UNWRITTEN }
+    })
 }
 
 fn of_daemon(daemon: Daemon) -> Kind {

@@ -195,8 +195,12 @@ pub fn detail(source: &SourceReport) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// How replies are authenticated, for a table: with NTS, and the number of cookies left.
+/// How replies are authenticated, for a table: with NTS, and the number of cookies left; with a symmetric key (SK), and its number and
+/// type.
 pub fn short(source: &SourceReport) -> Option<String> {
+    if let Some(key) = &source.key {
+        return Some(format!("SK {} {}", plain(key.number.as_ref()), plain(key.kind.as_ref())));
+    }
     let nts = source.nts.as_ref()?;
     Some(match known(nts.state.as_ref()) {
         Some(AssociationState::Ready) => format!("NTS {}", plain(nts.cookies.as_ref())),

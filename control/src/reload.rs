@@ -43,7 +43,7 @@ fn failed(text: String) -> Failure {
     Failure { text, code: exit::NO }
 }
 
-/// Reads configuration, drop-ins and the programs' files.
+/// Reads configuration, drop-ins, symmetric keys and the programs' files.
 pub fn all(socket: &Path, config: &Path, form: Form) -> Result<String, Failure> {
     let name = config.display().to_string();
     let unreadable = |error: io::Error| Failure { text: format!("{name}: {error}"), code: exit::UNABLE };
@@ -64,21 +64,23 @@ pub fn all(socket: &Path, config: &Path, form: Form) -> Result<String, Failure> 
             texts.collect::<Result<_, Failure>>()?
         }
     };
+    let symmetric_keys = drop_ins::keys_beside(config).and_then(|path| read_keys(&path).transpose());
+    let symmetric_keys = symmetric_keys.transpose()?;
     // A folder that cannot be trusted takes nothing away.
     let (programs, mut left_out) = match of_programs(socket) {
         Ok((programs, left_out)) => (Some(programs), left_out),
         Err(refused) => (None, vec![format!("{refused}; what programs had left before stays")]),
     };
     let (drop_in_count, program_count) = (drop_ins.len(), programs.as_ref().map_or(0, Vec::len));
-    let mut answer =
-        control_socket::reload(socket, Some((&main, &drop_ins)), programs.as_deref()).map_err(|error| {
-            match error {
-                AskError::Refused(_) => {
-                    Failure { text: format!("read {name}: {error}"), code: error.exit_code() }
-                }
-                _ => error.into(),
-            }
-        })?;
+    let mut answer = control_socket::reload(
+        socket,
+        Some((&main, &drop_ins, symmetric_keys.as_ref())),
+        programs.as_deref(),
+    )
+    .map_err(|error| match error {
+        AskError::Refused(_) => Failure { text: format!("read {name}: {error}"), code: error.exit_code() },
+        _ => error.into(),
+    })?;
     let reply: ReloadedReply = control_socket::read(&answer)?;
     let certificate = match reply.reads_certificate {
         Some(true) => Some(keys::await_certificate(socket, &reply)?),
@@ -102,6 +104,22 @@ pub fn all(socket: &Path, config: &Path, form: Form) -> Result<String, Failure> 
         }
     }
     Ok(said(answer, &report, &left_out, form))
+}
+
+/// The symmetric keys beside a configuration; none: there is no such file.
+fn read_keys(path: &Path) -> Result<Option<FileText>, Failure> {
+    if std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let name = path.display().to_string();
+    let unreadable = |error: io::Error| unchanged(format_args!("{name}: {error}"));
+    let file = file::open(path).map_err(unreadable)?;
+    let facts = file.metadata().map_err(unreadable)?;
+    judge(&facts, path)?;
+    // Its group may read it.
+    let is_private = !Permissions { owner: facts.uid(), mode: facts.mode() }.is_exposed();
+    let text = read_text(file, MAX_FILE).map_err(unreadable)?;
+    Ok(Some(FileText { name, is_private, text }))
 }
 
 /// Reads the programs' files alone.
@@ -172,7 +190,7 @@ fn report_of(name: &str, reply: &ReloadedReply, certificate: Option<&str>, left_
     let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
     let mut parts: Vec<String> = parts.map(|(what, names)| format!("{what}{names}")).collect();
     if reply.changed == Some(true) {
-        parts.push("access rules, limits or stratum of the server".to_owned());
+        parts.push("access rules, limits, keys or stratum of the server".to_owned());
     }
     let done = match parts.as_slice() {
         [] => "nothing new".to_owned(),

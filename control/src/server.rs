@@ -31,6 +31,8 @@ fn page(reply: &ServerReply, screen: Screen) -> String {
         ("kissed", "asked to poll less often (RATE)"),
         ("protected", "of the answered: protected by NTS"),
         ("nak", "told that their cookies cannot be opened (NTS NAK)"),
+        ("keyed", "of the answered: authenticated by a symmetric key"),
+        ("unauthenticated", "silent: a wrong MAC, or one of an unknown key"),
     ];
     let off = "the server is off: there is no [server] in the configuration, so no client is answered";
     match &reply.server {
@@ -54,7 +56,7 @@ mod tests {
             .skip(1)
             .map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap())
             .sum();
-        assert_eq!((page.lines().count(), counted), (14, (1..=13).sum()), "{page}");
+        assert_eq!((page.lines().count(), counted), (16, (1..=15).sum()), "{page}");
     }
 
     #[test]

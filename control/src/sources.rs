@@ -137,6 +137,13 @@ fn authenticated(source: &SourceReport) -> String {
     })
 }
 
+fn authenticated_in_full(source: &SourceReport) -> String {
+    match &source.key {
+        Some(key) => format!("{}, {} bits", authenticated(source), plain(key.bits.as_ref())),
+        None => authenticated(source),
+    }
+}
+
 fn row(source: &SourceReport) -> Vec<String> {
     vec![
         plain(source.state.as_ref()),
@@ -238,7 +245,7 @@ fn detail(source: &SourceReport, screen: Screen) -> String {
         ("state", plain(source.state.as_ref())),
         ("why", plain(source.reason.as_ref())),
         ("change", plain(source.change.as_ref())),
-        ("authenticated", authenticated(source)),
+        ("authenticated", authenticated_in_full(source)),
         ("stratum", plain(source.stratum.as_ref())),
         ("reference id", plain(source.reference_id.as_ref())),
         ("activity", plain(source.activity.as_ref())),

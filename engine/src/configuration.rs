@@ -9,6 +9,7 @@ mod clock;
 mod departure;
 mod document;
 mod history;
+mod key_file;
 mod key_service;
 mod keys;
 mod local_time;
@@ -32,6 +33,7 @@ pub use programs::Offered;
 pub use texts::{FileText, Texts};
 
 use crate::configuration::document::{Faults, Section};
+use crate::configuration::key_file::{KeyFile, Reading};
 use crate::configuration::nts::RootSets;
 pub use crate::configuration::nts::SYSTEM;
 use engine_core::settings::{Place, Settings, SourceSettings};
@@ -40,6 +42,7 @@ use ipc::message::launch::LaunchPlan;
 use ipc::message::privileged::Profile;
 use ipc::message::server::{Rule, ServerPolicy, Smear};
 use ipc::permissions::{Changeable, Permissions};
+use ipc::symmetric_key::SymmetricKey;
 use ipc::units::{Frequency, Span};
 use nix::errno::Errno;
 use std::fmt;
@@ -73,6 +76,8 @@ pub struct Configuration {
     pub access: Vec<Rule>,
     /// For the server: how.
     pub policy: ServerPolicy,
+    /// For the server: the symmetric keys that clients may use.
+    pub client_keys: Vec<SymmetricKey>,
     /// For the key exchange service, and for the keys of cookies; none: no NTS for clients.
     pub keys: Option<KeySettings>,
     /// What is lawful but probably not meant, each a sentence with file and line.
@@ -112,6 +117,8 @@ pub enum ConfigurationError {
     TooLong(String),
     /// There is a secret in it, and others than its owner may read or change it.
     Exposed(String),
+    /// It is the file of symmetric keys, and others than its owner and its group may read it, or others than its owner change it.
+    ExposedKeys(String),
     /// A user other than the one who started the daemon may change it.
     Changeable {
         /// The file.
@@ -142,6 +149,11 @@ impl fmt::Display for ConfigurationError {
                 "{name}: it holds fleet-secret, and others than its owner may read or change it; make the secret \
                  anew if they shouldn't know it, and: chmod 600 {name}"
             ),
+            Self::ExposedKeys(name) => write!(
+                f,
+                "{name}: can be read or changed by others, and holds keys; make the keys anew if they shouldn't know them, and: \
+                 chmod 640 {name}"
+            ),
             Self::Changeable { name, permissions } => Changeable(name, *permissions).fmt(f),
             Self::Faults(name, faults) => {
                 for (place, fault) in faults.iter().take(MAX_FAULTS).enumerate() {
@@ -164,6 +176,7 @@ impl std::error::Error for ConfigurationError {}
 ///
 /// # Errors
 /// The text is longer than a file may be, or not a configuration in order, or a secret in it is open to others.
+#[cfg(test)]
 pub fn read_whole(text: &str, name: &str, is_private: bool) -> Result<Configuration, ConfigurationError> {
     read(&mut Texts::only(FileText { is_private, ..FileText::private(name, text) }))
 }
@@ -175,6 +188,9 @@ pub fn read_whole(text: &str, name: &str, is_private: bool) -> Result<Configurat
 /// others. Of the programs' files a faulty one is left out.
 pub fn read(texts: &mut Texts) -> Result<Configuration, ConfigurationError> {
     texts.bound()?;
+    if let Some(keys) = texts.keys.as_ref().filter(|keys| !keys.is_private) {
+        return Err(ConfigurationError::ExposedKeys(ipc::text::escape(&keys.name)));
+    }
     let (mut found, secrets) = parse_all(texts)?;
     let exposed = texts.administrators().zip(0..).find(|(file, at)| secrets.contains(at) && !file.is_private);
     match exposed {
@@ -262,9 +278,15 @@ pub fn parse(text: &str, name: &str) -> Result<Configuration, ConfigurationError
 fn parse_all(texts: &Texts) -> Result<(Configuration, Vec<usize>), ConfigurationError> {
     let mut faults = Faults::new(texts.administrators().map(|file| (file.name.as_str(), file.text.as_str())));
     let merged = merge::merge(1 + texts.drop_ins.len(), &mut faults);
-    let found =
-        merged.and_then(|merged| Some((read_root(&merged.root, &mut faults)?, merged.secrets.clone())));
-    let (list, warnings) = faults.into_lists();
+    let mut reading = Reading::default();
+    let found = merged.and_then(|merged| {
+        let allows_md5 = key_file::read_allowed(&Section::root(&merged.root), &mut faults);
+        reading = texts.keys.as_ref().map(|keys| Reading::of(keys, allows_md5)).unwrap_or_default();
+        Some((read_root(&merged.root, &reading.file, &mut faults)?, merged.secrets.clone()))
+    });
+    let (mut list, mut warnings) = faults.into_lists();
+    list.append(&mut reading.faults);
+    warnings.append(&mut reading.warnings);
     match found {
         Some((found, secrets)) if list.is_empty() => {
             let warnings = warnings
@@ -277,14 +299,18 @@ fn parse_all(texts: &Texts) -> Result<(Configuration, Vec<usize>), Configuration
     }
 }
 
-fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Configuration> {
+fn read_root(
+    root: &toml::de::DeTable<'_>,
+    key_file: &KeyFile,
+    faults: &mut Faults<'_>,
+) -> Option<Configuration> {
     let root = Section::root(root);
     root.refuse_unknown(
-        &["source", "clock", "nts", "governor", "server", "dhcp", "history", "roughtime"],
+        &["source", "clock", "nts", "governor", "server", "dhcp", "history", "roughtime", "keys"],
         faults,
     );
     let mut roots = RootSets::default();
-    let sources = source::read(&root, &mut roots, faults);
+    let sources = source::read(&root, key_file, &mut roots, faults);
     let system_roots = nts::read(&root, faults);
     let (profile, is_attested) = clock::read_governor(&root, faults);
     let uses_dhcp = programs::read_dhcp(&root, faults);
@@ -294,7 +320,7 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
         clock::refuse_unattested(&root, (&deciding, uses_dhcp), faults);
     }
     let clock = clock::read_clock(&root, (profile, is_attested), (&deciding, uses_dhcp), faults);
-    let server = server::read(&root, faults);
+    let server = server::read(&root, key_file, faults);
     let roughtime = roughtime::read(&root, faults);
 
     if !root.has("source") && !root.has("server") && !uses_dhcp {
@@ -354,6 +380,7 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
     let access = server.as_ref().map_or_else(Vec::new, |server| server.access.clone());
     let policy = server.as_ref().map_or(ServerPolicy::DEFAULT, |server| server.policy);
     let keys = server.as_ref().and_then(|server| server.keys.clone());
+    let client_keys = server.as_ref().map_or_else(Vec::new, |server| server.client_keys.clone());
     let settings = Settings {
         sources,
         clock: clock.settings,
@@ -370,6 +397,7 @@ fn read_root(root: &toml::de::DeTable<'_>, faults: &mut Faults<'_>) -> Option<Co
         plan,
         access,
         policy,
+        client_keys,
         keys,
         warnings,
         offered,

@@ -13,7 +13,7 @@ use ipc::message::privileged::{ClockKind, Refusal};
 use ipc::units::{Leap, WallTime};
 use report::{
     ClockName, EndName, FORMAT, LastReplyReport, LeapName, MeasurementReport, NtsReport, Replay, Report,
-    SourceActivity, SourceReport, SystemReport, Verdict,
+    SourceActivity, SourceReport, SymmetricKeyReport, SystemReport, Verdict,
 };
 use sentence::{ALWAYS, Sentence, change};
 use std::net::SocketAddr;
@@ -145,6 +145,11 @@ fn source(status: SourceStatus) -> SourceReport {
         send_from: addresses(&status.marks.departure),
         send_over: status.marks.departure.interface.map(|name| name.as_str().to_owned()),
         dscp: status.marks.departure.dscp,
+        key: status.key.map(|key| SymmetricKeyReport {
+            number: key.number,
+            kind: key.kind.name().to_owned(),
+            bits: key.bits,
+        }),
     }
 }
 

@@ -77,6 +77,7 @@ pub fn launch(
     if links.expects(Process::Server) {
         let now = ipc_clock::raw();
         links.send_policy(now, configuration.policy)?;
+        links.send_symmetric_keys(now, &configuration.client_keys)?;
         links.send_access(now, &configuration.access)?;
     }
     if let (true, Some(keys)) = (links.expects(Process::KeyService), &configuration.keys) {

@@ -12,6 +12,7 @@ mod key_service;
 mod liveness;
 mod orders;
 mod queued_link;
+mod serving;
 
 pub use breach::Breach;
 pub use clients::ClientList;
@@ -27,7 +28,6 @@ use crate::links::orders::Orders;
 use crate::links::queued_link::{AnyLink, PingedLink, QueuedLink};
 use engine_core::io::{Input, OrderKind};
 use ipc::audit_line::End;
-use ipc::list::Bounded;
 use ipc::message::Shortfall;
 use ipc::message::client::{FromClient, OwnAddresses, Query, QueryId, ToClient};
 use ipc::message::exchange::{Asked, Exchange, FromExchange, Measure, Resolve, ToExchange};
@@ -36,9 +36,7 @@ use ipc::message::launch::{FromLaunch, LaunchPlan, ToLaunch};
 use ipc::message::privileged::{
     Adjust, Condition, FromPrivileged, HistoryNoted, Status, Step, ToPrivileged, Welcome,
 };
-use ipc::message::server::{
-    Access, CookieKeys, Counters, FromServer, MAX_RULES, Rule, ServerPolicy, ServerState, ToServer,
-};
+use ipc::message::server::{CookieKeys, Counters, FromServer, ServerPolicy, ServerState, ToServer};
 use ipc::process::{Parting, PerProcess, Process};
 use ipc::served_at::{InterfaceName, ServedAt, Service};
 use ipc::units::RawInstant;
@@ -312,20 +310,6 @@ impl Links {
     pub fn send_state(&mut self, now: RawInstant, state: ServerState) -> Result<(), Breach> {
         self.server.replace_waiting(|waiting| matches!(waiting, ToServer::State(_)));
         self.server.send_surely(now, ToServer::State(state))
-    }
-
-    /// Sends the access rules, in as many records as needed. Without rules, the one record sent allows no client.
-    pub fn send_access(&mut self, now: RawInstant, rules: &[Rule]) -> Result<(), Breach> {
-        let parts = rules.chunks(MAX_RULES).map(Some).chain(rules.is_empty().then_some(None));
-        let last = rules.len().div_ceil(MAX_RULES).saturating_sub(1);
-        for (at, part) in parts.enumerate() {
-            let part = part.unwrap_or_default();
-            // A chunk fits.
-            let rules = Bounded::new(part.iter().copied()).unwrap_or_else(|_| Bounded::none());
-            let access = Access { begins: at == 0, ends: at == last, rules };
-            self.server.send_surely(now, ToServer::Access(access))?;
-        }
-        Ok(())
     }
 
     /// Sends how the server answers.

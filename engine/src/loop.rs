@@ -47,7 +47,7 @@ const REPLACED: &str =
     "; if another file has taken the place of the one that was opened at the start, use chimerctl reload";
 
 /// Added after each reload by a signal.
-const OTHERS: &str = "; drop-ins and files of programs are read by chimerctl reload";
+const OTHERS: &str = "; drop-ins, keys and files of programs are read by chimerctl reload";
 
 /// Where nobody starts the daemon again when it ends.
 const WRITABLE: &str = "the state directory can be written again: restart truechimer, which takes back what is in the run directory";

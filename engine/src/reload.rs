@@ -11,7 +11,6 @@ pub use sources::{Sources, command};
 
 use crate::configuration::{
     self, Configuration, ConfigurationError, FileText, KeySettings, Offered, Texts, judge, read_text,
-    read_whole,
 };
 use crate::control::Reload;
 use crate::links::{Breach, Links};
@@ -24,6 +23,7 @@ use ipc::message::key_service::KeyPolicy;
 use ipc::message::launch::LaunchPlan;
 use ipc::message::server::{Rule, ServerPolicy};
 use ipc::process::Process;
+use ipc::symmetric_key::SymmetricKey;
 use std::fs::File;
 
 /// Lines of one reload about what programs have left.
@@ -36,6 +36,7 @@ pub struct InForce {
     plan: LaunchPlan,
     access: Vec<Rule>,
     policy: ServerPolicy,
+    client_keys: Vec<SymmetricKey>,
     keys: Option<KeySettings>,
     uses_dhcp: bool,
     /// What programs have left, as far as it is asked.
@@ -156,8 +157,11 @@ impl Reloaded {
             none if none.is_empty() => none,
             said => format!("; sources: {said}"),
         };
-        let what =
-            if self.changed { "new access rules, limits or stratum" } else { "nothing new for the server" };
+        let what = if self.changed {
+            "new access rules, limits, keys or stratum"
+        } else {
+            "nothing new for the server"
+        };
         let rest = match self.waiting.as_slice() {
             [] => "",
             waiting => &format!("; not in force before a restart: {}", waiting.join("; ")),
@@ -185,8 +189,18 @@ fn first(lines: &[String]) -> Vec<String> {
 impl InForce {
     /// What the daemon was started with.
     pub fn of(configuration: &Configuration, texts: Texts) -> Self {
-        let Configuration { settings, plan, access, policy, keys, offered, uses_dhcp, history_days, .. } =
-            configuration.clone();
+        let Configuration {
+            settings,
+            plan,
+            access,
+            policy,
+            client_keys,
+            keys,
+            offered,
+            uses_dhcp,
+            history_days,
+            ..
+        } = configuration.clone();
         let (offered, unwanted) = (offered.sources, Vec::new());
         let digest = texts.digest();
         Self {
@@ -194,6 +208,7 @@ impl InForce {
             plan,
             access,
             policy,
+            client_keys,
             keys,
             uses_dhcp,
             offered,
@@ -221,7 +236,7 @@ impl InForce {
     }
 
     /// What a request has read again, with what it has not.
-    pub fn with_others(&self, Reload { main, drop_ins, programs }: Reload) -> Again {
+    pub fn with_others(&self, Reload { main, drop_ins, programs, keys }: Reload) -> Again {
         let known = &self.texts;
         match main {
             None => Again::Programs(programs.unwrap_or_else(|| known.programs.clone())),
@@ -229,6 +244,7 @@ impl InForce {
                 main,
                 drop_ins: drop_ins.unwrap_or_else(|| known.drop_ins.clone()),
                 programs: programs.unwrap_or_else(|| known.programs.clone()),
+                keys,
             }),
         }
     }
@@ -321,11 +337,26 @@ impl InForce {
         let found = configuration::read(&mut texts).map_err(ReloadError::Configuration)?;
         attested::judge(&self.plan, &found.plan, &texts.main.name).map_err(ReloadError::Configuration)?;
         let configured = found.configured().to_vec();
-        let Configuration { settings, plan, access, policy, keys, uses_dhcp, offered, history_days, .. } =
-            found;
+        let Configuration {
+            settings,
+            plan,
+            access,
+            policy,
+            client_keys,
+            keys,
+            uses_dhcp,
+            offered,
+            history_days,
+            ..
+        } = found;
         let mut waiting = waiting::list(self, (&settings, history_days), &plan, keys.as_ref());
         // A file without [server] has no rules to put in force: they would lock out the clients that are still served.
         let serves = links.expects(Process::Server) && settings.server.is_some();
+        let other_keys = serves && client_keys != self.client_keys;
+        if other_keys {
+            links.send_symmetric_keys(now.raw, &client_keys).map_err(ReloadError::Breach)?;
+            self.client_keys = client_keys;
+        }
         let changed = serves && (access != self.access || policy != self.policy);
         if changed {
             if policy != self.policy {
@@ -343,7 +374,7 @@ impl InForce {
             _ => false,
         };
         let service = self.plan.key_service.filter(|_| links.expects(Process::KeyService));
-        let mut changed = changed || is_local_changed;
+        let mut changed = changed || other_keys || is_local_changed;
         if let (Some(_), Some(new), Some(old)) = (service, &keys, &mut self.keys) {
             // The port may be that of the addresses, and is then no other before they are.
             let is_same = plan.listen == self.plan.listen;
@@ -413,7 +444,9 @@ impl InForce {
         links: &Links,
         engine: &mut Recorder,
     ) -> Result<String, String> {
-        let new = read_whole(text, "the source", true).map_err(|error| error.to_string())?;
+        let mut texts = Texts::only(FileText::private("the source", text));
+        texts.keys.clone_from(&self.texts.keys);
+        let new = configuration::read(&mut texts).map_err(|error| error.to_string())?;
         let [source] = new.settings.sources.as_slice() else {
             return Err("one [[source]] is expected, and nothing else".to_owned());
         };

@@ -59,6 +59,7 @@ pub mod plan;
 pub mod process;
 pub mod secret;
 pub mod served_at;
+pub mod symmetric_key;
 pub mod text;
 pub mod units;
 

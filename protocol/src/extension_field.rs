@@ -83,8 +83,8 @@ impl<'a> Walk<'a> {
         match (self.version, rest.len()) {
             (1..=4, 4) if rest == [0; 4] => Ok(Item::CryptoNak),
             (1..=4, 20..=24) if rest.len().is_multiple_of(4) => Ok(Item::Mac(rest)),
-            // RFC 1305 appendix C, and the extended authenticator of Windows domains.
-            (1..=3, 12 | 72) => Ok(Item::Mac(rest)),
+            // RFC 1305 appendix C, digests of SHA-256 to SHA-512 that are not cut, and the extended authenticator of Windows domains.
+            (1..=3, 12 | 36 | 52 | 68 | 72) => Ok(Item::Mac(rest)),
             (1..=3, _) => Err(WalkError::Mac),
             (4, _) => self.field(rest),
             _ => Err(WalkError::Version),
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn before_version_4_all_of_it_is_a_mac() {
         for version in 1..4 {
-            for length in [12, 20, 24, 72] {
+            for length in [12, 20, 24, 36, 52, 68, 72] {
                 assert!(matches!(items(&std::vec![1; length], version)[..], [Ok(Item::Mac(_))]), "{length}");
             }
             assert_eq!(items(&field(0x104, 28), version), [Err(WalkError::Mac)]);

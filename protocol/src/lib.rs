@@ -5,6 +5,7 @@
 //!   header           the 48 octets of RFC 5905 section 7.3, fields as on the wire
 //!   timestamp        64-bit timestamps, the era, the 32-bit short format
 //!   extension_field  what follows the header: extension fields, a MAC, or malformed octets (RFC 7822)
+//!   mac              symmetric keys: message authentication codes (RFC 5905, RFC 8573)
 //!   request          a client's request, which reveals as little as possible
 //!   reply            a server's reply, from the request and the system variables
 //!   kiss             kiss codes, sent instead of the time
@@ -20,6 +21,7 @@
 pub mod extension_field;
 pub mod header;
 pub mod kiss;
+pub mod mac;
 pub mod nts;
 pub mod reference_id;
 pub mod reply;

@@ -147,6 +147,17 @@ impl Setup {
             .expect("the configuration can be written");
     }
 
+    /// With symmetric keys in the file beside the configuration, which root alone may read.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn with_keys(self, keys: &str) -> Self {
+        let file = self.place.join("truechimer.keys");
+        fs::write(&file, keys).expect("a new folder can be written");
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("it is ours");
+        self
+    }
+
     /// The command that starts it, without redirections.
     pub fn command(&self) -> Command {
         self.give_key();

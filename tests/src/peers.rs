@@ -110,6 +110,14 @@ fn as_ourselves(command: &mut Command) {
 /// # Panics
 /// If it does not answer within 5 s.
 pub fn chronyd_server() -> Option<Peer> {
+    chronyd_server_with_keys("")
+}
+
+/// The same with this file of keys.
+///
+/// # Panics
+/// As [`chronyd_server`].
+pub fn chronyd_server_with_keys(keys: &str) -> Option<Peer> {
     let place = Place::new("chronyd");
     let port = free_port();
     let mut configuration = format!(
@@ -119,6 +127,10 @@ pub fn chronyd_server() -> Option<Peer> {
     );
     if crate::programs::has_ipv6() {
         configuration += "\nbindaddress ::1";
+    }
+    if !keys.is_empty() {
+        fs::write(place.join("keys"), keys).expect("a new folder can be written");
+        configuration += &format!("\nkeyfile {}", place.join("keys").display());
     }
     let mut command = chronyd(&configuration)?;
     let log = fs::File::create(place.join("log")).expect("a new folder can be written");
@@ -163,10 +175,25 @@ impl FencedNtpd {
     /// # Panics
     /// If its files cannot be written.
     pub fn start() -> Option<Self> {
+        Self::start_with_keys("")
+    }
+
+    /// The same with this file of keys, all of which are trusted.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_with_keys(keys: &str) -> Option<Self> {
         let ntpd = find_peer("ntpd")?;
         let place = Place::new("ntpd");
-        fs::write(place.join("ntp.conf"), "disable ntp\ntos orphan 6 orphanwait 1\nrestrict default\n")
-            .expect("a new folder can be written");
+        let mut configuration = "disable ntp\ntos orphan 6 orphanwait 1\nrestrict default\n".to_owned();
+        if !keys.is_empty() {
+            fs::write(place.join("keys"), keys).expect("a new folder can be written");
+            let numbers = keys.lines().filter_map(|line| line.split_whitespace().next());
+            let numbers: Vec<&str> = numbers.collect();
+            let file = place.join("keys").display().to_string();
+            configuration += &format!("keys {file}\ntrustedkey {}\n", numbers.join(" "));
+        }
+        fs::write(place.join("ntp.conf"), configuration).expect("a new folder can be written");
         let log = fs::File::create(place.join("log")).expect("a new folder can be written");
         let script = format!(
             "ip link set lo up && exec {} -n -N -c {} -p {}",

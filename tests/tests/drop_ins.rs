@@ -52,7 +52,7 @@ fn drop_ins_are_read_at_the_start_and_at_each_reload() {
     // A signal, on which no process opens anything by name, takes nothing of it away.
     client.signal(client.pid(), nix::sys::signal::Signal::SIGHUP);
     client.wait_until("told how drop-ins are read", TIMEOUT, |client| {
-        client.lines("drop-ins and files of programs are read by chimerctl reload") == 1
+        client.lines("drop-ins, keys and files of programs are read by chimerctl reload") == 1
     });
     assert_eq!(names(&client), [places[0].clone(), places[2].clone()]);
     // A faulty one changes nothing, and is named with its line.

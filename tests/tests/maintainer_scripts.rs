@@ -240,7 +240,7 @@ fn a_first_installation_takes_over_what_another_daemon_was_configured_with_and_n
         "{made}"
     );
     assert!(said.contains("was taken over into /etc/truechimer/truechimer.d/50-imported.toml"), "{said}");
-    assert!(said.contains("chrony.conf:2: key 1: there are no symmetric keys"), "{said}");
+    assert!(said.contains("chrony.conf:2: key 1: no file of keys is named"), "{said}");
     // An upgrade, and a host whose administrator has said something already.
     for (words, file) in [
         (["configure", "0.0.1"], ("truechimer/unrelated", "")),

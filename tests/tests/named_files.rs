@@ -219,13 +219,13 @@ fn chimerctl_finds_the_configuration_and_the_audit_log_of_the_daemon_that_it_ask
     for (text, expected) in [
         (
             format!("{server}local-stratum = 3\nthreads = 3\n"),
-            "sources removed: 192.0.2.1, 192.0.2.2; access rules, limits or stratum of the server; not in force before a \
+            "sources removed: 192.0.2.1, 192.0.2.2; access rules, limits, keys or stratum of the server; not in force before a \
              restart: [server] has changed: threads",
         ),
         (sources.clone(), "[server] was removed, and clients are still served"),
         (
             format!("{server}{}", bench::daemon::source("ntp.example.org")),
-            "in force now: access rules, limits or stratum of the server; not in force before a restart: sources: \
+            "in force now: access rules, limits, keys or stratum of the server; not in force before a restart: sources: \
              ntp.example.org (the process that looks up names",
         ),
         (

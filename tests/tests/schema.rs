@@ -229,6 +229,22 @@ fn evidence(place: &Place) -> Vec<(&'static str, Value)> {
     ]
 }
 
+/// Roughtime servers, of which none is there.
+fn roughtime() -> String {
+    const KEYS: [&str; 3] = [
+        "AW5uAoTSTDfG5NfY1bTh08GUnOqlRb+HVhbJ3ODJvsE=",
+        "etPaaIxcBMY1oUeGpwvPMCJMwlRVNxv51KK/tktoJTQ=",
+        "16Z5CkFIYBYRAcjOkJtcKVkV0y8VTfVbHCpqhUl8UkI=",
+    ];
+    let entry = |(at, key): (usize, &&str)| {
+        let (port, operator) = (free_port(), format!("operator {at}"));
+        format!(
+            "[[roughtime.server]]\naddress = \"127.0.0.1:{port}\"\nkey = \"{key}\"\noperator = \"{operator}\"\n"
+        )
+    };
+    KEYS.iter().enumerate().map(entry).collect()
+}
+
 /// The replies on the socket that chimerctl passes on as they are, with everything that there can be.
 fn golden() -> Vec<(&'static str, Value)> {
     let names = [
@@ -274,8 +290,11 @@ fn each_document_is_of_the_schema_and_each_key_of_the_schema_is_in_a_document() 
         Forger::start([127, 0, 0, 3].into(), 0, |_| Vec::new()),
     ];
     let sources: String = forgers.iter().map(|forger| source(forger.address())).collect();
-    let sources = sources + "[[source]]\naddress = \"nobody.invalid\"\n";
-    let setup = Setup::new("schema-plain", &sources).with_virtual_clock(-700_000_000, 25.0);
+    let sources = sources
+        + "[[source]]\naddress = \"nobody.invalid\"\n[[source]]\naddress = \"127.0.0.4:1\"\nkey = 10\nnoselect = true\n";
+    let setup = Setup::new("schema-plain", &sources)
+        .with_keys("10 AES128 HEX:2B7E151628AED2A6ABF7158809CF4F3C\n")
+        .with_virtual_clock(-700_000_000, 25.0);
     let recording = setup.place().join("state/record").display().to_string();
     let plain = setup.with_argument("--record").with_argument(&recording).start();
     documents.extend(read_from(&plain));

@@ -307,7 +307,7 @@ fn a_hangup_reads_the_configuration_again_and_does_not_end() {
     };
     says("configuration read again: nothing new for the server, 1 rule; if another file");
     setup.configure(&configuration("\"127.0.0.0/8\", \"10.0.0.0/8\""));
-    says("configuration read again: new access rules, limits or stratum, 2 rules");
+    says("configuration read again: new access rules, limits, keys or stratum, 2 rules");
     setup.configure("[server]\nlisten = 7\n");
     says("the configuration is not in order and stays as it was");
     // With the name of the file that was read.

@@ -67,7 +67,8 @@ fn tests(failed: Option<RejectReason>) -> Option<&'static str> {
             | Reason::Forged
             | Reason::Identifier
             | Reason::NtsFields
-            | Reason::NtsNak,
+            | Reason::NtsNak
+            | Reason::CryptoNak,
         ) => "111 011 0000",
         Some(Reason::LeapUnknown | Reason::Unsynchronised | Reason::Kiss) => "111 101 0000",
         Some(Reason::RootDistance) => "111 110 0000",

@@ -181,7 +181,7 @@ fn server(head: &Head, known: &Snapshot, heard: u64) -> Reply {
         // Requests dropped here, records of clients dropped.
         0,
         0,
-        count(server, "protected"),
+        count(server, "protected").saturating_add(count(server, "keyed")),
         count(server, "interleaved"),
         // Timestamps kept, and for how long.
         0,

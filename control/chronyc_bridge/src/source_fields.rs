@@ -118,6 +118,12 @@ pub fn selection(source: &Source, reply: &mut Reply) {
 
 /// `authdata`.
 pub fn authentication(source: &Source, reply: &mut Reply) {
+    if let Some(key) = &source.report.key {
+        let kind = key.kind.as_deref().map_or(0, chrony_type);
+        reply.short(1).short(kind).word(key.number.unwrap_or(0)).short(key.bits.unwrap_or(0)).short(0);
+        reply.word(NEVER).octets(&[0; 8]);
+        return;
+    }
     let Some(nts) = &source.report.nts else {
         reply.octets(&[0; 12]).word(NEVER).octets(&[0; 8]);
         return;
@@ -138,6 +144,20 @@ pub fn authentication(source: &Source, reply: &mut Reply) {
     // How long a cookie is, is not in the daemon's documents.
     reply.short(nts.cookies.unwrap_or(0).into()).short(0);
     reply.short(short(nts.naks.unwrap_or(0))).short(0);
+}
+
+/// The number of a type of symmetric keys in chrony; 0: unknown.
+fn chrony_type(kind: &str) -> u16 {
+    match kind {
+        "MD5" => 1,
+        "SHA1" => 2,
+        "SHA256" => 3,
+        "SHA384" => 4,
+        "SHA512" => 5,
+        "AES128" => 13,
+        "AES256" => 14,
+        _ => 0,
+    }
 }
 
 /// `sourcename`: at most 255 octets, and a zero at the end.

@@ -242,7 +242,10 @@ pub struct ImportArguments {
     /// Write it to this file, which must not be there; otherwise to standard output
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// Replace the file of --output
+    /// Write the symmetric keys to this file, which must not be there: truechimer.keys beside truechimer.toml
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub keys: Option<PathBuf>,
+    /// Replace the files of --output and --keys
     #[arg(long, requires = "output")]
     pub force: bool,
     /// Write [server] as a comment, whatever the other daemon serves: as an installation does

@@ -16,6 +16,7 @@ pub use source::{LINK_LOCAL, NTS_POOL, polls};
 
 use crate::access::ChronyRules;
 use crate::files::{Reader, lines};
+use crate::key_file::{self, Format, Named};
 use crate::plan::{Part, Plan};
 use crate::words::{Line, Words};
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ const MATTER: [&str; 7] =
 const OBSOLETE: [&str; 4] = ["commandkey", "generatecommandkey", "linux_hz", "linux_freq_scale"];
 
 /// Directives of which the page says that there is nothing like it, but that lose nothing where they stand alone.
-const NO_LOSS: [(&str, &str); 11] = [
+const NO_LOSS: [(&str, &str); 10] = [
     ("ntsratelimit", "not carried: see rate and network-rate under [server.nts] in truechimer.toml(5)"),
     ("cmddeny", "not carried: there are local sockets only"),
     ("bindcmddevice", "not carried: there are local sockets only"),
@@ -37,10 +38,6 @@ const NO_LOSS: [(&str, &str); 11] = [
     ("ptpdomain", "not carried: there is no NTP over PTP"),
     ("maxtxbuffers", "not carried: there is no such buffer"),
     ("dumponexit", "nothing to write: what is worth keeping is kept in the state directory"),
-    (
-        "keyfile",
-        "not carried: there are no symmetric keys; a source with key is a comment, and clients with keys are answered without",
-    ),
     ("hwtimestamp", "not carried: the kernel's software timestamps"),
     ("maxupdateskew", "not carried: the estimator judges its own frequency"),
     ("lock_all", "not carried: each process has its limits"),
@@ -85,6 +82,7 @@ pub fn read(plan: &mut Plan, reader: &mut Reader<'_>, path: &str, text: &str) {
     clock::settle(plan, reader, &mut found);
     source::settle(plan, &mut found);
     server::settle(plan, &mut found);
+    key_file::settle(plan, reader);
 }
 
 /// Reads one file; `is_list`: of sources alone.
@@ -128,6 +126,7 @@ fn file(
             "include" | "confdir" | "sourcedir" => {
                 include::read(plan, reader, found, &line, &directive, &mut words, depth);
             }
+            "keyfile" => keys(plan, &line, &mut words),
             _ if is_source => source::read(plan, found, &line, &directive, words),
             _ if source::departure(plan, found, &line, &directive, &mut words) => {}
             _ if clock::read(plan, found, &line, &directive, &mut words) => {}
@@ -137,6 +136,16 @@ fn file(
         if !behind.is_empty() && begin < plan.items.len() {
             plan.note(begin, behind, "left out: chronyd takes no comment here");
         }
+    }
+}
+
+/// The file of symmetric keys.
+fn keys(plan: &mut Plan, line: &Line, words: &mut Words) {
+    let item = plan.item(Part::Keys, line);
+    let Some(path) = only(plan, item, words) else { return };
+    let named = Named { path, item, format: Format::Chrony, trusted: None };
+    if let Some(before) = plan.key_file.replace(named) {
+        plan.superseded(before.item, item);
     }
 }
 

@@ -147,6 +147,14 @@ pub fn decides(source: &Source) -> bool {
 fn authentication(plan: &mut Plan) {
     let Some(key) = plan.value(Part::Clock, "require-nts") else { return };
     let (item, is_there) = (key.item, plan.sources.iter().any(|source| decides(source) && source.nts));
+    if plan.sources.iter().any(|source| decides(source) && source.key.is_some()) {
+        plan.keys.retain(|key| key.name != "require-nts");
+        return plan.note(
+            item,
+            "",
+            "not needed: plain sources never decide beside those with symmetric keys",
+        );
+    }
     if is_there {
         return;
     }

@@ -8,6 +8,7 @@
 //!   place      the address of a source
 //!   access     rules of access: chrony's and ntpd's, as the longest prefix decides here
 //!   serving    where time is served, and to whom
+//!   key_file   symmetric keys
 //!   finish     what the daemon would refuse is taken out of the plan, and said
 //!   render     the text
 //!   drift      the frequency that the other daemon has learned
@@ -24,6 +25,7 @@ mod chrony;
 mod drift;
 mod files;
 mod finish;
+mod key_file;
 mod kind;
 mod ntp;
 mod ntpd_rs;
@@ -41,9 +43,10 @@ pub use kind::{Kind, USUAL};
 
 use files::Reader;
 use plan::Plan;
+use zeroize::Zeroizing;
 
-/// A configuration that was made of another one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A configuration that was made of another one. Its keys are never printed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Imported {
     /// What goes into truechimer.toml.
     pub text: String,
@@ -51,6 +54,19 @@ pub struct Imported {
     pub losses: Vec<String>,
     /// How many sources decide in it; without any, and without DHCP, the daemon does not take it.
     pub sources: usize,
+    /// What goes into truechimer.keys, readable for nobody but root; none: there are no symmetric keys.
+    pub keys: Option<Zeroizing<String>>,
+}
+
+impl std::fmt::Debug for Imported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Imported")
+            .field("text", &self.text)
+            .field("losses", &self.losses)
+            .field("sources", &self.sources)
+            .field("has_keys", &self.keys.is_some())
+            .finish()
+    }
 }
 
 /// Why nothing was made.
@@ -136,7 +152,8 @@ pub fn import_for(
         return Err(ImportError::TooLong);
     }
     let sources = plan.sources.iter().filter(|source| finish::decides(source)).count();
-    Ok(Imported { text, losses: plan.losses(), sources })
+    let keys = Some(key_file::render(&plan.symmetric_keys)).filter(|keys| !keys.is_empty());
+    Ok(Imported { text, losses: plan.losses(), sources, keys })
 }
 
 #[cfg(test)]

@@ -15,11 +15,15 @@ mod source;
 use crate::access::Network;
 use crate::drift::{self, Sign};
 use crate::files::{FileError, MAX_DEPTH, Reader, lines};
+use crate::key_file::{self, Format, Named};
 use crate::plan::{Part, Plan, quoted};
 use crate::serving::KeyExchange;
 use crate::words::{Line, Words};
 use nic::Interfaces;
 use restrict::Restrictions;
+
+/// Most numbers of `trustedkey` that are looked at: as many as ntpd takes keys to be sensible.
+const MOST_TRUSTED: usize = 65_535;
 
 /// Directives that are not carried, the loss of which matters.
 const MATTER: [&str; 10] = [
@@ -51,6 +55,8 @@ pub struct Found {
     nts_enabled: bool,
     pair: [Option<(String, usize)>; 2],
     is_limited: bool,
+    /// Numbers of `trustedkey`.
+    trusted: Vec<u32>,
 }
 
 /// Reads a file, and all that it includes.
@@ -106,6 +112,7 @@ fn file(
         match directive.as_str() {
             "includefile" => include(plan, reader, found, &line, &mut words, depth),
             "server" | "pool" | "peer" => source::read(plan, found, &line, &directive, words),
+            "keys" | "trustedkey" => keys(plan, found, &line, directive == "keys", &mut words),
             "fudge" => source::fudge(plan, found, &line, words),
             "restrict" | "unrestrict" => restrict::read(plan, found, &line, directive == "restrict", words),
             "interface" | "nic" => nic::read(plan, found, &line, words),
@@ -132,6 +139,39 @@ fn file(
             _ => other(plan, &line, &directive),
         }
     }
+}
+
+/// The file of symmetric keys, and which of them may be used: numbers, or `(1 ... 9)`.
+fn keys(plan: &mut Plan, found: &mut Found, line: &Line, is_file: bool, words: &mut Words) {
+    let item = plan.item(Part::Keys, line);
+    if !is_file {
+        let text = words.rest().join(" ").replace(['(', ')'], " ").replace("...", " ... ");
+        let mut numbers = text.split_whitespace().peekable();
+        while let Some(word) = numbers.next() {
+            let Ok(first) = word.parse::<u32>() else {
+                plan.loss(item, word, "not carried: no number of a key");
+                continue;
+            };
+            let last = match numbers.next_if_eq(&"...") {
+                Some(_) => numbers.next().and_then(|word| word.parse().ok()).unwrap_or(first),
+                None => first,
+            };
+            found.trusted.extend((first..=last).take(MOST_TRUSTED));
+            found.trusted.truncate(MOST_TRUSTED);
+        }
+        return plan.note(item, "", "the others of the file are left out");
+    }
+    match words.take() {
+        Some(path) => {
+            // Without trustedkey ntpd trusts none.
+            let named = Named { path, item, format: Format::Ntp, trusted: Some(Vec::new()) };
+            if let Some(before) = plan.key_file.replace(named) {
+                plan.superseded(before.item, item);
+            }
+        }
+        None => plan.loss(item, "", "there is no file"),
+    }
+    plan.leftover(item, words);
 }
 
 /// A directive that is not carried.
@@ -217,6 +257,10 @@ fn leap_smear(plan: &mut Plan, line: &Line, words: &mut Words) {
 }
 
 fn settle(plan: &mut Plan, reader: &mut Reader<'_>, found: &mut Found) {
+    if let Some(named) = &mut plan.key_file {
+        named.trusted = Some(std::mem::take(&mut found.trusted));
+    }
+    key_file::settle(plan, reader);
     if let Some((file, item)) = found.drift.take() {
         drift::take(plan, reader, &file, item, Sign::Correction);
     }

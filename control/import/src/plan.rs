@@ -1,7 +1,9 @@
 //! What our configuration is to have, and what is said of each line of the other one.
 
+use crate::key_file::Named;
 use crate::serving::Serving;
 use crate::words::{Line, Words};
+use ipc::symmetric_key::SymmetricKey;
 
 /// A part of our configuration, in the order in which they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub enum Part {
     Server,
     /// `[server.nts]`.
     ServerNts,
+    /// `[keys]`.
+    Keys,
     /// `[dhcp]`.
     Dhcp,
     /// None.
@@ -74,6 +78,8 @@ pub struct Source {
     pub keys: Vec<(&'static str, String)>,
     /// The file of root certificates.
     pub roots: Option<String>,
+    /// The number of its symmetric key.
+    pub key: Option<u32>,
     /// Why it is written as a comment.
     pub out: Option<String>,
 }
@@ -82,7 +88,8 @@ impl Source {
     /// One that says nothing but its host.
     pub fn of(item: usize, host: &str) -> Self {
         let host = host.to_owned();
-        Self { item, host, port: None, nts: false, members: None, keys: Vec::new(), roots: None, out: None }
+        let (keys, key) = (Vec::new(), None);
+        Self { item, host, port: None, nts: false, members: None, keys, roots: None, key, out: None }
     }
 
     /// How many sources it counts for.
@@ -113,6 +120,10 @@ pub struct Plan {
     pub lost_source: bool,
     /// Whether a DHCP lease has brought servers.
     pub has_leases: bool,
+    /// The file of symmetric keys.
+    pub key_file: Option<Named>,
+    /// What was found in it.
+    pub symmetric_keys: Vec<SymmetricKey>,
 }
 
 impl Plan {

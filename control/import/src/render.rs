@@ -13,9 +13,10 @@ pub const MAX_TEXT: usize = 256 * 1024;
 const WIDTH: usize = 118;
 
 /// The sections after the sources, in order.
-const SECTIONS: [(Part, &str); 5] = [
+const SECTIONS: [(Part, &str); 6] = [
     (Part::Clock, "clock"),
     (Part::Nts, "nts"),
+    (Part::Keys, "keys"),
     (Part::Server, "server"),
     (Part::ServerNts, "server.nts"),
     (Part::Dhcp, "dhcp"),
@@ -117,6 +118,9 @@ fn table(out: &mut String, source: &Source, aead: Option<&String>) -> bool {
     line(&format!("address = {}", quoted(&place::written(&source.host, source.port))));
     if source.nts {
         line("mode = \"nts\"");
+    }
+    if let Some(key) = source.key {
+        line(&format!("key = {key}"));
     }
     if let Some(file) = &source.roots {
         line(&format!("roots = {}", quoted(file)));

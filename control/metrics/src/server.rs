@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// A counter of the daemon, its metric, and the reason that is its label; empty: it has none.
 type Row = (&'static str, Metric, &'static str);
 
-const SERVER: [Row; 13] = [
+const SERVER: [Row; 15] = [
     ("received", Metric::ServerRequests, ""),
     ("answered", Metric::ServerReplies, ""),
     ("malformed", Metric::ServerDropped, "malformed"),
@@ -23,6 +23,8 @@ const SERVER: [Row; 13] = [
     ("kissed", Metric::ServerKisses, ""),
     ("protected", Metric::ServerNtsReplies, ""),
     ("nak", Metric::ServerNtsNaks, ""),
+    ("keyed", Metric::ServerKeyedReplies, ""),
+    ("unauthenticated", Metric::ServerDropped, "unauthenticated"),
 ];
 
 const KEY_EXCHANGE: [Row; 8] = [

@@ -115,14 +115,14 @@ pub struct FileText {
     pub text: String,
 }
 
-/// Puts texts in force, as far as that is possible without a restart: the configuration with its drop-ins, and what programs have
-/// left; what is not given stays as it is.
+/// Puts texts in force, as far as that is possible without a restart: the configuration with its drop-ins and its symmetric keys, and
+/// what programs have left; what is not given stays as it is.
 ///
 /// # Errors
 /// As [`ask`].
 pub fn reload(
     path: &Path,
-    configuration: Option<(&FileText, &[FileText])>,
+    configuration: Option<(&FileText, &[FileText], Option<&FileText>)>,
     programs: Option<&[FileText]>,
 ) -> Result<Value, AskError> {
     let quoted = |text: &str| Value::from(text).to_string();
@@ -134,10 +134,13 @@ pub fn reload(
     };
     // The verb first: it tells the engine that the line may be long.
     let mut line = "{\"verb\":\"reload\"".to_owned();
-    if let Some((main, drop_ins)) = configuration {
+    if let Some((main, drop_ins, keys)) = configuration {
         let FileText { name: _, is_private, text } = main;
         line +=
             &format!(",\"private\":{is_private},\"file\":{},\"drop_ins\":[{}]", quoted(text), list(drop_ins));
+        if let Some(keys) = keys {
+            line += &format!(",\"keys\":{}", list(core::slice::from_ref(keys)));
+        }
     }
     if let Some(programs) = programs {
         line += &format!(",\"programs\":[{}]", list(programs));

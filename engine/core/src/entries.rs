@@ -7,6 +7,7 @@
 use crate::candidates::Candidates;
 use crate::independence::Identity;
 use crate::io::KeptAddresses;
+use crate::keyed::KeyedAssociation;
 use crate::names::Lookup;
 use crate::nts::Association;
 use crate::settings::{Place, SourceSettings};
@@ -54,6 +55,8 @@ pub(crate) enum Authentication {
     Plain,
     /// Network Time Security: by keys that were exchanged.
     Nts(Box<Association>),
+    /// By a symmetric key that the configuration names.
+    Key(Box<KeyedAssociation>),
 }
 
 /// How far an entry has come.
@@ -129,9 +132,10 @@ pub(crate) struct Entry {
 
 impl Entry {
     fn new(id: EntryId, settings: SourceSettings) -> Self {
-        let authentication = match settings.nts {
-            Some(_) => Authentication::Nts(Box::new(Association::idle())),
-            None => Authentication::Plain,
+        let authentication = match (&settings.nts, &settings.key) {
+            (Some(_), _) => Authentication::Nts(Box::new(Association::idle())),
+            (None, Some(key)) => Authentication::Key(Box::new(KeyedAssociation::new(key))),
+            (None, None) => Authentication::Plain,
         };
         Self {
             id,
@@ -172,7 +176,7 @@ impl Entry {
     pub(crate) fn association(&self) -> Option<&Association> {
         match &self.authentication {
             Authentication::Nts(association) if self.phase == Phase::Running => Some(association),
-            Authentication::Nts(_) | Authentication::Plain => None,
+            Authentication::Nts(_) | Authentication::Key(_) | Authentication::Plain => None,
         }
     }
 
@@ -180,7 +184,7 @@ impl Entry {
     pub(crate) fn association_mut(&mut self) -> Option<&mut Association> {
         match &mut self.authentication {
             Authentication::Nts(association) if self.phase == Phase::Running => Some(association),
-            Authentication::Nts(_) | Authentication::Plain => None,
+            Authentication::Nts(_) | Authentication::Key(_) | Authentication::Plain => None,
         }
     }
 
@@ -192,7 +196,7 @@ impl Entry {
 
     /// Whether the vote of one of its sources, or its own where it has none yet, is an authenticated one.
     pub(crate) fn is_authenticated(&self, source: Option<&Source>) -> bool {
-        self.settings.nts.is_some() || source.is_some_and(|source| source.authenticated)
+        self.settings.is_authenticated() || source.is_some_and(|source| source.authenticated)
     }
 
     /// What is known of one of its sources, or of itself where it has none yet.
@@ -210,13 +214,14 @@ impl Entry {
         }
     }
 
-    /// What the configuration gives it over another entry for the same address: that it decides anything, authenticated,
-    /// configured at all, written out, trusted, required, preferred.
-    pub(crate) fn rank(&self) -> [bool; 7] {
+    /// What the configuration gives it over another entry for the same address: that it decides anything, has NTS, or at least a key,
+    /// is configured at all, written out, trusted, required, preferred.
+    pub(crate) fn rank(&self) -> [bool; 8] {
         let settings = &self.settings;
         [
             !settings.noselect,
             settings.nts.is_some(),
+            settings.key.is_some(),
             !settings.offered,
             matches!(settings.place, Place::Address(_)),
             settings.trust,

@@ -40,10 +40,19 @@ pub(crate) struct Exchange {
     pub(crate) cut: bool,
 }
 
+/// By what the reply to a protected query is known to be authentic.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Proof {
+    /// NTS: with this unique identifier.
+    Nts(Identifier),
+    /// The symmetric key of its source.
+    Key,
+}
+
 /// What is remembered of a query whose reply is authenticated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Protected {
-    identifier: Identifier,
+    proof: Proof,
     /// Packets that were passed on for it.
     candidates: u8,
     /// An NTS NAK was among them.
@@ -104,11 +113,11 @@ impl Exchanges {
         destination: Address,
         sent: RawInstant,
         deadline: RawInstant,
-        identifier: Option<Identifier>,
+        proof: Option<Proof>,
     ) -> QueryId {
         let id = QueryId(self.next);
         self.next += 1;
-        let protected = identifier.map(|identifier| Protected { identifier, candidates: 0, nak: false });
+        let protected = proof.map(|proof| Protected { proof, candidates: 0, nak: false });
         let (t1, cut) = (None, false);
         self.open.push(Exchange {
             id,
@@ -141,7 +150,7 @@ impl Exchanges {
     ///
     /// # Errors
     /// [`Violation`] for a query that is not open, is not protected, or had too many already.
-    pub(crate) fn candidate(&mut self, id: QueryId) -> Result<Option<(Exchange, Identifier)>, Violation> {
+    pub(crate) fn candidate(&mut self, id: QueryId) -> Result<Option<(Exchange, Proof)>, Violation> {
         let Some(exchange) = self.open.iter_mut().find(|exchange| exchange.id == id) else {
             let known = self.is_forgotten(id);
             return if known { Ok(None) } else { Err(Violation::AnsweredUnopened) };
@@ -153,8 +162,8 @@ impl Exchanges {
             return Err(Violation::TooManyPackets);
         }
         protected.candidates += 1;
-        let identifier = protected.identifier;
-        Ok(Some((exchange.clone(), identifier)))
+        let proof = protected.proof;
+        Ok(Some((exchange.clone(), proof)))
     }
 
     /// An NTS NAK was among the packets.
@@ -429,11 +438,11 @@ mod tests {
     fn a046_a064_no_more_than_four_packets_are_passed_on_for_one_query() {
         let mut exchanges = Exchanges::new();
         let (sent, deadline) = (at(0), at(1_000_000));
-        let id = exchanges.begin(OF, 1, address("192.0.2.1:123"), sent, deadline, Some([9; 32]));
+        let id = exchanges.begin(OF, 1, address("192.0.2.1:123"), sent, deadline, Some(Proof::Nts([9; 32])));
         let plain = exchanges.begin(OF, 1, address("192.0.2.1:123"), sent, deadline, None);
         assert!(exchanges.candidate(plain).is_err(), "its replies are judged by the client");
         for _ in 0..4 {
-            assert!(matches!(exchanges.candidate(id), Ok(Some((_, [9, ..])))));
+            assert!(matches!(exchanges.candidate(id), Ok(Some((_, Proof::Nts([9, ..]))))));
         }
         assert!(exchanges.candidate(id).is_err());
         assert!(exchanges.candidate(QueryId(99)).is_err());
@@ -442,7 +451,8 @@ mod tests {
     #[test]
     fn a067_what_comes_after_the_reply_was_found_is_silent() {
         let mut exchanges = Exchanges::new();
-        let id = exchanges.begin(OF, 1, address("192.0.2.1:123"), at(0), at(1_000_000), Some([9; 32]));
+        let id =
+            exchanges.begin(OF, 1, address("192.0.2.1:123"), at(0), at(1_000_000), Some(Proof::Nts([9; 32])));
         exchanges.note_nak(id);
         assert!(exchanges.candidate(id).unwrap().unwrap().0.has_nak());
         exchanges.accept(id);

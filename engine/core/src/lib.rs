@@ -14,6 +14,7 @@
 //!   source        one address: poll_process schedules its queries, track evaluates its samples
 //!   exchanges     queries in progress; source_id: the source of each; violation: what ends the trust in the client
 //!   nts           keys and cookies of authenticated sources: protects requests, verifies replies
+//!   keyed         the same with a symmetric key
 //!   sanity        the packet tests
 //!   measurement   four timestamps -> offset, delay, hard bounds; limits what a malicious network process can gain
 //!   sample        the input of a track, the same for samples of any origin
@@ -63,6 +64,7 @@ pub mod hand_step;
 mod history;
 mod independence;
 pub mod io;
+mod keyed;
 mod last_reply;
 mod leap;
 mod likely;

@@ -18,7 +18,8 @@
 //! ([`Absence`]), against two that agree sooner than against one.
 //!
 //! Where any configured source is authenticated, only authenticated ones vote; where any of those is marked
-//! `trust`, only these. While they are silent, no others replace them: the clock runs on. Sources of one
+//! `trust`, only these. While they are silent, no others replace them: the clock runs on. Sources with NTS and with symmetric keys vote
+//! together; but where those with NTS agree among themselves, no number of keys leads out of their agreement. Sources of one
 //! operator have one vote together ([`crate::independence`]): what the same rule finds among *them*.
 
 use crate::independence::{Allegiance, Seat, Upstream, groups_of, independent, seated};
@@ -155,6 +156,8 @@ pub(crate) struct Candidate {
     pub(crate) live: bool,
     /// Its replies are authenticated.
     pub(crate) authenticated: bool,
+    /// Not by NTS but by a symmetric key, which whoever shares it can use in its server's name.
+    pub(crate) keyed: bool,
     /// Sources of one number have one vote.
     pub(crate) group: usize,
     /// Sources of one number count once for `minimum-sources`: as `group`, but for those that one name gave.
@@ -217,7 +220,7 @@ pub enum Impasse {
     Refuted,
     /// No source marked `require` agrees.
     RequiredMissing,
-    /// Authentication is required, and no authenticated source agrees now.
+    /// NTS is required, and no source with NTS agrees now.
     Unauthenticated,
     /// There is a majority, but none of its members answers now.
     Silent,
@@ -334,7 +337,8 @@ pub(crate) fn select(
     }
     let votes = electorate(candidates);
     let poll = Poll::of(candidates.iter().filter(|candidate| votes(candidate)), awaits_unheard);
-    let Some(agreement) = poll.intersect(poll.others.awaited(awaits_unheard)) else {
+    let agreed = poll.intersect(poll.others.awaited(awaits_unheard));
+    let Some(agreement) = prevailing(candidates, awaits_unheard, agreed) else {
         let of_the_heard = Others { missing: 0, doubted: 0, ..poll.others };
         let lacks_votes =
             poll.claims.is_empty() && poll.others.divided == 0 || poll.intersect(of_the_heard).is_some();
@@ -384,13 +388,40 @@ pub(crate) fn select(
     (standings, Ok(agreement))
 }
 
+/// Whether a candidate has a vote that a symmetric key cannot have.
+fn is_above_keys(candidates: &[Candidate]) -> impl Fn(&Candidate) -> bool + use<> {
+    let votes = electorate(candidates);
+    move |candidate| votes(candidate) && candidate.authenticated && !candidate.keyed
+}
+
+/// What those with NTS agree on, where that contradicts what they and those with keys have `agreed` on; else the latter. A key may be in
+/// many hands, and whoever has it can speak for its server: so a majority of keys may be one of a single intruder.
+fn prevailing(
+    candidates: &[Candidate],
+    awaits_unheard: bool,
+    agreed: Option<Agreement>,
+) -> Option<Agreement> {
+    let votes = electorate(candidates);
+    let is_above = is_above_keys(candidates);
+    if !candidates.iter().any(|candidate| votes(candidate) && candidate.keyed) {
+        return agreed;
+    }
+    let poll = Poll::of(candidates.iter().filter(|candidate| is_above(candidate)), awaits_unheard);
+    let Some(above) = poll.intersect(poll.others.awaited(awaits_unheard)) else { return agreed };
+    let meet = agreed.is_some_and(|agreed| agreed.low <= above.high && agreed.high >= above.low);
+    if meet { agreed } else { Some(above) }
+}
+
 /// Whether the agreement of a selection with these standings stands if so many of the votes that made it contradict it.
 pub(crate) fn outvotes(
     candidates: &[Candidate],
     standings: &[Standing],
     awaits_unheard: bool,
 ) -> impl Fn(usize) -> bool + use<> {
-    let votes = electorate(candidates);
+    let (all_votes, is_above) = (electorate(candidates), is_above_keys(candidates));
+    // Where those with NTS prevail, keys add nothing against a lie.
+    let has_above = candidates.iter().any(|candidate| is_above(candidate) && candidate.claim.is_some());
+    let votes = |candidate: &Candidate| all_votes(candidate) && (!has_above || !candidate.keyed);
     let agrees = |standing: &Standing| {
         !matches!(
             standing,

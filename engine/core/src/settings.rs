@@ -6,6 +6,7 @@ use ipc::address::Address;
 use ipc::aead::AeadOffer;
 use ipc::departure::Departure;
 use ipc::message::exchange::{Families, HostName, RoundServer, is_one_name};
+use ipc::symmetric_key::SymmetricKey;
 use ipc::units::{Offset, Span};
 
 /// Everything that a configuration file decides for the engine.
@@ -72,7 +73,7 @@ pub struct ClockSettings {
     pub max_distance: Span,
     /// A source whose measurements differ by more (standard deviation) is not used; none: it weighs less by itself.
     pub max_jitter: Option<Span>,
-    /// Whether the clock is moved only while an authenticated source is among those that agree.
+    /// Whether the clock is moved only while a source with NTS is among those that agree.
     pub require_nts: bool,
     /// Whether ClockBound's pages are written: readers of them take a page that is a minute old for one of a clock that runs
     /// freely, so that pages are then renewed in time.
@@ -107,8 +108,10 @@ pub struct SourceSettings {
     pub name: String,
     /// Where it is; with NTS, the key exchange server and its TCP port.
     pub place: Place,
-    /// How its replies are authenticated; none: they are not.
+    /// How its replies are authenticated by NTS; none: they are not.
     pub nts: Option<NtsSettings>,
+    /// The symmetric key that authenticates its replies instead; never beside NTS.
+    pub key: Option<SymmetricKey>,
     /// `pool = true`: up to this many addresses of the name are used, each a source of its own; 1 for a
     /// plain source.
     pub members: u8,
@@ -155,6 +158,7 @@ impl SourceSettings {
             name,
             place,
             nts: None,
+            key: None,
             members: 1,
             min_poll: 6,
             max_poll: 10,
@@ -178,7 +182,14 @@ impl SourceSettings {
     /// Whether both name the same server, asked in the same way: then one may take the other's place with all that was
     /// measured, if that was the same in all else.
     pub fn is_same_server(&self, other: &Self) -> bool {
-        self.place.is_same(&other.place) && self.nts.is_some() == other.nts.is_some()
+        self.place.is_same(&other.place)
+            && self.nts.is_some() == other.nts.is_some()
+            && self.key.is_some() == other.key.is_some()
+    }
+
+    /// Whether its replies are authenticated, by NTS or by a symmetric key.
+    pub const fn is_authenticated(&self) -> bool {
+        self.nts.is_some() || self.key.is_some()
     }
 
     pub(crate) fn marks(&self) -> Marks {

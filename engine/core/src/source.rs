@@ -140,7 +140,7 @@ impl Source {
             counters: Counters { sent: 0, valid: 0, rejected: [0; RejectReason::COUNT] },
             last_reply: None,
             history: History::default(),
-            authenticated: settings.nts.is_some(),
+            authenticated: settings.is_authenticated(),
             provisional: false,
             is_asked: false,
             newcomer: false,

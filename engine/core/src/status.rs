@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use ipc::message::exchange::Organisation;
 use ipc::message::privileged::{ClockKind, ForwardSteps, Pauses, Refusal};
+use ipc::symmetric_key::{MacKind, SymmetricKey};
 use ipc::units::Leap;
 use report::{
     AssociationState, MeasurementOutcome, RejectReason, SourceActivity, SourceState, StampOrigin, SystemState,
@@ -197,6 +198,8 @@ pub struct SourceStatus {
     pub authenticated: bool,
     /// The association; none for a plain source.
     pub nts: Option<AssociationStatus>,
+    /// The symmetric key that authenticates its replies; none: none does.
+    pub key: Option<SymmetricKeyStatus>,
     /// Stratum of the last valid reply; none: none yet.
     pub stratum: Option<u8>,
     /// Reference id of the last valid reply; none: none yet.
@@ -272,6 +275,24 @@ pub struct MeasurementStatus {
     pub test: Option<RejectReason>,
     /// Who took its times.
     pub stamps: Option<StampOrigin>,
+}
+
+/// What may be said of a symmetric key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SymmetricKeyStatus {
+    /// The key id.
+    pub number: u32,
+    /// What is done with it.
+    pub kind: MacKind,
+    /// Its length in bits.
+    pub bits: u16,
+}
+
+impl SymmetricKeyStatus {
+    pub(crate) fn of(key: &SymmetricKey) -> Self {
+        let bits = u16::try_from(8 * key.octets().len()).unwrap_or(u16::MAX);
+        Self { number: key.number(), kind: key.kind(), bits }
+    }
 }
 
 impl SourceStatus {

@@ -171,6 +171,8 @@ pub(crate) struct Voter<'a> {
     /// Of one without an opinion.
     pub(crate) absence: Absence,
     pub(crate) authenticated: bool,
+    /// Authenticated by a symmetric key, not by NTS.
+    pub(crate) keyed: bool,
     /// Numbers of the entries whose certificates show the same operator, where that is asked for.
     pub(crate) kin: Vec<u32>,
     pub(crate) prefer: bool,
@@ -206,7 +208,7 @@ pub(crate) struct Rules {
     pub(crate) minimum: usize,
     /// Some source is marked `require`.
     pub(crate) require: bool,
-    /// An authenticated source must agree.
+    /// A source with NTS must agree.
     pub(crate) require_nts: bool,
     /// Authenticated sources of at least two operators must agree, as their certificates show them too.
     pub(crate) attested: bool,
@@ -230,6 +232,7 @@ pub(crate) fn candidates(voters: &[Voter<'_>], rules: Rules) -> Vec<Candidate> {
             opinion.is_live() && !opinion.is_far(rules.max_distance) && !opinion.is_unsteady(rules.max_jitter)
         }),
         authenticated: voter.authenticated,
+        keyed: voter.keyed,
         group: *group,
         operator: *operator,
         seat: voter.seat,
@@ -270,15 +273,15 @@ pub(crate) fn find(voters: &[Voter<'_>], rules: Rules, now: Now) -> Finding {
     find_drifting(&mut heard);
     let survivors: Vec<&Heard<'_>> =
         heard.iter().filter(|heard| heard.verdict.standing == Standing::Survivor).collect();
-    let authenticated = survivors.iter().any(|survivor| survivor.voter.authenticated);
+    let nts = survivors.iter().any(|survivor| survivor.voter.authenticated && !survivor.voter.keyed);
     let (mut line, guard_violated) = match agreement {
         Ok(agreement) => draw(&survivors, agreement, now),
         // The others might have been enough.
         Err(_) if voters.iter().any(Voter::is_refuted) => (Err(Impasse::Refuted), false),
         Err(impasse) => (Err(impasse), false),
     };
-    let is_plain = !survivors.is_empty() && !authenticated;
-    if rules.require_nts && is_plain && matches!(line, Ok(_) | Err(Impasse::Silent)) {
+    let lacks_nts = !survivors.is_empty() && !nts;
+    if rules.require_nts && lacks_nts && matches!(line, Ok(_) | Err(Impasse::Silent)) {
         line = Err(Impasse::Unauthenticated);
     }
     let agrees = |it: &&Heard<'_>| matches!(it.verdict.standing, Standing::Survivor | Standing::Spare);

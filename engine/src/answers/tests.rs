@@ -199,6 +199,7 @@ fn full() -> Report {
         send_from: Vec::new(),
         send_over: None,
         dscp: 0,
+        key: None,
     };
     let selected = SourceReport {
         name: "a.example".to_owned(),
@@ -231,6 +232,7 @@ fn full() -> Report {
         send_from: vec!["2001:db8::7".to_owned()],
         send_over: Some("eth0".to_owned()),
         dscp: 46,
+        key: None,
         offered_by: None,
         rejected: BTreeMap::from([(RejectReason::NtsNak, 4), (RejectReason::Origin, 3)]),
         change: "it is used no longer if it falls silent".to_owned(),

@@ -1,5 +1,7 @@
 //! Typed reading of a parsed TOML document, with the line of everything that is wrong.
 
+mod lists;
+
 use super::words::{nearest, shorten};
 use super::{keys, unquoted};
 use ipc::calendar::Date;
@@ -337,19 +339,6 @@ impl<'a> Section<'a> {
         within(value, found, &range, (key, &format!("a number of {unit}"), &example), faults)
     }
 
-    /// The texts of a list, each with its octet; `None` if the key is absent.
-    pub fn texts(&self, key: &str, example: &str, faults: &mut Faults<'_>) -> Option<Vec<(usize, &'a str)>> {
-        let (_, value) = self.entry(key)?;
-        let DeValue::Array(array) = value.get_ref() else {
-            let found = describe(value.get_ref());
-            let text =
-                format!("{key}: expected a list of texts, found {found}; write {key} = [\"{example}\"]");
-            faults.add(value.span().start, text);
-            return None;
-        };
-        Some(read_texts(key, array, example, faults))
-    }
-
     /// A day, as a date or as text, in days since 1970; `None` if the key is absent.
     pub fn day(&self, key: &str, faults: &mut Faults<'_>) -> Option<u32> {
         let (_, value) = self.entry(key)?;
@@ -374,26 +363,6 @@ impl<'a> Section<'a> {
     pub fn is_text(&self, key: &str) -> bool {
         self.entry(key).is_some_and(|(_, value)| value.get_ref().is_str())
     }
-}
-
-fn read_texts<'a>(
-    key: &str,
-    array: &'a DeArray<'a>,
-    example: &str,
-    faults: &mut Faults<'_>,
-) -> Vec<(usize, &'a str)> {
-    let mut texts = Vec::new();
-    for item in array.iter() {
-        match item.get_ref() {
-            DeValue::String(text) => texts.push((item.span().start, text.as_ref())),
-            other => {
-                let found = describe(other);
-                let text = format!("{key}: expected texts in the list, found {found}; write \"{example}\"");
-                faults.add(item.span().start, text);
-            }
-        }
-    }
-    texts
 }
 
 fn parse_day(text: &str) -> Option<u32> {

@@ -4,9 +4,10 @@
 pub const GOVERNOR: [&str; 1] = ["profile"];
 
 /// Of `[[source]]`.
-pub const SOURCE: [&str; 22] = [
+pub const SOURCE: [&str; 23] = [
     "address",
     "mode",
+    "key",
     "roots",
     "aead",
     "pool",
@@ -31,6 +32,9 @@ pub const SOURCE: [&str; 22] = [
 
 /// Of a `[[source]]` in a file of a program: nothing that changes a vote.
 pub const OFFERED: [&str; 5] = ["address", "pool", "members", "min-poll", "max-poll"];
+
+/// Of `[keys]`.
+pub const KEYS: [&str; 1] = ["allow-md5"];
 
 /// Of `[dhcp]`.
 pub const DHCP: [&str; 1] = ["use"];
@@ -64,7 +68,7 @@ pub const ROUGHTIME_SERVER: [&str; 4] = ["address", "key", "operator", "draft"];
 pub const NTS: [&str; 1] = ["system-roots"];
 
 /// Of `[server]`.
-pub const SERVER: [&str; 19] = [
+pub const SERVER: [&str; 20] = [
     "listen",
     "allow",
     "deny",
@@ -84,6 +88,7 @@ pub const SERVER: [&str; 19] = [
     "interleaved",
     "unsynchronised",
     "leap-smear",
+    "keys",
 ];
 
 /// Of `[server.nts]`.
@@ -105,11 +110,12 @@ pub const SERVER_NTS: [&str; 13] = [
 
 /// The section that has this key, if there is exactly one.
 pub fn home(key: &str) -> Option<&'static str> {
-    let sections: [(&str, &[&str]); 7] = [
+    let sections: [(&str, &[&str]); 8] = [
         ("[[source]]", &SOURCE),
         ("[clock]", &CLOCK),
         ("[dhcp]", &DHCP),
         ("[governor]", &GOVERNOR),
+        ("[keys]", &KEYS),
         ("[nts]", &NTS),
         ("[server]", &SERVER),
         ("[server.nts]", &SERVER_NTS),
@@ -126,6 +132,9 @@ mod tests {
     fn of_the_keys_only_those_that_mean_the_same_are_words_of_another_daemon_too() {
         let ours = SOURCE.into_iter().chain(CLOCK);
         let theirs: Vec<&str> = ours.filter(|key| foreign::instead_of(key).is_some()).collect();
-        assert_eq!(theirs, ["pool", "burst", "prefer", "trust", "require", "noselect", "offset", "dscp"]);
+        assert_eq!(
+            theirs,
+            ["key", "pool", "burst", "prefer", "trust", "require", "noselect", "offset", "dscp"]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The files that truechimerd has opened for this process: the configuration, its drop-ins, and what programs have left.
+//! The files that truechimerd has opened for this process: the configuration, its drop-ins, the symmetric keys, and what programs have
+//! left.
 
 use super::texts::{FileText, Texts};
 use super::{ConfigurationError, read_text};
@@ -23,6 +24,7 @@ pub struct OpenFiles {
     main: Open,
     drop_ins: Vec<Open>,
     programs: Vec<Open>,
+    keys: Option<Open>,
 }
 
 impl Open {
@@ -33,6 +35,13 @@ impl Open {
         Self { file: fd.into(), name, is_private }
     }
 
+    /// The file of keys, which its group may read too.
+    fn of_keys(fd: OwnedFd, name: String) -> Self {
+        let is_private =
+            fstat(&fd).is_ok_and(|stat| !Permissions { owner: stat.st_uid, mode: stat.st_mode }.is_exposed());
+        Self { file: fd.into(), name, is_private }
+    }
+
     fn read(&self) -> Result<FileText, ConfigurationError> {
         let text = read_text(&self.file, &self.name)?;
         Ok(FileText { name: self.name.clone(), text, is_private: self.is_private })
@@ -40,7 +49,7 @@ impl Open {
 }
 
 impl OpenFiles {
-    /// Those that the words name: `config`, `drop-ins` and `programs`, the latter two with `-names` and `-folder`.
+    /// Those that the words name: `config`, `key-file`, `drop-ins` and `programs`, the latter two with `-names` and `-folder`.
     ///
     /// # Errors
     /// [`InheritError`].
@@ -53,7 +62,9 @@ impl OpenFiles {
             let files = words.fds(key)?.into_iter().zip(names);
             Ok(files.map(|(fd, name)| Open::of(fd, format!("{folder}/{name}"))).collect())
         };
-        Ok(Self { main, drop_ins: list("drop-ins")?, programs: list("programs")? })
+        let name = words.text("key-file-name").unwrap_or("the file of keys").to_owned();
+        let keys = words.optional_fd("key-file")?.map(|fd| Open::of_keys(fd, name));
+        Ok(Self { main, drop_ins: list("drop-ins")?, programs: list("programs")?, keys })
     }
 
     /// Their texts, a line for each file of a program that cannot be read, and the configuration's file, to be read again later.
@@ -70,6 +81,7 @@ impl OpenFiles {
                 Err(error) => unread.push(format!("{error}; the file is left out")),
             }
         }
-        Ok((Texts { main, drop_ins, programs }, unread, self.main.file))
+        let keys = self.keys.as_ref().map(Open::read).transpose()?;
+        Ok((Texts { main, drop_ins, programs, keys }, unread, self.main.file))
     }
 }

@@ -6,6 +6,7 @@
 //! where the administrator has configured no source, so that they have no vote against one.
 
 use super::document::{Faults, Section, parse};
+use super::key_file::KeyFile;
 use super::nts::RootSets;
 use super::source::{are_of_one_host, read_source};
 use super::texts::FileText;
@@ -105,7 +106,7 @@ impl Offered {
                     );
                     faults.add(section.place_of(key), text);
                 }
-                let source = read_source(&section, &mut roots, &mut faults);
+                let source = read_source(&section, &KeyFile::default(), &mut roots, &mut faults);
                 match (apart && faults.count() > before).then(|| faults.forget_after(before)).flatten() {
                     Some(fault) => self.warnings.push(format!(
                         "{}:{}: {}; this source is left out",

@@ -1,6 +1,7 @@
 //! `[server]`.
 
 use super::document::{Faults, Section};
+use super::key_file::KeyFile;
 use super::key_service::{self, KeySettings};
 use super::place::{NTP, parse_listen_list, parse_prefix};
 use super::words::shorten;
@@ -10,6 +11,7 @@ use ipc::address::Address;
 use ipc::message::launch::{MAX_LISTEN, MAX_THREADS};
 use ipc::message::server::{MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, Smear};
 use ipc::served_at::ServedAt;
+use ipc::symmetric_key::SymmetricKey;
 use std::collections::HashSet;
 
 /// `[server]`, checked.
@@ -31,10 +33,12 @@ pub struct Server {
     pub settings: ServerSettings,
     /// `[server.nts]`.
     pub keys: Option<KeySettings>,
+    /// Symmetric keys that clients may use.
+    pub client_keys: Vec<SymmetricKey>,
 }
 
 /// Reads `[server]`, `None` if it is absent.
-pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<Server> {
+pub fn read(root: &Section<'_>, key_file: &KeyFile, faults: &mut Faults<'_>) -> Option<Server> {
     let section = root.table("server", "[server]", faults)?;
     let known: Vec<&str> = keys::SERVER.into_iter().chain(["nts"]).collect();
     section.refuse_unknown(&known, faults);
@@ -47,6 +51,7 @@ pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<Server> {
     let dscp = section.whole("dscp", 0..=63, 46, faults).unwrap_or(0);
     let addresses: Vec<Address> = listen.iter().map(|served| served.address).collect();
     let keys = key_service::read(&section, &addresses, faults);
+    let client_keys = read_keys(&section, key_file, faults);
     let settings = ServerSettings { local, listen: addresses, nts: keys.is_some() };
     Some(Server {
         at: section.at,
@@ -57,7 +62,27 @@ pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<Server> {
         policy,
         settings,
         keys,
+        client_keys,
     })
+}
+
+/// `keys`: all of the file, or those that are listed.
+fn read_keys(section: &Section<'_>, key_file: &KeyFile, faults: &mut Faults<'_>) -> Vec<SymmetricKey> {
+    let Some(numbers) = section.wholes("keys", 1..=i64::from(u32::MAX), 1, faults) else {
+        return key_file.keys().to_vec();
+    };
+    let mut found: Vec<SymmetricKey> = Vec::new();
+    for (at, number) in numbers {
+        let key = u32::try_from(number).map_err(|_| String::new()).and_then(|number| key_file.find(number));
+        match key {
+            Ok(key) if found.iter().any(|other| other.number() == key.number()) => {
+                faults.add(at, format!("keys: {number} is there already; leave one out"));
+            }
+            Ok(key) => found.push(key),
+            Err(why) => faults.add(at, format!("keys: {why}")),
+        }
+    }
+    found
 }
 
 fn read_policy(section: &Section<'_>, faults: &mut Faults<'_>) -> ServerPolicy {

@@ -3,6 +3,7 @@
 use super::MAX_SOURCES;
 use super::aead::read_aead;
 use super::document::{Faults, Section};
+use super::key_file::KeyFile;
 use super::nts::{RootSets, SYSTEM, SYSTEM_ROOTS, read_path};
 use super::place::{KEY_EXCHANGE, NTP, parse_place};
 use super::words::{nearest, shorten};
@@ -10,6 +11,7 @@ use super::{departure, keys};
 use engine_core::settings::{NtsSettings, Place, SourceSettings};
 use ipc::aead::AeadOffer;
 use ipc::message::exchange::{Families, is_one_name};
+use ipc::symmetric_key::SymmetricKey;
 use ipc::units::{Offset, Span};
 use std::net::IpAddr;
 
@@ -22,10 +24,15 @@ const MEMBERS: i64 = 4;
 
 /// All sources in the order of the files; those with a fault are left out. What two files say of one server, the later one
 /// decides. The files of root certificates that they name get their numbers.
-pub fn read(root: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>) -> Vec<SourceSettings> {
+pub fn read(
+    root: &Section<'_>,
+    key_file: &KeyFile,
+    roots: &mut RootSets,
+    faults: &mut Faults<'_>,
+) -> Vec<SourceSettings> {
     let mut sources: Vec<(usize, SourceSettings)> = Vec::new();
     for section in root.tables("source", "[[source]]", faults) {
-        let Some(source) = read_source(&section, roots, faults) else { continue };
+        let Some(source) = read_source(&section, key_file, roots, faults) else { continue };
         let alike = sources.iter().position(|(_, other)| likeness(&other.place, &source.place).is_some());
         // A later file may ask the same server in the other mode.
         let is_instead = |(at, other): &(usize, SourceSettings)| {
@@ -144,11 +151,13 @@ fn is_address(place: &Place) -> bool {
 /// One `[[source]]`; none: it has a fault.
 pub fn read_source(
     section: &Section<'_>,
+    key_file: &KeyFile,
     roots: &mut RootSets,
     faults: &mut Faults<'_>,
 ) -> Option<SourceSettings> {
     section.refuse_unknown(&keys::SOURCE, faults);
     let nts = read_nts(section, roots, faults);
+    let key = read_key(section, nts.is_some(), key_file, faults);
     let place = read_address(section, if nts.is_some() { KEY_EXCHANGE } else { NTP }, faults);
     let is_numeric = place.as_ref().is_some_and(|(place, _)| is_address(place));
     let pool = section.boolean("pool", faults).unwrap_or(false);
@@ -224,6 +233,7 @@ pub fn read_source(
         name,
         place,
         nts,
+        key,
         members: if pool { u8::try_from(members.unwrap_or(MEMBERS)).ok()? } else { 1 },
         min_poll: i8::try_from(min_poll).ok()?,
         max_poll: i8::try_from(max_poll).ok()?,
@@ -242,6 +252,28 @@ pub fn read_source(
         families,
         departure,
     })
+}
+
+/// `key`, the number of a symmetric key.
+fn read_key(
+    section: &Section<'_>,
+    is_nts: bool,
+    key_file: &KeyFile,
+    faults: &mut Faults<'_>,
+) -> Option<SymmetricKey> {
+    let number = section.whole("key", 1..=i64::from(u32::MAX), 1, faults)?;
+    if is_nts {
+        let text = "key: NTS has keys of its own; leave key out, or mode = \"nts\"";
+        faults.add(section.place_of("key"), text);
+        return None;
+    }
+    match key_file.find(u32::try_from(number).ok()?) {
+        Ok(key) => Some(key),
+        Err(why) => {
+            faults.add(section.place_of("key"), format!("key: {why}"));
+            None
+        }
+    }
 }
 
 /// `mode`, `roots` and `aead`; nothing for plain NTP.

@@ -93,6 +93,7 @@ fn every_key_reaches_its_place() {
         plan,
         access,
         policy,
+        client_keys,
         keys,
         warnings,
         offered,
@@ -107,7 +108,7 @@ fn every_key_reaches_its_place() {
             -12 * ipc::units::Frequency::PER_PPM - ipc::units::Frequency::PER_PPM / 2
         ))
     );
-    assert!(offered.sources.is_empty() && !uses_dhcp);
+    assert!(offered.sources.is_empty() && !uses_dhcp && client_keys.is_empty());
     assert!(keys.is_none() && warnings.len() == 1, "{warnings:?}");
     assert!(warnings[0].contains("leap-smear: without leap seconds"), "{warnings:?}");
     let first = &settings.sources[0];
@@ -138,6 +139,7 @@ fn every_key_reaches_its_place() {
             allow_link_local: false,
             offered: false,
             nts: None,
+            key: None,
         }
     );
     assert_eq!((settings.sources[1].name.as_str(), settings.sources[1].members), ("pool.example.org", 3));

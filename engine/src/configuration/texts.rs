@@ -1,6 +1,7 @@
 //! The texts that a configuration is made from: one file, its drop-ins, and what programs have left.
 
 use super::{ConfigurationError, MAX_FILE};
+use std::fmt;
 use zeroize::Zeroizing;
 
 /// Most drop-ins.
@@ -12,15 +13,21 @@ const MAX_PROGRAMS: usize = 32;
 /// Octets of a file of a program.
 const MAX_PROGRAM: usize = 4 * 1024;
 
-/// One file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One file. Its text may hold secrets and is never printed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct FileText {
     /// Its path, for messages.
     pub name: String,
     /// What is in it.
     pub text: Zeroizing<String>,
-    /// Only its owner may read or change it.
+    /// Only its owner may read or change it; of the file of keys: only its group may read it too.
     pub is_private: bool,
+}
+
+impl fmt::Debug for FileText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileText({}, {} octets)", self.name, self.text.len())
+    }
 }
 
 impl FileText {
@@ -44,12 +51,14 @@ pub struct Texts {
     pub drop_ins: Vec<FileText>,
     /// Those of programs, in order.
     pub programs: Vec<FileText>,
+    /// Symmetric keys; none: there is no such file.
+    pub keys: Option<FileText>,
 }
 
 impl Texts {
     /// A configuration alone.
     pub fn only(main: FileText) -> Self {
-        Self { main, drop_ins: Vec::new(), programs: Vec::new() }
+        Self { main, drop_ins: Vec::new(), programs: Vec::new(), keys: None }
     }
 
     /// The administrator's files, the configuration first.
@@ -71,6 +80,9 @@ impl Texts {
         self.programs.retain(|file| file.text.len() <= MAX_PROGRAM);
         if self.main.text.len() > MAX_FILE {
             return Err(ConfigurationError::TooLong(ipc::text::escape(&self.main.name)));
+        }
+        if let Some(keys) = self.keys.as_ref().filter(|keys| keys.text.len() > MAX_FILE) {
+            return Err(ConfigurationError::TooLong(ipc::text::escape(&keys.name)));
         }
         let mut total = 0;
         for (count, file) in self.drop_ins.iter().enumerate() {

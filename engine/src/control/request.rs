@@ -64,6 +64,8 @@ pub struct Reload {
     pub drop_ins: Option<Vec<FileText>>,
     /// What programs have left.
     pub programs: Option<Vec<FileText>>,
+    /// The symmetric keys that belong to the configuration; none: there are none.
+    pub keys: Option<FileText>,
 }
 
 /// Why a request is not followed; `Display` is what the peer reads.
@@ -104,6 +106,7 @@ struct Document<'a> {
     source: Option<String>,
     drop_ins: Option<Vec<Part>>,
     programs: Option<Vec<Part>>,
+    keys: Option<Part>,
     level: Option<String>,
     sort: Option<&'a str>,
     limit: Option<u16>,
@@ -136,7 +139,7 @@ const NEW: &str = "the new file";
 pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
     let document: Document<'_> = serde_json::from_slice(line).map_err(|_| RequestError::NotUnderstood)?;
     let is_reload = document.file.is_some() || document.programs.is_some();
-    let lacks_file = document.private || document.drop_ins.is_some();
+    let lacks_file = document.private || document.drop_ins.is_some() || document.keys.is_some();
     if is_reload != (document.verb == "reload") || (lacks_file && document.file.is_none()) {
         return Err(RequestError::NotUnderstood);
     }
@@ -168,7 +171,7 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
                 .file
                 .map(|text| FileText { is_private: document.private, ..FileText::private(NEW, &text) });
             let (drop_ins, programs) = (document.drop_ins.map(all), document.programs.map(all));
-            Verb::Reload(Reload { main, drop_ins, programs })
+            Verb::Reload(Reload { main, drop_ins, programs, keys: document.keys.map(FileText::from) })
         }
         "status" => Verb::Status,
         "sources" => Verb::Sources,

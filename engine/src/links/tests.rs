@@ -3,6 +3,7 @@ mod nts;
 
 use super::*;
 use ipc::address::Address;
+use ipc::list::Bounded;
 use ipc::message::client::{Rejected, Silence, Unanswered};
 use ipc::message::exchange::{Addresses, Failed, Families, HostName, LookupFailure};
 use ipc::message::exchange::{ExchangeId, Resolved};

@@ -127,7 +127,10 @@ const fn passes(test: RejectReason) -> &'static str {
         | RejectReason::Forged
         | RejectReason::Identifier
         | RejectReason::NtsFields => {
-            "it is used when authentic replies come through: what comes is altered or made on the way, or it is no NTS server"
+            "it is used when authentic replies come through: what comes is altered or made on the way, or the server has no NTS, or another key"
+        }
+        RejectReason::CryptoNak => {
+            "it is used when number, type and key are the same there as in the file of keys here"
         }
         RejectReason::NtsNak => "it is used again when keys have been exchanged, which happens by itself",
         RejectReason::LeapUnknown | RejectReason::Unsynchronised => {

@@ -28,6 +28,7 @@ pub(super) fn hint(cause: Option<RejectReason>) -> &'static str {
             ": its replies carry no authentication, it may have been removed on the path"
         }
         Some(RejectReason::Forged) => ": the authentication tags of its replies are wrong",
+        Some(RejectReason::CryptoNak) => ": it does not accept our symmetric key (crypto-NAK)",
         Some(RejectReason::NtsNak) => ": it does not accept our cookies",
         Some(_) => ": what came from there was not a proper reply",
         None => "; check its address and the firewall (UDP port 123)",

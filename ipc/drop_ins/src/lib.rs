@@ -92,6 +92,13 @@ pub fn beside(configuration: &Path) -> Option<PathBuf> {
     (folder != configuration && folder.file_name() != configuration.file_name()).then_some(folder)
 }
 
+/// The file of symmetric keys beside a configuration: `truechimer.keys` beside `truechimer.toml`; none where that would be the
+/// configuration itself.
+pub fn keys_beside(configuration: &Path) -> Option<PathBuf> {
+    let file = configuration.with_extension("keys");
+    (file != configuration && file.file_name() != configuration.file_name()).then_some(file)
+}
+
 /// What lies in a folder, in the order of the names' octets: each file, or why it is not read. A folder that is not there is
 /// empty.
 ///

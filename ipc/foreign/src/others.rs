@@ -29,7 +29,7 @@ const WORDS: [(&str, &str); 85] = [
     ("logfile", "nothing to write: see the journal"),
     ("crypto", "there is no Autokey; use mode = \"nts\" under [[source]]"),
     ("autokey", "there is no Autokey; use mode = \"nts\" under [[source]]"),
-    ("trustedkey", "there are no symmetric keys; use mode = \"nts\" under [[source]]"),
+    ("trustedkey", "keys = [1, 2] under [server] for clients; a source names its own key"),
     ("requestkey", "there is no remote control; see chimerctl(1)"),
     ("controlkey", "there is no remote control; see chimerctl(1)"),
     ("disable", "nothing to write: what ntpd lets one disable is not there, see chimerctl(1) for the rest"),

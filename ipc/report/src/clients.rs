@@ -28,7 +28,7 @@ documents! {
         address: String,
         /// Requests since it is known.
         requests: u64,
-        /// Those of them that were not answered: denied by the access rules, or above the rate limit.
+        /// Those of them that were not answered: denied by the access rules, above the rate limit, or with a wrong MAC.
         dropped: u64,
         /// The access rules deny it.
         denied: bool,
@@ -42,6 +42,8 @@ documents! {
         authenticated: bool,
         /// NTP version of its last request; none: one that is not answered.
         version: Option<u8>,
+        /// Its last request that was not dropped was authenticated by a symmetric key.
+        keyed: bool,
     }
 
     /// Reply to `access`.

@@ -59,7 +59,7 @@ pub use reason::{
 pub use rejection::{Effect, RejectReason};
 pub use replay::Replay;
 pub use schema::{Counts, Written};
-pub use source::{LastReplyReport, NtsReport, SourceReport};
+pub use source::{LastReplyReport, NtsReport, SourceReport, SymmetricKeyReport};
 pub use status::{
     Done, ProcessReply, RefusedReply, ReloadedReply, ServerReply, SourcesReply, StatusReply, StepReply,
     UnservedReply,

@@ -99,6 +99,9 @@ rejections! {
     /// The server cannot open the cookie. The claim is not authenticated.
     NtsNak = "nts_nak", Discarded,
         "it does not accept our cookies any more; keys will be exchanged anew";
+    /// The server says that it could not verify the request: it has another key, or none of that number. Not authenticated.
+    CryptoNak = "crypto_nak", Discarded,
+        "it does not accept our symmetric key (crypto-NAK)";
     /// A precision that no clock has.
     Precision = "bad_precision", Unused,
         "it claims a precision that no clock has";

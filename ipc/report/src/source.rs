@@ -90,6 +90,18 @@ documents! {
         send_over: Option<String>,
         /// Differentiated services code point of queries, as configured.
         dscp: u8,
+        /// The symmetric key that authenticates its replies; none: none does.
+        key: Option<SymmetricKeyReport>,
+    }
+
+    /// A symmetric key, without its octets.
+    SymmetricKeyReport {
+        /// Its number, the key id.
+        number: u32,
+        /// Its type, as chrony names it: `AES128`, `SHA256`, …
+        kind: String,
+        /// Its length in bits.
+        bits: u16,
     }
 
     /// What the last valid reply of a source was like, and how it came.

@@ -63,6 +63,10 @@ counters! {
     protected,
     /// NTS NAK sent instead of an answer: a cookie that cannot be opened, or a wrong tag.
     nak,
+    /// Of the answered: authenticated by a symmetric key.
+    keyed,
+    /// Silent: a MAC of an unknown key, or a wrong one.
+    unauthenticated,
 }
 
 counters! {
@@ -95,7 +99,7 @@ mod tests {
         let list = core::array::from_fn(|at| at as u64 + 1);
         let counters = Counters::from_list(list);
         assert_eq!(counters.list(), list);
-        assert_eq!((counters.received, counters.nak), (1, Counters::NAMES.len() as u64));
+        assert_eq!((counters.received, counters.unauthenticated), (1, Counters::NAMES.len() as u64));
         assert_eq!(Counters::from_list([0; Counters::NAMES.len()]), Counters::ZERO);
     }
 }

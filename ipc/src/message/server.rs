@@ -7,6 +7,7 @@ use super::Shortfall;
 use crate::codec::{Decode, Encode};
 use crate::list::{Bounded, Empty};
 use crate::secret::Secret;
+use crate::symmetric_key::SymmetricKey;
 use crate::units::{Leap, RawInstant, Span, WallTime};
 
 /// Most access rules in one record.
@@ -24,6 +25,12 @@ pub const MAX_WANTED: u16 = 1_000;
 /// Most cookie keys at a time: of two epochs before, the current one, and the next.
 pub const MAX_EPOCH_KEYS: usize = 4;
 
+/// Most symmetric keys in one record.
+pub const MAX_KEYS: usize = 16;
+
+/// Most symmetric keys that clients may use.
+pub const MAX_KEY_RING: usize = 512;
+
 /// Engine to server.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
@@ -38,6 +45,9 @@ pub enum ToServer {
     /// The keys that open and seal cookies, in place of those before. Until the first ones, requests with
     /// NTS fields are not answered.
     CookieKeys(CookieKeys),
+    /// A part of the symmetric keys that clients may use. The new ones replace the previous ones when their last part arrives. Until the
+    /// first ones, requests with a MAC are not answered.
+    SymmetricKeys(SymmetricKeys),
     /// Answer with `Pong`; sent only if the service manager's watchdog is on.
     Ping,
     /// Answer with `Clients`; not again before that answer is whole.
@@ -112,12 +122,14 @@ pub struct Client {
     pub network: [u8; 8],
     /// Requests since it is known.
     pub requests: u64,
-    /// Those of them that were not answered: denied by the access rules, or above the rate limit.
+    /// Those of them that were not answered: denied by the access rules, above the rate limit, or with a wrong MAC.
     pub dropped: u64,
     /// The access rules deny it.
     pub is_denied: bool,
     /// Its last request that was not dropped was authenticated by NTS.
     pub is_protected: bool,
+    /// The same by a symmetric key.
+    pub is_keyed: bool,
     /// NTP version of its last request, as it claims; 0 to 7.
     pub version: u8,
     /// Between requests, on average of late; none: there was one.
@@ -185,6 +197,18 @@ pub struct Rule {
     pub ipv6: bool,
     /// Answer or keep silent.
     pub allow: bool,
+}
+
+/// Symmetric keys, each of another number. More than 16 are sent in several records, at most [`MAX_KEY_RING`] keys in all.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct SymmetricKeys {
+    /// This part begins new ones; what came of unfinished ones is forgotten.
+    pub begins: bool,
+    /// With this part they are whole and in force.
+    pub ends: bool,
+    /// The keys, in any order.
+    pub keys: Bounded<SymmetricKey, MAX_KEYS>,
 }
 
 /// Keys for cookies (protocol::nts::ratchet says where they come from).
@@ -282,6 +306,7 @@ impl Empty for Client {
             dropped: 0,
             is_denied: false,
             is_protected: false,
+            is_keyed: false,
             version: 0,
             interval: None,
             age: Span::ZERO,

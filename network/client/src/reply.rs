@@ -18,6 +18,8 @@ pub struct Expected {
     pub nonce: u64,
     /// The request's version.
     pub version: u8,
+    /// The request has a MAC: then a MAC, or its absence, is judged by the engine, which has the key.
+    pub has_mac: bool,
 }
 
 /// Why a datagram is not the reply; the names are those of `ipc::message::client::Rejected`.
@@ -39,7 +41,9 @@ impl Expected {
     /// Of the octets of a request; `None` if they are not an NTP packet.
     pub fn of_request(octets: &[u8]) -> Option<Self> {
         let header = Header::decode(octets).ok()?;
-        Some(Self { nonce: header.transmit_timestamp, version: header.version })
+        let has_mac = walk(octets.get(LENGTH..).unwrap_or_default(), header.version)
+            .any(|item| matches!(item, Ok(Item::Mac(_))));
+        Some(Self { nonce: header.transmit_timestamp, version: header.version, has_mac })
     }
 
     fn allows_version(self, version: u8) -> bool {
@@ -83,6 +87,7 @@ pub fn check(datagram: &[u8], expected: Expected) -> Result<Header, Rejection> {
     for item in walk(datagram.get(LENGTH..).unwrap_or_default(), header.version) {
         match item {
             Ok(Item::Field { .. }) => {}
+            Ok(Item::Mac(_) | Item::CryptoNak) if expected.has_mac => {}
             Ok(Item::Mac(_) | Item::CryptoNak) => return Err(Rejection::UnexpectedMac),
             Err(_) => return Err(Rejection::Malformed),
         }
@@ -96,7 +101,7 @@ mod tests {
     use proptest::prelude::*;
 
     const NONCE: u64 = 0x0123_4567_89ab_cdef;
-    const EXPECTED: Expected = Expected { nonce: NONCE, version: 4 };
+    const EXPECTED: Expected = Expected { nonce: NONCE, version: 4, has_mac: false };
 
     fn honest() -> Header {
         Header {
@@ -130,7 +135,7 @@ mod tests {
         for origin in [0, 1, NONCE ^ 1, NONCE.swap_bytes(), u64::MAX] {
             assert_eq!(checked(Header { origin_timestamp: origin, ..honest() }), Err(Rejection::Origin));
         }
-        let careless = Expected { nonce: 0, version: 4 };
+        let careless = Expected { nonce: 0, ..EXPECTED };
         let zero = Header { origin_timestamp: 0, ..honest() }.encode();
         assert_eq!(check(&zero, careless), Err(Rejection::Origin));
     }
@@ -144,6 +149,20 @@ mod tests {
         field_and_mac[..4].copy_from_slice(&[1, 4, 0, 28]);
         assert_eq!(with_tail(&field_and_mac), Err(Rejection::UnexpectedMac));
         assert_eq!(with_tail(&field_and_mac[..28]), Ok(honest()));
+    }
+
+    #[test]
+    fn behind_the_reply_to_a_request_with_a_mac_one_is_left_to_the_engine() {
+        let request = [&protocol::request::minimal(NONCE).encode()[..], &[9; 20]].concat();
+        let expected = Expected::of_request(&request).unwrap();
+        assert_eq!(expected, Expected { has_mac: true, ..EXPECTED });
+        for tail in [&[][..], &[0; 4], &[7; 20], &[7; 24]] {
+            assert_eq!(check(&[&honest().encode()[..], tail].concat(), expected), Ok(honest()));
+        }
+        for tail in [&[0; 8][..], &[7; 12], &[7; 28]] {
+            let reply = [&honest().encode()[..], tail].concat();
+            assert_eq!(check(&reply, expected), Err(Rejection::Malformed));
+        }
     }
 
     #[test]

@@ -41,9 +41,9 @@ const IPV4: u64 = 0xff << 56;
 /// Of a new interval, one in this many parts goes into the average.
 const WEIGHT: i64 = 8;
 
-/// Unit of intervals, 2^7 ns, and the longest interval that is told apart in it: 39 hours.
+/// Unit of intervals, 2^7 ns, and the longest interval that is told apart in it: 19 hours.
 const UNIT: u32 = 7;
-const LONGEST: i64 = (1 << 40) - 1;
+const LONGEST: i64 = (1 << 39) - 1;
 
 /// Unit of how long a client is known, 2^36 ns (69 s), of which 19 bits turn after 416 days; and after how many of them it
 /// counts as a regular one.
@@ -60,10 +60,21 @@ const GONE: i64 = 3_600 * 1_000_000_000;
 pub enum Fate {
     /// It was answered, or is about to be.
     Answered,
-    /// It was above the rate limit: no answer, or a RATE kiss.
+    /// It was above the rate limit: no answer, or a RATE kiss. Or its MAC was wrong.
     Dropped,
     /// The access rules deny its sender.
     Denied,
+}
+
+/// By what a request is authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Not at all.
+    None,
+    /// NTS.
+    Nts,
+    /// A symmetric key.
+    Key,
 }
 
 /// One request.
@@ -71,8 +82,8 @@ pub enum Fate {
 pub struct Heard {
     /// NTP version, 0 to 7.
     pub version: u8,
-    /// It was authenticated by NTS.
-    pub is_protected: bool,
+    /// By what it was authenticated.
+    pub proof: Proof,
     /// What became of it.
     pub fate: Fate,
 }
@@ -114,26 +125,30 @@ struct Manner {
     /// When the first request came, in [`TICK`]s.
     since: u64,
     version: u8,
-    is_protected: bool,
+    proof: Proof,
     is_denied: bool,
 }
 
 impl Manner {
     const fn bits(self) -> u64 {
-        (self.interval as u64) << 24
-            | (self.since & TICKS) << 5
+        (self.interval as u64) << 25
+            | (self.since & TICKS) << 6
             | (self.version & 7) as u64
-            | (self.is_protected as u64) << 3
-            | (self.is_denied as u64) << 4
+            | (self.proof as u64) << 3
+            | (self.is_denied as u64) << 5
     }
 
     const fn of(bits: u64) -> Self {
         Self {
-            interval: (bits >> 24) as i64,
-            since: bits >> 5 & TICKS,
+            interval: (bits >> 25) as i64,
+            since: bits >> 6 & TICKS,
             version: (bits & 7) as u8,
-            is_protected: bits >> 3 & 1 == 1,
-            is_denied: bits >> 4 & 1 == 1,
+            proof: match bits >> 3 & 3 {
+                1 => Proof::Nts,
+                2 => Proof::Key,
+                _ => Proof::None,
+            },
+            is_denied: bits >> 5 & 1 == 1,
         }
     }
 }
@@ -161,9 +176,9 @@ enum Expendable {
 impl Record {
     /// The first request of a client.
     fn begin(&self, heard: Heard, now: i64) {
-        let Heard { version, is_protected, fate } = heard;
+        let Heard { version, proof, fate } = heard;
         let (since, is_denied) = (now as u64 >> TICK, fate == Fate::Denied);
-        let manner = Manner { interval: 0, since, version, is_protected, is_denied };
+        let manner = Manner { interval: 0, since, version, proof, is_denied };
         self.requests.store(1, Relaxed);
         self.dropped.store(u64::from(fate != Fate::Answered), Relaxed);
         self.last.store(now, Relaxed);
@@ -173,7 +188,7 @@ impl Record {
     /// Another request. A client of which the access rules now say something else begins anew, so that what was dropped
     /// was dropped for one reason.
     fn count(&self, heard: Heard, now: i64) {
-        let Heard { version, is_protected, fate } = heard;
+        let Heard { version, proof, fate } = heard;
         let before = Manner::of(self.manner.load(Relaxed));
         if before.is_denied != (fate == Fate::Denied) {
             return self.begin(heard, now);
@@ -183,7 +198,7 @@ impl Record {
             self.dropped.fetch_add(1, Relaxed);
         }
         // Many are dropped before they are opened.
-        let is_protected = is_protected || before.is_protected && fate == Fate::Dropped;
+        let proof = if proof == Proof::None && fate == Fate::Dropped { before.proof } else { proof };
         // Another thread may have counted a later one already.
         let passed = (now.saturating_sub(self.last.load(Relaxed)) >> UNIT).clamp(1, LONGEST);
         let interval = match before.interval {
@@ -191,7 +206,7 @@ impl Record {
             average => average + (passed - average) / WEIGHT,
         };
         self.last.store(now, Relaxed);
-        self.manner.store(Manner { interval, version, is_protected, ..before }.bits(), Relaxed);
+        self.manner.store(Manner { interval, version, proof, ..before }.bits(), Relaxed);
     }
 
     fn expendable(&self, now: i64, chance: u64) -> Expendable {
@@ -319,7 +334,8 @@ impl Line {
                 requests,
                 dropped: dropped.min(requests),
                 is_denied: manner.is_denied,
-                is_protected: manner.is_protected,
+                is_protected: manner.proof == Proof::Nts,
+                is_keyed: manner.proof == Proof::Key,
                 version: manner.version,
                 interval: (manner.interval != 0).then(|| Span::saturating(manner.interval << UNIT)),
                 age: Span::saturating(now.saturating_sub(last).max(0)),

@@ -15,6 +15,7 @@
 //!   respond          a request becomes a reply, or a reason to keep silent
 //!   protected        the same under NTS: opened first, answered later
 //!   access           who is answered
+//!   key_ring         symmetric keys: who authenticated a request, and the MAC of its reply
 //!   limit            how often clients are answered
 //!   clients          who asks how often
 //!   interleave       when earlier replies left
@@ -30,6 +31,7 @@ mod access;
 mod clients;
 mod control_message;
 mod interleave;
+mod key_ring;
 mod limit;
 mod listener;
 mod mmsg;
@@ -45,6 +47,7 @@ mod worker;
 
 pub use access::{AccessList, RuleError};
 pub use interleave::{Departures, Name};
+pub use key_ring::{KeyPlace, KeyRing};
 pub use limit::{Limiter, SplitMix64, Verdict};
 pub use listener::{Listener, listen};
 pub use protected::{Opened, open};
@@ -53,9 +56,10 @@ pub use source::Source;
 
 use ipc::message::Shortfall;
 use ipc::message::server::{
-    Access, ClientsWanted, Counters, FromServer, MAX_LIST, MAX_RATE, MAX_TOTAL, MAX_WANTED, Rule,
-    ServerPolicy, ToServer,
+    Access, ClientsWanted, Counters, FromServer, MAX_KEY_RING, MAX_LIST, MAX_RATE, MAX_TOTAL, MAX_WANTED,
+    Rule, ServerPolicy, SymmetricKeys, ToServer,
 };
+use ipc::symmetric_key::SymmetricKey;
 use ipc_link::Link;
 use network::clock;
 use network::ending::Ending;
@@ -131,6 +135,7 @@ pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, threads: Work
         engine: Outbox::new(link),
         shared: &shared,
         list: None,
+        key_ring: None,
         watch: Watch::default(),
         reports: Reports::default(),
         interfaces,
@@ -151,6 +156,8 @@ struct Server<'s> {
     shared: &'s Shared,
     /// Parts of an incomplete access list.
     list: Option<Vec<Rule>>,
+    /// Parts of incomplete symmetric keys.
+    key_ring: Option<Vec<SymmetricKey>>,
     /// Tracks the threads' progress, to answer pings.
     watch: Watch,
     reports: Reports<KINDS>,
@@ -217,6 +224,7 @@ impl Server<'_> {
                 Some(ToServer::Access(part)) => self.collect(&part)?,
                 Some(ToServer::Policy(policy)) => self.follow(&policy)?,
                 Some(ToServer::CookieKeys(keys)) => self.change_keys(&keys)?,
+                Some(ToServer::SymmetricKeys(part)) => self.collect_keys(&part)?,
                 Some(ToServer::Clients(wanted)) => self.tell_clients(wanted)?,
                 Some(ToServer::Ping) => {
                     for _ in 0..self.watch.answers(self.shared.workers.progress()) {
@@ -271,6 +279,24 @@ impl Server<'_> {
         let each = keys.keys.iter().map(|key| EpochKey::from_octets(key.epoch, key.key.octets()));
         let keys = Arc::new(CookieKeys::new(keys.current, each).map_err(|_| IMPOSSIBLE)?);
         self.shared.change_rules(|rules| rules.cookie_keys = Some(keys));
+        Ok(())
+    }
+
+    fn collect_keys(&mut self, part: &SymmetricKeys) -> Result<(), Ending> {
+        const IMPOSSIBLE: Ending = Ending::Rule("symmetric keys that make no set");
+        if part.begins {
+            self.key_ring = Some(Vec::new());
+        }
+        let keys = self.key_ring.as_mut().ok_or(Ending::Rule("a part of no symmetric keys"))?;
+        keys.extend(part.keys.iter().cloned());
+        if keys.len() > MAX_KEY_RING {
+            return Err(IMPOSSIBLE);
+        }
+        if part.ends {
+            let ring = Arc::new(KeyRing::new(keys).ok_or(IMPOSSIBLE)?);
+            self.key_ring = None;
+            self.shared.change_rules(|rules| rules.key_ring = Some(ring));
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 use super::control_message::Target;
 use super::interleave::Name;
+use super::key_ring::KeyPlace;
 use super::mmsg::{BATCH, OutgoingMessage};
 use super::source::Source;
 use std::net::IpAddr;
@@ -33,6 +34,8 @@ pub(super) struct Addressed {
     pub needs_time: bool,
     pub is_kiss: bool,
     pub is_protected: bool,
+    /// The symmetric key of its MAC, which must be written before sending.
+    pub key: Option<KeyPlace>,
     /// The kernel must timestamp it when it leaves.
     pub departure: Option<Name>,
 }
@@ -55,6 +58,7 @@ impl Addressed {
         self.source == other.source
             && self.target == other.target
             && self.length == other.length
+            && self.key.is_some() == other.key.is_some()
             && !alone(self)
             && !alone(other)
     }
@@ -248,6 +252,7 @@ mod tests {
             needs_time: true,
             is_kiss: false,
             is_protected: false,
+            key: None,
             departure: None,
         }
     }

@@ -5,6 +5,7 @@
 
 use super::access::AccessList;
 use super::interleave::{Departures, Name};
+use super::key_ring::{KeyPlace, KeyRing};
 use super::limit::{Limiter, SplitMix64, Verdict};
 use super::smear::reference_id;
 use super::source::Source;
@@ -14,7 +15,7 @@ use protocol::extension_field::{Item, NTS_AUTHENTICATOR, NTS_COOKIE, walk};
 use protocol::header::{Header, LENGTH, MODE_CLIENT, MODE_SYMMETRIC_ACTIVE};
 use protocol::reply::{SystemVariables, kiss, to_request};
 use protocol::timestamp::{Timestamp, short_from_nanos};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 /// Versions that are answered, each in its own version.
@@ -57,6 +58,8 @@ pub struct RequestContext<'a> {
     pub access: &'a AccessList,
     /// The rate limiter; `None`: no limits.
     pub limiter: Option<&'a Limiter>,
+    /// The symmetric keys that clients may use; without them no request with a MAC is answered.
+    pub keys: Option<&'a KeyRing>,
     /// The departure times of earlier replies; without them no reply is interleaved.
     pub departures: Option<&'a Departures>,
     /// The clock readings.
@@ -66,8 +69,10 @@ pub struct RequestContext<'a> {
 /// A reply, and how it must be completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// A bare header, so it is never longer than its request.
+    /// A bare header, behind which a MAC is as long as that of its request: so it is never longer than its request.
     pub octets: [u8; LENGTH],
+    /// The key of its MAC, which is written right before sending.
+    pub key: Option<KeyPlace>,
     /// Its kind.
     pub kind: ReplyKind,
     /// Sent although the client asks too often.
@@ -96,6 +101,8 @@ pub struct Question {
     pub header: Header,
     /// It has NTS fields, so it is answered with NTS or not at all.
     pub is_protected: bool,
+    /// The symmetric key that has authenticated it, and that authenticates the reply.
+    pub key: Option<KeyPlace>,
 }
 
 /// Why there is no reply.
@@ -107,13 +114,15 @@ pub enum Refusal {
     Control,
     /// The access rules deny it.
     Denied,
+    /// A MAC of an unknown key, or a wrong one.
+    Unauthenticated,
     /// The client or its network sends too many requests.
     Limited,
     /// The clock is not synchronised, and the policy is to be silent then.
     Unsynchronised,
 }
 
-/// Parses a request and checks its source. Nothing is counted.
+/// Parses a request, checks its source, and verifies its MAC where it has one. Nothing is counted.
 ///
 /// # Errors
 /// [`Refusal`], the first that applies; never [`Refusal::Limited`].
@@ -138,10 +147,11 @@ pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Resu
     if !matches!(header.mode, MODE_CLIENT | MODE_SYMMETRIC_ACTIVE) || !VERSIONS.contains(&header.version) {
         return Err(Refusal::Malformed);
     }
-    let mut is_protected = false;
+    let (mut is_protected, mut has_mac) = (false, false);
     for item in walk(request.get(LENGTH..).unwrap_or_default(), header.version) {
         let item = item.map_err(|_| Refusal::Malformed)?;
         is_protected |= matches!(item, Item::Field { kind: NTS_COOKIE | NTS_AUTHENTICATOR, .. });
+        has_mac |= matches!(item, Item::Mac(_) | Item::CryptoNak);
     }
     if is_protected && header.mode != MODE_CLIENT {
         return Err(Refusal::Malformed);
@@ -149,32 +159,59 @@ pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Resu
     if context.is_silent && (context.system.leap == 3 || !(1..=15).contains(&context.system.stratum)) {
         return Err(Refusal::Unsynchronised);
     }
-    Ok(Question { header, is_protected })
+    // With NTS fields it is judged, and refused, with these.
+    let mut key = None;
+    if has_mac && !is_protected {
+        let found = context.keys.and_then(|keys| keys.verify(request, header.version));
+        key = Some(found.ok_or(Refusal::Unauthenticated)?);
+    }
+    Ok(Question { header, is_protected, key })
 }
 
-/// The reply to a plain request that arrived at `receive`.
+/// The reply to a request without NTS that arrived at `receive`. A client with a key is limited by key and address together, since an
+/// attacker can forge an address alone.
 ///
 /// # Errors
 /// [`Refusal::Limited`].
 pub fn answer(
-    request: &Header,
+    question: &Question,
     asked: &Asked,
     receive: Timestamp,
     context: &RequestContext<'_>,
     rng: &mut SplitMix64,
 ) -> Result<Reply, Refusal> {
-    let verdict =
-        context.limiter.map_or(Verdict::Within, |limiter| limiter.judge(&asked.source, context.now, rng));
+    let Question { header: request, key, .. } = question;
+    let number = key.and_then(|key| context.keys?.number(key));
+    let verdict = match (context.limiter, number) {
+        (None, _) => Verdict::Within,
+        (Some(limiter), None) => limiter.judge(&asked.source, context.now, rng),
+        (Some(limiter), Some(number)) => {
+            limiter.judge_association(&association(number, asked.source.ip), context.now, rng)
+        }
+    };
     match verdict {
         Verdict::Within | Verdict::Spared => {}
         Verdict::Over => return Err(Refusal::Limited),
         Verdict::Kiss => {
             let octets = kiss(request, *b"RATE").ok_or(Refusal::Malformed)?.encode();
-            return Ok(Reply { octets, kind: ReplyKind::Kiss, is_spared: false, departure: None });
+            return Ok(Reply { octets, key: *key, kind: ReplyKind::Kiss, is_spared: false, departure: None });
         }
     }
     let (reply, kind, departure) = time(request, asked, receive, context).ok_or(Refusal::Malformed)?;
-    Ok(Reply { octets: reply.encode(), kind, is_spared: verdict == Verdict::Spared, departure })
+    let (octets, is_spared) = (reply.encode(), verdict == Verdict::Spared);
+    Ok(Reply { octets, key: *key, kind, is_spared, departure })
+}
+
+/// What tells a client with a key from others in the rate limit.
+fn association(number: u32, ip: IpAddr) -> [u8; 20] {
+    let mut octets = [0; 20];
+    let (first, rest) = octets.split_at_mut(4);
+    first.copy_from_slice(&number.to_be_bytes());
+    rest.copy_from_slice(&match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    });
+    octets
 }
 
 /// The header of a reply with a time: the transmit timestamp is that of the previous reply, or still to be

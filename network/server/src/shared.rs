@@ -4,6 +4,7 @@
 use super::access::AccessList;
 use super::clients::Clients;
 use super::interleave::Departures;
+use super::key_ring::KeyRing;
 use super::limit::Limiter;
 use super::snapshot::Snapshot;
 use ipc::message::server::{Counters, ServerPolicy};
@@ -25,6 +26,8 @@ pub(super) struct Rules {
     pub departures: Option<Arc<Departures>>,
     /// Without them, requests with NTS fields are not answered.
     pub cookie_keys: Option<Arc<CookieKeys>>,
+    /// Without them, requests with a MAC are not answered.
+    pub key_ring: Option<Arc<KeyRing>>,
 }
 
 /// All shared state.
@@ -70,6 +73,7 @@ impl Shared {
             limiter: None,
             departures: None,
             cookie_keys: None,
+            key_ring: None,
         });
         let workers = Workers::new((0..threads).map(|_| Place(Mutex::new(Some(rules.newest())))))?;
         Ok(Self { state: Snapshot::default(), served, clients: Clients::new(), rules, workers })

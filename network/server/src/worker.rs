@@ -5,9 +5,10 @@
 
 mod sealing;
 
-use super::clients::{Fate, Heard, Memo};
+use super::clients::{Fate, Heard, Memo, Proof};
 use super::control_message::{ControlMessages, Target, Writer};
 use super::interleave::Name;
+use super::key_ring::KeyRing;
 use super::limit::SplitMix64;
 use super::listener::Listener;
 use super::mmsg::{BATCH, Batch, ReceiveMode};
@@ -193,6 +194,7 @@ impl Worker {
             is_silent: rules.policy.silent,
             access: &rules.access,
             limiter: rules.limiter.as_deref(),
+            keys: rules.key_ring.as_deref(),
             departures: rules.departures.as_deref(),
             now: moment.raw(),
         };
@@ -201,7 +203,7 @@ impl Worker {
         for slot in 0..count {
             let (outcome, source, target) = self.look_at(slot, (bound, is_judged), &context, moment);
             match outcome {
-                Ok(Outcome::Reply(reply)) => self.keep(slot, &reply, source, target),
+                Ok(Outcome::Reply(reply)) => self.keep(slot, &reply, source, target, context.keys),
                 Ok(Outcome::Protected(request)) if rules.cookie_keys.is_some() => self.sealing.wait(request),
                 Ok(Outcome::Protected(_)) => add(&mut self.counters.malformed, 1),
                 Err(refusal) => add(counter_of(&mut self.counters, refusal), 1),
@@ -252,23 +254,30 @@ impl Worker {
             Some(receive) => {
                 read(request, &asked, context).and_then(|question| match question.is_protected {
                     true => Ok(Outcome::Protected(Waiting { slot, asked, target: messages.target, receive })),
-                    false => {
-                        answer(&question.header, &asked, receive, context, &mut self.rng).map(Outcome::Reply)
-                    }
+                    false => answer(&question, &asked, receive, context, &mut self.rng).map(Outcome::Reply),
                 })
             }
             None => Err(Refusal::Unsynchronised),
         };
         if let Some(fate) = fate(&outcome) {
             let version = request.first().map_or(0, |first| first >> 3 & 7);
-            let heard = Heard { version, is_protected: false, fate };
+            let is_keyed = matches!(&outcome, Ok(Outcome::Reply(reply)) if reply.key.is_some());
+            let proof = if is_keyed { Proof::Key } else { Proof::None };
+            let heard = Heard { version, proof, fate };
             self.shared.clients.note(&mut self.memo, &source, heard, context.now);
         }
         (outcome, source, messages.target)
     }
 
     /// Writes a reply over its request, to be sent with the others.
-    fn keep(&mut self, slot: usize, reply: &Reply, source: Source, target: Option<Target>) {
+    fn keep(
+        &mut self,
+        slot: usize,
+        reply: &Reply,
+        source: Source,
+        target: Option<Target>,
+        keys: Option<&KeyRing>,
+    ) {
         if let Some(place) = self.batch.octets_mut(slot).first_chunk_mut::<LENGTH>() {
             *place = reply.octets;
         }
@@ -283,14 +292,20 @@ impl Worker {
         }
         add(&mut self.counters.spared, usize::from(reply.is_spared));
         let needs_time = reply.kind == ReplyKind::Basic;
+        let version = reply.octets.first().map_or(0, |first| first >> 3 & 7);
+        let length = match reply.key.zip(keys) {
+            Some((key, keys)) => keys.reply_length(key, LENGTH, version),
+            None => LENGTH,
+        };
         self.outgoing.put(Addressed {
             slot,
-            length: LENGTH,
+            length,
             source,
             target,
             needs_time,
             is_kiss: matches!(reply.kind, ReplyKind::Kiss | ReplyKind::Nak),
             is_protected: false,
+            key: reply.key,
             departure: reply.departure,
         });
     }
@@ -359,7 +374,8 @@ impl Worker {
 
     fn write_time(&mut self, message: usize, stamp: Timestamp) {
         for place in self.outgoing.places(message) {
-            let Some(&Addressed { slot, length, needs_time, departure, .. }) = self.outgoing.at(place) else {
+            let Some(&Addressed { slot, length, needs_time, departure, key, .. }) = self.outgoing.at(place)
+            else {
                 continue;
             };
             let octets = self.batch.octets_mut(slot);
@@ -377,6 +393,13 @@ impl Worker {
             if needs_time {
                 octets[TRANSMIT_AT..LENGTH].copy_from_slice(&stamp.bits().to_be_bytes());
             }
+            // The request's own MAC is there until now: without the keys that verified it the reply is of no use.
+            if let Some(key) = key
+                && let Some(keys) = self.rules.as_ref().and_then(|rules| rules.key_ring.as_ref())
+                && let Some(reply) = octets.get_mut(..length)
+            {
+                keys.put(key, reply, LENGTH);
+            }
         }
     }
 
@@ -385,6 +408,7 @@ impl Worker {
         if !first.is_kiss {
             add(&mut self.counters.answered, count);
             add(&mut self.counters.protected, if first.is_protected { count } else { 0 });
+            add(&mut self.counters.keyed, if first.key.is_some() { count } else { 0 });
         }
     }
 
@@ -423,7 +447,7 @@ fn fate(outcome: &Result<Outcome, Refusal>) -> Option<Fate> {
     match outcome {
         Ok(Outcome::Reply(reply)) if reply.kind == ReplyKind::Kiss => Some(Fate::Dropped),
         Ok(Outcome::Reply(_)) | Err(Refusal::Unsynchronised) => Some(Fate::Answered),
-        Err(Refusal::Limited) => Some(Fate::Dropped),
+        Err(Refusal::Limited | Refusal::Unauthenticated) => Some(Fate::Dropped),
         Err(Refusal::Denied) => Some(Fate::Denied),
         Ok(Outcome::Protected(_)) | Err(Refusal::Malformed | Refusal::Control) => None,
     }
@@ -434,6 +458,7 @@ fn counter_of(counters: &mut Counters, refusal: Refusal) -> &mut u64 {
         Refusal::Malformed => &mut counters.malformed,
         Refusal::Control => &mut counters.control,
         Refusal::Denied => &mut counters.denied,
+        Refusal::Unauthenticated => &mut counters.unauthenticated,
         Refusal::Limited => &mut counters.limited,
         Refusal::Unsynchronised => &mut counters.unsynchronised,
     }

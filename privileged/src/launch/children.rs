@@ -402,6 +402,10 @@ impl<'a> Given<'a> {
     fn configuration(&mut self, command: &mut Command, options: &Options, files: &'a configuration::Files) {
         self.word(command, "config", files.main.as_fd());
         command.arg(format!("config-name={}", options.config.display()));
+        if let Some((path, file)) = &files.keys {
+            self.word(command, "key-file", file.as_fd());
+            command.arg(format!("key-file-name={}", path.display()));
+        }
         for (key, folder) in [("drop-ins", &files.drop_ins), ("programs", &files.programs)] {
             if folder.files.is_empty() {
                 continue;

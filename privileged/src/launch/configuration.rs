@@ -1,4 +1,4 @@
-//! The configuration file with its drop-ins, and what programs have left: opened but not read, and refused if an untrusted user
+//! The configuration file with its drop-ins and its file of symmetric keys, and what programs have left: opened but not read, and refused if an untrusted user
 //! could replace them.
 //!
 //! A user who can write it chooses the sources, and so the time. A file or directory that is owned by an unprivileged
@@ -39,6 +39,8 @@ pub struct Files {
     pub main: File,
     /// The administrator's drop-ins.
     pub drop_ins: Folder,
+    /// Symmetric keys, with the path; none: there is no such file.
+    pub keys: Option<(PathBuf, File)>,
     /// What programs have left.
     pub programs: Folder,
 }
@@ -60,7 +62,27 @@ pub fn open_all(config: &Path) -> Result<Files, Ending> {
             drop_ins.files.push((name, file.into()));
         }
     }
-    Ok(Files { main, drop_ins, programs: Folder::default() })
+    Ok(Files { main, drop_ins, keys: open_keys(config)?, programs: Folder::default() })
+}
+
+/// Opens the file of symmetric keys beside the configuration, if there is one. Whoever knows a key speaks for its server: so its owner and
+/// its group alone may read it.
+fn open_keys(config: &Path) -> Result<Option<(PathBuf, File)>, Ending> {
+    let Some(path) = drop_ins::keys_beside(config) else { return Ok(None) };
+    if std::fs::symlink_metadata(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let file = open(&path)?;
+    let facts = fstat(&file).map_err(|errno| refused(&path, &PathWalk::of(&path), errno))?;
+    if (Permissions { owner: facts.st_uid, mode: facts.st_mode }).is_exposed() {
+        let (seen, shown) = (owner_and_mode(&facts), path.display());
+        let why = format!(
+            "can be read or changed by others ({seen}), and holds keys; make the keys anew if they shouldn't know them, and: \
+             chmod 640 {shown}"
+        );
+        return Err(wrong(&path, &why));
+    }
+    Ok(Some((path, file)))
 }
 
 /// Opens what programs have left in the run directory; what is faulty is reported and left out. They may leave more at any time,

@@ -65,6 +65,7 @@ const UNDER_THE_PURE_ENGINE: &[&str] = &[
     "rand_core",
     "serde",
     "serde_core",
+    "sha1",
     "sha2",
     "signature",
     "subtle",

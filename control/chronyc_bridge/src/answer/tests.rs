@@ -368,7 +368,8 @@ fn counts<const N: usize>(counts: [(&str, u64); N]) -> BTreeMap<String, u64> {
 #[test]
 fn counters_of_the_server_come_in_the_form_that_the_request_has_room_for() {
     let mut known = followed();
-    known.server = counts([("received", 1 << 33), ("limited", 5), ("protected", 6), ("interleaved", 7)]);
+    known.server =
+        counts([("received", 1 << 33), ("limited", 5), ("protected", 4), ("keyed", 2), ("interleaved", 7)]);
     known.key_exchange = counts([("accepted", 8), ("limited", 9), ("denied", 10)]);
     let words = |form, length| {
         let fields = asked(&known, Question::Server, form, length);

@@ -128,16 +128,10 @@ fn option(
             }
         }
         "key" => {
-            let key = words.take().unwrap_or_default();
-            plan.loss(
-                item,
-                format!("{word} {key}").trim_end(),
-                "there are no symmetric keys; use mode = \"nts\"",
-            );
-            source.out = Some(
-                "without its key it would be believed without authentication; remove the signs # if that is acceptable"
-                    .to_owned(),
-            );
+            source.key = number(plan, item, (&word, words), 1..=u32::MAX);
+            if source.key.is_none() {
+                source.out = Some("without its key it would be believed without authentication".to_owned());
+            }
         }
         "ipv4" | "ipv6" if place::is_address(&source.host) => plan.note(item, &word, place::HAS_FAMILY),
         "ipv4" | "ipv6" => source.keys.push(("family", format!("\"{word}\""))),

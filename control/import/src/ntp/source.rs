@@ -72,13 +72,17 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, mu
             }
             "minpoll" => least = poll(plan, item, &word, &mut words),
             "maxpoll" => most = poll(plan, item, &word, &mut words),
-            "key" | "autokey" => {
-                let value = if word == "key" { words.take().unwrap_or_default() } else { String::new() };
-                plan.loss(
-                    item,
-                    format!("{word} {value}").trim_end(),
-                    foreign::instead_of(&word).unwrap_or_default(),
-                );
+            "key" => {
+                let value = words.take().unwrap_or_default();
+                source.key = value.parse().ok().filter(|number| *number != 0);
+                if source.key.is_none() {
+                    plan.loss(item, format!("key {value}").trim_end(), "not carried: no number of a key");
+                    source.out =
+                        Some("without its key it would be believed without authentication".to_owned());
+                }
+            }
+            "autokey" => {
+                plan.loss(item, "autokey", foreign::instead_of(&word).unwrap_or_default());
                 source.out = Some(
                     "without its key it would be believed without authentication; remove the signs # if that is acceptable"
                         .to_owned(),

@@ -135,7 +135,9 @@ impl Engine {
 
     /// The times of the NTS sources, and how many sources have none.
     fn witnesses(&self, now: Now) -> (Vec<Witness>, usize) {
-        let nts = self.entries.members().filter(|(_, source)| source.authenticated && source.is_live());
+        let nts = self.entries.members().filter(|(entry, source)| {
+            source.authenticated && entry.settings.key.is_none() && source.is_live()
+        });
         let heard: Vec<_> =
             nts.filter_map(|(entry, source)| Some((entry, source, source.opinion(now)?))).collect();
         let identities: Vec<_> =

@@ -42,7 +42,7 @@ impl Engine {
     }
 
     /// Gives a configured source other settings, at the same place in the order. If they name another server, other roots,
-    /// another offer or another family of addresses, the source begins anew. Otherwise it keeps its measurements and its keys.
+    /// another offer, another key or another family of addresses, the source begins anew. Otherwise it keeps its measurements and its keys.
     ///
     /// # Errors
     /// [`EntryError::NoSuchEntry`].
@@ -55,6 +55,7 @@ impl Engine {
         let entry = self.entries.get_mut(id).ok_or(EntryError::NoSuchEntry)?;
         let is_same = entry.settings.place == settings.place
             && entry.settings.nts == settings.nts
+            && entry.settings.key == settings.key
             && entry.settings.families == settings.families;
         if is_same {
             let before = entry.group();
@@ -95,7 +96,7 @@ impl Engine {
     }
 
     /// Whether the replies of the source at this address count as authenticated: for a simulation that has no
-    /// keys. Those of a source with NTS always do. False where there is no such source.
+    /// keys. Those of a source with NTS or a key always do. False where there is no such source.
     pub fn set_authenticated(&mut self, address: Address, authenticated: bool) -> bool {
         let source = self.entries.all_sources_mut().find(|source| source.address() == address);
         source.map(|source| source.authenticated = authenticated).is_some()
@@ -196,12 +197,12 @@ impl Engine {
                 **association = begun;
                 address
             }
-            (Authentication::Plain, Place::Address(address)) => {
+            (Authentication::Plain | Authentication::Key(_), Place::Address(address)) => {
                 let address = *address;
                 self.take_over(id, address);
                 Some(address)
             }
-            (Authentication::Plain, Place::Name(..)) => {
+            (Authentication::Plain | Authentication::Key(_), Place::Name(..)) => {
                 entry.lookup = Some(Lookup::new(now.raw));
                 None
             }
@@ -230,8 +231,7 @@ impl Engine {
 /// Whether `running` makes another entry for the same server superfluous. Two names may resolve to some common addresses,
 /// which is only known after their look-up.
 fn is_same_server(running: &Entry, entry: &Entry) -> bool {
-    let is_plain_name =
-        matches!((&entry.authentication, &entry.settings.place), (Authentication::Plain, Place::Name(..)));
+    let is_plain_name = entry.settings.nts.is_none() && matches!(entry.settings.place, Place::Name(..));
     let is_seen = entry.is_observed() || !running.is_observed();
     let is_another = running.phase == Phase::Running && running.id != entry.id && is_seen;
     is_another && !is_plain_name && running.settings.is_same_server(&entry.settings)

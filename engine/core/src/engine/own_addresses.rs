@@ -46,8 +46,8 @@ impl Engine {
     }
 
     /// Finds out which sources are this host: what a name server gave and is an address of ours, or what the configuration
-    /// names and our own server answers. On another port it may be another program's time server. One with NTS is this host
-    /// only where our own server answers it.
+    /// names and our own server answers. On another port it may be another program's time server. One with NTS, or
+    /// with a key, is this host only where our own server may answer it so.
     pub(super) fn know_oneself(&mut self) {
         let serves_nts = self.settings.server.as_ref().is_some_and(|server| server.nts);
         let found: Vec<(Group, bool)> = self
@@ -56,7 +56,9 @@ impl Engine {
             .map(|(entry, source)| {
                 let address = source.address();
                 if source.authenticated {
-                    return (entry.group(), serves_nts && self.is_served_here(address));
+                    // Which keys clients may use is not known here.
+                    let serves = serves_nts || entry.settings.key.is_some();
+                    return (entry.group(), serves && self.is_served_here(address));
                 }
                 let is_ours = entry.written_address().is_none() && self.own.contains(&address.ip());
                 (entry.group(), is_ours || self.is_served_here(address))

@@ -3,9 +3,9 @@
 use super::Engine;
 use super::key_exchanges::order_save;
 use crate::entries::{Authentication, Entry, Group};
+use crate::exchanges::Proof;
 use crate::io::{Now, Output};
 use crate::nonce::Nonces;
-use crate::nts::Identifier;
 use ipc::message::client::Query;
 use ipc::packet::Packet;
 use ipc::units::{RawInstant, Span};
@@ -44,12 +44,12 @@ impl Engine {
                     let (destination, nonce) = (source.address(), nonces.nonce());
                     match prepare(authentication, nonce, nonces) {
                         None => source.poll_process.skip(now.raw, self.exchanges.is_asking(source.id)),
-                        Some((packet, identifier)) => {
+                        Some((packet, proof)) => {
                             source.transmit(now.raw, need, nonces);
                             asked.get_or_insert(now.raw);
                             let deadline = now.raw.after(patience(settings.max_delay));
-                            let protected = identifier.is_some();
-                            if protected {
+                            let protected = proof.is_some();
+                            if matches!(proof, Some(Proof::Nts(_))) {
                                 // The cookie must be removed from the file before it is sent.
                                 order_save(&mut self.outputs);
                             }
@@ -59,7 +59,7 @@ impl Engine {
                                 destination,
                                 now.raw,
                                 deadline,
-                                identifier,
+                                proof,
                             );
                             let departure = settings.departure;
                             let query = Query { id, destination, deadline, protected, departure, packet };
@@ -81,20 +81,21 @@ impl Engine {
     }
 }
 
-/// The packet of a query. For an NTS source it is protected, or there is none.
+/// The packet of a query. For an authenticated source it is protected, or there is none.
 fn prepare(
     authentication: &mut Authentication,
     nonce: u64,
     nonces: &mut Nonces,
-) -> Option<(Packet, Option<Identifier>)> {
+) -> Option<(Packet, Option<Proof>)> {
     match authentication {
         Authentication::Nts(association) => {
             let request = association.request(nonce, nonces);
             if request.is_none() {
                 association.count_cookies();
             }
-            request.map(|(packet, identifier)| (packet, Some(identifier)))
+            request.map(|(packet, identifier)| (packet, Some(Proof::Nts(identifier))))
         }
+        Authentication::Key(association) => Some((association.request(nonce)?, Some(Proof::Key))),
         Authentication::Plain => {
             let packet = Packet::from_octets(&request::minimal(nonce).encode()).ok()?;
             Some((packet, None))

@@ -2,24 +2,26 @@
 //!
 //! The client, which passed the packet on, is trusted only for the times of departure and arrival, and for these only
 //! within the engine's own readings. The first packet with a valid tag is the reply. Packets before it are ignored, and an
-//! unauthenticated packet has no effect except that it is counted.
+//! unauthenticated packet has no effect except that it is counted. That holds of NTS and of symmetric keys alike.
 
 use super::Engine;
 use crate::entries::Authentication;
+use crate::exchanges::{Exchange, Proof, Readings};
 use crate::io::{Now, Output};
 use crate::notice::{EntryNotice, Notice, SourceNotice};
-use crate::nts::Association;
+use crate::nts::{Association, Identifier};
 use crate::sanity::unix_nanos;
 use crate::source_id::SourceId;
 use ipc::message::client::{ProtectedReply, ReplyHeader};
 use ipc::packet::MAX_PACKET;
 use ipc::process::Process;
+use protocol::mac::MacError;
 use protocol::nts::client::{Reply, ReplyError};
 use report::RejectReason;
 
 impl Engine {
     pub(super) fn protected_reply(&mut self, now: Now, reply: &ProtectedReply) {
-        let (exchange, identifier) = match self.exchanges.candidate(reply.id) {
+        let (exchange, proof) = match self.exchanges.candidate(reply.id) {
             Ok(Some(found)) => found,
             Ok(None) => return,
             Err(breach) => return self.distrust(Process::Client, breach),
@@ -28,6 +30,42 @@ impl Engine {
             Ok(readings) => readings,
             Err(breach) => return self.distrust(Process::Client, breach),
         };
+        match proof {
+            Proof::Nts(identifier) => self.nts_reply(now, reply, &exchange, readings, &identifier),
+            Proof::Key => self.keyed_reply(now, reply, &exchange, readings),
+        }
+    }
+
+    fn keyed_reply(&mut self, now: Now, reply: &ProtectedReply, exchange: &Exchange, readings: Readings) {
+        let Some((settings, Authentication::Key(association), source)) =
+            self.entries.source_mut(exchange.source)
+        else {
+            return;
+        };
+        match association.verify(reply.packet.octets(), exchange.nonce) {
+            Err(error) => {
+                source.counters.reject(reason_of_mac(error));
+                if association.reject(error) {
+                    let (name, address) = (settings.name.clone(), source.address().socket_address());
+                    self.tell(Notice::Source(name, address, SourceNotice::UnderAttack));
+                }
+            }
+            Ok(header) => {
+                self.exchanges.accept(reply.id);
+                self.outputs.push_back(Output::Cancel(reply.id));
+                self.learn_from(now, (exchange, reply.stamp), readings, &ReplyHeader::from(&header));
+            }
+        }
+    }
+
+    fn nts_reply(
+        &mut self,
+        now: Now,
+        reply: &ProtectedReply,
+        exchange: &Exchange,
+        readings: Readings,
+        identifier: &Identifier,
+    ) {
         let Some((settings, Authentication::Nts(association), source)) =
             self.entries.source_mut(exchange.source)
         else {
@@ -38,7 +76,7 @@ impl Engine {
         let came = reply.packet.octets();
         let Some(packet) = octets.get_mut(..came.len()) else { return };
         packet.copy_from_slice(came);
-        let verified = match session.verify(packet, &identifier, exchange.nonce) {
+        let verified = match session.verify(packet, identifier, exchange.nonce) {
             Err(error) => {
                 source.counters.reject(reason_of(error));
                 if association.reject(error) {
@@ -68,7 +106,7 @@ impl Engine {
         self.exchanges.accept(reply.id);
         self.outputs.push_back(Output::Cancel(reply.id));
         if !beside {
-            self.learn_from(now, (&exchange, reply.stamp), readings, &header);
+            self.learn_from(now, (exchange, reply.stamp), readings, &header);
         }
     }
 
@@ -105,6 +143,17 @@ fn is_beside_its_certificate(association: &mut Association, header: &ReplyHeader
         session.has_time();
     }
     !holds
+}
+
+fn reason_of_mac(error: MacError) -> RejectReason {
+    match error {
+        MacError::Header(_) | MacError::Walk(_) => RejectReason::Malformed,
+        MacError::Mode => RejectReason::Mode,
+        MacError::Origin => RejectReason::Origin,
+        MacError::Missing => RejectReason::Unprotected,
+        MacError::CryptoNak => RejectReason::CryptoNak,
+        MacError::OtherKey | MacError::Length | MacError::Forged => RejectReason::Forged,
+    }
 }
 
 fn reason_of(error: ReplyError) -> RejectReason {

@@ -327,8 +327,8 @@ impl Engine {
         let entry = self.entries.get(id).filter(|entry| entry.phase == Phase::Running)?;
         let is_nts = entry.settings.nts.is_some();
         let (written, link_local) = (entry.written_address(), entry.settings.allow_link_local);
-        // Which addresses are this host's is what the client says: it does not choose among those of NTS.
-        let own = if is_nts { &[] } else { self.own.as_slice() };
+        // Which addresses are this host's is what the client says: it does not choose among those of authenticated ones.
+        let own = if entry.settings.is_authenticated() { &[] } else { self.own.as_slice() };
         let is_free = |address: Address| {
             // One that is in use already, here or elsewhere, would only vote twice. Whoever answers for one name must not
             // take the address of a better one away from it.
@@ -408,7 +408,7 @@ impl Engine {
         // Cookies are few.
         let is_brief = entry.candidates.failures(address) > 0 || entry.settings.nts.is_some();
         // An address that a name server gave after the start has no vote at first.
-        let newcomer = follows && !entry.candidates.is_proved(address) && entry.settings.nts.is_none();
+        let newcomer = follows && !entry.candidates.is_proved(address) && !entry.settings.is_authenticated();
         if let Some(newest) = self.entries.add_source(id, address, now) {
             newest.newcomer = newcomer;
             if is_brief {

@@ -10,7 +10,7 @@ use crate::settings::Place;
 use crate::source::Source;
 use crate::status::{
     AssociationStatus, KeyStatus, PathDoubt, SourceMeasurements, SourceReason, SourceStatus, Status,
-    SystemReason, SystemStatus,
+    SymmetricKeyStatus, SystemReason, SystemStatus,
 };
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -255,7 +255,8 @@ impl Engine {
             name: settings.name.clone(),
             address: None,
             reason,
-            authenticated: settings.nts.is_some(),
+            authenticated: settings.is_authenticated(),
+            key: settings.key.as_ref().map(SymmetricKeyStatus::of),
             nts: self.describe_association(entry, now),
             stratum: None,
             reference_id: None,
@@ -294,6 +295,7 @@ impl Engine {
             address: Some(source.address().socket_address()),
             reason: self.judge(entry, source, now),
             authenticated: source.authenticated,
+            key: entry.settings.key.as_ref().map(SymmetricKeyStatus::of),
             nts: self.describe_association(entry, now),
             stratum: source.facts.map(|facts| facts.stratum),
             reference_id: source.facts.map(|facts| facts.reference_id),

@@ -50,6 +50,7 @@ impl Engine {
                 .and_then(|source| source.opinion(now)),
             absence: self.absence(entry, source, electorate, now.raw),
             authenticated: entry.is_authenticated(source),
+            keyed: entry.settings.key.is_some(),
             kin: self.kin_of(entry),
             prefer: entry.settings.prefer,
             trust: entry.settings.trust,

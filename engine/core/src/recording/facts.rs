@@ -69,7 +69,7 @@ pub(super) fn write(
         Call::Input(input) => write_input(out, input, redaction),
         Call::AddEntry(settings) => {
             out.u8(ADD_ENTRY);
-            write_source(out, settings);
+            write_source(out, settings, redaction);
         }
         Call::RemoveEntry(id) => {
             out.u8(REMOVE_ENTRY);
@@ -78,7 +78,7 @@ pub(super) fn write(
         Call::ChangeEntry(id, settings) => {
             out.u8(CHANGE_ENTRY);
             out.octets(&id.number().to_le_bytes());
-            write_source(out, settings);
+            write_source(out, settings, redaction);
         }
         Call::ChangeClock(clock) => {
             out.u8(CHANGE_CLOCK);

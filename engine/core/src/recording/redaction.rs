@@ -8,6 +8,8 @@ use ipc::aead::Aead;
 use ipc::message::exchange::{AssociationKeys, Cookie, Exchanged};
 use ipc::packet::{CookieOctets, Packet};
 use ipc::secret::{KeyPair, MAX_KEY, Secret};
+use ipc::symmetric_key::{MAX_SYMMETRIC_KEY, SymmetricKey};
+use protocol::mac::{MacKey, authenticate_again};
 use protocol::nts::aead::Key;
 use protocol::nts::reseal::reseal;
 use zeroize::{Zeroize, Zeroizing};
@@ -20,6 +22,8 @@ pub(super) struct Redaction {
     salt: [u8; 32],
     /// Keys from server to client, each with its substitute.
     keys: VecDeque<(Key, Key)>,
+    /// Symmetric keys, each with its substitute.
+    symmetric: VecDeque<(MacKey, MacKey)>,
 }
 
 impl Drop for Redaction {
@@ -30,7 +34,7 @@ impl Drop for Redaction {
 
 impl Redaction {
     pub(super) fn new(salt: [u8; 32]) -> Self {
-        Self { salt, keys: VecDeque::new() }
+        Self { salt, keys: VecDeque::new(), symmetric: VecDeque::new() }
     }
 
     /// The substitute of a pair of keys, by which replies are recognised from now on.
@@ -49,6 +53,22 @@ impl Redaction {
             self.keys.push_back((real, other));
         }
         redacted
+    }
+
+    /// The substitute of a symmetric key, by which replies are recognised from now on.
+    pub(super) fn symmetric_key(&mut self, key: &SymmetricKey) -> Option<SymmetricKey> {
+        let mut octets = Zeroizing::new([0; MAX_SYMMETRIC_KEY]);
+        let used = octets.get_mut(..key.octets().len())?;
+        used.copy_from_slice(key.octets());
+        rename(&self.salt, used);
+        let substitute = SymmetricKey::new(key.number(), key.kind(), used)?;
+        if let (Some(real), Some(other)) = (MacKey::new(key), MacKey::new(&substitute)) {
+            if self.symmetric.len() == MOST_KEYS {
+                self.symmetric.pop_front();
+            }
+            self.symmetric.push_back((real, other));
+        }
+        Some(substitute)
     }
 
     fn secret(&self, algorithm: Aead, secret: &Secret) -> Secret {
@@ -93,6 +113,9 @@ impl Redaction {
             |(real, other): &(Key, Key)| reseal(used, real, other, &mut |cookie| rename(&self.salt, cookie));
         // The newest first: it is the one in use.
         if self.keys.iter().rev().any(sealed) {
+            return Packet::from_octets(used).unwrap_or(*packet);
+        }
+        if self.symmetric.iter().rev().any(|(real, other)| authenticate_again(used, real, other)) {
             Packet::from_octets(used).unwrap_or(*packet)
         } else {
             *packet

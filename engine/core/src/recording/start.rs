@@ -18,6 +18,7 @@ use ipc::message::exchange::{
 use ipc::packet::CookieOctets;
 use ipc::secret::{KeyPair, MAX_KEY, Secret};
 use ipc::served_at::InterfaceName;
+use ipc::symmetric_key::{MacKind, SymmetricKey};
 use ipc::units::{Frequency, Offset, Span, WallTime};
 
 /// Most entries of a list: the configuration allows 32.
@@ -26,7 +27,7 @@ const MOST: usize = 255;
 /// Writes a start, with its secrets redacted.
 pub(super) fn write(out: &mut Writer, start: &Start, redaction: &mut Redaction) {
     let Start { settings, saved, associations, addresses, seed, precision } = start;
-    write_settings(out, settings);
+    write_settings(out, settings, redaction);
     out.option(saved.as_ref(), write_saved);
     list(out, associations, |out, association| write_association(out, association, redaction));
     list(out, addresses, |out, KeptAddresses { name, addresses, at }| {
@@ -73,9 +74,9 @@ fn read_list<T>(
     (0..count).map(|_| read(from)).collect()
 }
 
-fn write_settings(out: &mut Writer, settings: &Settings) {
+fn write_settings(out: &mut Writer, settings: &Settings, redaction: &mut Redaction) {
     let Settings { sources, clock, forward_step, leap_seconds, strict_quorum, server, roughtime } = settings;
-    list(out, sources, write_source);
+    list(out, sources, |out, source| write_source(out, source, redaction));
     write_clock(out, clock);
     out.option(*forward_step, |out, span| out.i64(span.nanos()));
     out.bool(*leap_seconds);
@@ -203,11 +204,12 @@ pub(super) fn read_clock(from: &mut Reader<'_>) -> Result<ClockSettings, Malform
     })
 }
 
-pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
+pub(super) fn write_source(out: &mut Writer, source: &SourceSettings, redaction: &mut Redaction) {
     let SourceSettings {
         name,
         place,
         nts,
+        key,
         members,
         min_poll,
         max_poll,
@@ -232,6 +234,13 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings) {
         out.u8(roots);
         out.u8(offer.algorithms().count() as u8);
         offer.algorithms().for_each(|algorithm| out.u16(algorithm.id()));
+    });
+    let key = key.as_ref().and_then(|key| redaction.symmetric_key(key));
+    out.option(key.as_ref(), |out, key| {
+        out.octets(&key.number().to_le_bytes());
+        out.text(key.kind().name());
+        out.u8(key.octets().len() as u8);
+        out.octets(key.octets());
     });
     out.u8(*members);
     out.octets(&min_poll.to_le_bytes());
@@ -285,6 +294,11 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
             }
             let offer = AeadOffer::new(algorithms.into_iter().flatten()).map_err(|_| Malformed)?;
             Ok(NtsSettings { roots, offer })
+        })?,
+        key: from.option(|from| {
+            let number = from.array().map(u32::from_le_bytes)?;
+            let kind = MacKind::from_name(&from.text()?).ok_or(Malformed)?;
+            SymmetricKey::new(number, kind, short(from)?).ok_or(Malformed)
         })?,
         members: from.u8()?,
         min_poll: from.i8()?,

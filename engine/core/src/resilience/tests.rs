@@ -23,6 +23,7 @@ fn candidate(number: usize, middle: f64) -> Candidate {
         absence: Absence::Counted,
         live: true,
         authenticated: false,
+        keyed: false,
         group: number,
         operator: number,
         seat: Seat { entry: number as u32, seats: 1, leaving: false },

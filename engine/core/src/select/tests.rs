@@ -12,6 +12,7 @@ fn candidate(middle: f64, half: f64) -> Candidate {
         absence: Absence::Counted,
         live: true,
         authenticated: false,
+        keyed: false,
         group: 0,
         operator: 0,
         seat: Seat { entry: 0, seats: usize::MAX, leaving: false },
@@ -163,6 +164,29 @@ fn an_untrusted_majority_does_not_outvote_a_trusted_source() {
     let (standings, agreement) = choose(&all, false, 1, false);
     assert!(agreement.is_ok());
     assert_eq!(standings, [Standing::Outvoted, Standing::Outvoted, Standing::Survivor, Standing::Survivor]);
+}
+
+#[test]
+fn a201_where_those_with_nts_agree_no_number_of_keys_leads_out_of_it() {
+    let nts = Candidate { authenticated: true, ..candidate(0.0, 0.01) };
+    let keyed = |middle: f64| Candidate { keyed: true, authenticated: true, ..candidate(middle, 0.01) };
+    let (standings, agreement) =
+        choose(&[keyed(1.0), keyed(1.0), keyed(1.0), nts, keyed(0.001)], false, 1, false);
+    let agreement = agreement.unwrap();
+    assert!(agreement.low >= -0.011 && agreement.high <= 0.011, "{agreement:?}");
+    assert_eq!(standings[..3], [Standing::Falseticker; 3]);
+    assert_eq!(standings[3..], [Standing::Survivor; 2]);
+    // Among themselves, and where no NTS contradicts, they decide.
+    let (standings, agreement) = choose(&[keyed(1.0), keyed(0.0), keyed(0.001)], false, 1, false);
+    assert!(agreement.is_ok() && standings[0] == Standing::Falseticker);
+    // Two with NTS that contradict each other: the key that agrees with one of them makes a majority of all.
+    let other = Candidate { claim: Some(claim((1.0, 0.01))), ..nts };
+    let (standings, agreement) = choose(&[nts, other, keyed(0.001)], false, 1, false);
+    assert!(agreement.is_ok() && standings[1] == Standing::Falseticker, "{standings:?}");
+    // One with NTS that was never heard is missed as any other authenticated one, and excludes none.
+    let absent = Candidate { authenticated: true, ..missing() };
+    let (standings, agreement) = choose(&[absent, keyed(0.0), keyed(0.001)], false, 1, false);
+    assert!(agreement.is_ok() && standings[1..] == [Standing::Survivor; 2], "{standings:?}");
 }
 
 #[test]

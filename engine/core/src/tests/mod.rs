@@ -13,6 +13,7 @@ mod entries;
 mod journal;
 mod kept_addresses;
 mod kernel_status;
+mod keyed;
 mod kisses;
 mod late_network;
 mod leap;

@@ -92,6 +92,7 @@ pub struct Server {
     /// What the client throws away besides the true reply.
     pub forged: Rejected,
     pub nts: Option<Nts>,
+    pub keyed: Option<Keyed>,
     /// Queries to it end at once, for this reason.
     pub obstacle: Option<Silence>,
     /// Its packets meet random numbers of their own, and change nothing for the others.

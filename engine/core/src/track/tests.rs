@@ -114,6 +114,7 @@ fn choose(tracks: &[Track]) -> (Finding, Vec<Standing>) {
             opinion: track.opinion(now(3600.0), true),
             absence: crate::select::Absence::Counted,
             authenticated: false,
+            keyed: false,
             kin: Vec::new(),
             prefer: false,
             trust: false,

@@ -14,6 +14,7 @@ fn client(network: [u8; 8], ipv6: bool) -> Client {
         dropped: 0,
         is_denied: false,
         is_protected: false,
+        is_keyed: false,
         version: 4,
         interval: Some(Span::from_millis(64_000)),
         age: Span::from_millis(12_345),
@@ -71,7 +72,7 @@ fn clients_have_names_and_what_was_never_measured_is_null() {
     );
     let expected = json!({
         "address": "192.0.2.1", "requests": 1000, "dropped": 0, "denied": false, "too_often": false,
-        "interval_s": 64.0, "last_request_s": 12.345, "authenticated": false, "version": 4
+        "interval_s": 64.0, "last_request_s": 12.345, "authenticated": false, "version": 4, "keyed": false
     });
     assert_eq!(reply["clients"][0], expected);
     let six = &reply["clients"][1];

@@ -34,13 +34,15 @@ fn made(path: &str, text: &str, kind: Kind) -> Imported {
 
 /// The reader takes it; where it names no source, with as many as there may be.
 fn taken(imported: &Imported) -> Configuration {
-    let Imported { text, sources, losses } = imported;
+    let Imported { text, sources, losses, keys } = imported;
+    let read_whole = |text: &str| {
+        let mut texts = Texts::only(FileText::private("imported.toml", text));
+        texts.keys = keys.as_ref().map(|keys| FileText::private("imported.keys", keys));
+        read(&mut texts)
+    };
     let is_refused = losses.iter().any(|loss| loss.contains("the daemon refuses to start"));
-    assert_eq!(is_refused, read_whole(text, "imported.toml", true).is_err(), "{losses:?}\n{text}");
-    assert!(
-        !text.contains("\n[dhcp]") || *sources > 0 || read_whole(text, "imported.toml", true).is_ok(),
-        "{text}"
-    );
+    assert_eq!(is_refused, read_whole(text).is_err(), "{losses:?}\n{text}");
+    assert!(!text.contains("\n[dhcp]") || *sources > 0 || read_whole(text).is_ok(), "{text}");
     let text = match *sources {
         // Those that are only observed may be as many as there can be.
         0 if text.contains("\nnoselect = true\n") => text
@@ -53,7 +55,7 @@ fn taken(imported: &Imported) -> Configuration {
         }),
         _ => text.clone(),
     };
-    read_whole(&text, "imported.toml", true).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    read_whole(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
 /// In comments a long note is wrapped.

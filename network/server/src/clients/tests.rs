@@ -4,7 +4,7 @@ use super::*;
 use std::collections::BTreeSet;
 
 const SECOND: i64 = 1_000_000_000;
-const ANSWERED: Heard = Heard { version: 4, is_protected: false, fate: Fate::Answered };
+const ANSWERED: Heard = Heard { version: 4, proof: Proof::None, fate: Fate::Answered };
 const DROPPED: Heard = Heard { fate: Fate::Dropped, ..ANSWERED };
 const DENIED: Heard = Heard { version: 3, fate: Fate::Denied, ..ANSWERED };
 
@@ -68,7 +68,7 @@ fn what_a_client_did_is_counted_with_what_became_of_it() {
     let mut bench = Bench::new();
     bench.note(ip("192.0.2.7"), ANSWERED, 0);
     bench.note(ip("192.0.2.7"), DROPPED, 64 * SECOND);
-    bench.note(ip("192.0.2.7"), Heard { is_protected: true, ..ANSWERED }, 80 * SECOND);
+    bench.note(ip("192.0.2.7"), Heard { proof: Proof::Nts, ..ANSWERED }, 80 * SECOND);
     let (all, known, replaced) = bench.told(ClientOrder::Requests, 10, 90 * SECOND);
     let [client] = all[..] else { panic!("{all:?}") };
     assert_eq!((known, replaced), (1, 0));

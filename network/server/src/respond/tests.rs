@@ -2,7 +2,9 @@
 
 use super::*;
 use ipc::message::server::{Rule, ServerPolicy};
+use ipc::symmetric_key::{MacKind, SymmetricKey};
 use ipc::units::{Span, WallTime};
+use protocol::mac::MacKey;
 use protocol::request::minimal;
 use std::hash::BuildHasher;
 
@@ -38,6 +40,7 @@ struct Bench {
     now: RawInstant,
     access: AccessList,
     limiter: Option<Limiter>,
+    keys: Option<KeyRing>,
     departures: Departures,
     is_silent: bool,
     smear: Option<i64>,
@@ -51,6 +54,7 @@ impl Bench {
             now: at(1_001),
             access: every_address(),
             limiter: None,
+            keys: None,
             departures: Departures::new(),
             is_silent: false,
             smear: None,
@@ -64,6 +68,7 @@ impl Bench {
             is_silent: self.is_silent,
             access: &self.access,
             limiter: self.limiter.as_ref(),
+            keys: self.keys.as_ref(),
             departures: Some(&self.departures),
             now: self.now,
         }
@@ -76,7 +81,7 @@ impl Bench {
         if question.is_protected {
             return Err(Refusal::Malformed);
         }
-        let reply = super::answer(&question.header, asked, receive, &context, &mut rng);
+        let reply = super::answer(&question, asked, receive, &context, &mut rng);
         self.rng = rng;
         reply
     }
@@ -377,4 +382,84 @@ fn a073_a_million_random_requests_get_no_reply_that_is_longer() {
         }
     }
     assert!(answered > 100_000, "{answered}");
+}
+
+fn key(number: u32, kind: MacKind, octet: u8) -> SymmetricKey {
+    let length = if kind == MacKind::Aes128 { 16 } else { 32 };
+    SymmetricKey::new(number, kind, &[octet; 32][..length]).unwrap()
+}
+
+fn sealed(packet: &[u8], key: &SymmetricKey, version: u8) -> Vec<u8> {
+    let mut out = [packet, &[0; 68]].concat();
+    let length = MacKey::new(key).unwrap().put(&mut out, packet.len(), version).unwrap();
+    out.truncate(length);
+    out
+}
+
+#[test]
+fn a202_a_request_with_a_mac_is_answered_by_its_key_or_not_at_all() {
+    for kind in MacKind::ALL {
+        for version in 1..=4 {
+            let own = key(7, kind, 1);
+            let keys = KeyRing::new(&[key(5, MacKind::Aes128, 9), own.clone()]);
+            let mut bench = Bench { keys, ..Bench::new() };
+            let mut ask = |request: &[u8]| bench.respond(request, &asked(CLIENT), RECEIVE);
+            let header = Header { version, ..minimal(NONCE) }.encode();
+            let good = sealed(&header, &own, version);
+            let reply = ask(&good).unwrap();
+            assert!(reply.key.is_some() && reply.kind == ReplyKind::Basic, "{kind:?} {version}");
+            assert_eq!(ask(&header).unwrap().key, None, "without a MAC as ever");
+            for bit in 0..good.len() * 8 {
+                let mut other = good.clone();
+                other[bit / 8] ^= 1 << (bit % 8);
+                let outcome = ask(&other);
+                assert!(outcome.is_err(), "{kind:?} {version} {bit}: {outcome:?}");
+            }
+            let refused = Err(Refusal::Unauthenticated);
+            assert_eq!(ask(&sealed(&header, &key(7, kind, 2), version)), refused);
+            assert_eq!(ask(&sealed(&header, &key(8, kind, 1), version)), refused);
+            assert_eq!(ask(&[&header[..], &[0; 4]].concat()), refused, "a crypto-NAK");
+            let other = if kind == MacKind::Aes128 { MacKind::Aes256 } else { MacKind::Aes128 };
+            assert!(ask(&sealed(&header, &key(7, other, 1), version)).is_err());
+        }
+    }
+    let mut keyless = Bench::new();
+    let request = sealed(&minimal(NONCE).encode(), &key(7, MacKind::Aes128, 1), 4);
+    let outcome = keyless.respond(&request, &asked(CLIENT), RECEIVE);
+    assert_eq!(outcome, Err(Refusal::Unauthenticated));
+}
+
+#[test]
+fn a202_a_mac_is_made_over_extension_fields_which_are_not_answered() {
+    let own = key(7, MacKind::Sha1, 1);
+    let mut bench = Bench { keys: KeyRing::new(&[own.clone()]), ..Bench::new() };
+    let mut field = [0; 28];
+    field[..4].copy_from_slice(&[0xf3, 0x23, 0, 28]);
+    let request = [&minimal(NONCE).encode()[..], &field].concat();
+    let mut good = sealed(&request, &own, 4);
+    let reply = bench.respond(&good, &asked(CLIENT), RECEIVE).unwrap();
+    let keys = bench.keys.as_ref().unwrap();
+    assert!(keys.reply_length(reply.key.unwrap(), LENGTH, 4) < good.len());
+    good[60] ^= 1;
+    assert_eq!(bench.respond(&good, &asked(CLIENT), RECEIVE), Err(Refusal::Unauthenticated));
+}
+
+#[test]
+fn a078_a203_a_client_with_a_key_is_limited_apart_from_what_is_sent_in_the_name_of_its_address() {
+    let own = key(7, MacKind::Aes128, 1);
+    let policy = ServerPolicy { address_rate: 1, network_rate: 1, kiss: false, ..ServerPolicy::DEFAULT };
+    let mut bench =
+        Bench { keys: KeyRing::new(&[own.clone()]), limiter: Limiter::new(&policy), ..Bench::new() };
+    let plain = minimal(NONCE).encode();
+    let good = sealed(&plain, &own, 4);
+    let wrong = sealed(&plain, &key(7, MacKind::Aes128, 2), 4);
+    let mut limited = 0;
+    for _ in 0..200 {
+        limited += usize::from(bench.respond(&plain, &asked(CLIENT), RECEIVE) == Err(Refusal::Limited));
+        assert_eq!(bench.respond(&wrong, &asked(CLIENT), RECEIVE), Err(Refusal::Unauthenticated));
+    }
+    assert!(limited > 100, "{limited}");
+    assert!(bench.respond(&good, &asked(CLIENT), RECEIVE).is_ok(), "neither of them counts against it");
+    let many = (0..200).filter(|_| bench.respond(&good, &asked(CLIENT), RECEIVE).is_ok()).count();
+    assert!(many < 100, "its own do: {many}");
 }

@@ -5,7 +5,7 @@
 //! (whose replies are one message), as long as the server is not at its limit.
 
 use super::{Worker, add};
-use crate::clients::{Fate, Heard};
+use crate::clients::{Fate, Heard, Proof};
 use crate::control_message::Target;
 use crate::mmsg::{BATCH, ROOM};
 use crate::outgoing::Addressed;
@@ -89,14 +89,15 @@ fn group(sources: impl Iterator<Item = Source>, clients: usize) -> usize {
 
 /// What is counted for the client of a request that was opened, or could not be.
 fn heard(outcome: &Result<Opened<'_>, Refusal>) -> Option<Heard> {
-    let (is_protected, fate) = match outcome.as_ref().map(Opened::kind) {
+    let (is_nts, fate) = match outcome.as_ref().map(Opened::kind) {
         Ok(ReplyKind::Kiss) => (true, Fate::Dropped),
         Ok(ReplyKind::Basic | ReplyKind::Interleaved) => (true, Fate::Answered),
         Ok(ReplyKind::Nak) => (false, Fate::Answered),
         Err(Refusal::Limited) => (false, Fate::Dropped),
         Err(_) => return None,
     };
-    Some(Heard { version: NTS_VERSION, is_protected, fate })
+    let proof = if is_nts { Proof::Nts } else { Proof::None };
+    Some(Heard { version: NTS_VERSION, proof, fate })
 }
 
 impl Worker {
@@ -146,6 +147,7 @@ impl Worker {
                         needs_time: false,
                         is_kiss: matches!(reply.kind(), ReplyKind::Kiss | ReplyKind::Nak),
                         is_protected: true,
+                        key: None,
                         departure: reply.departure(),
                     });
                     if let Some((place, of)) = places.next() {

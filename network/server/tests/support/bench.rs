@@ -71,13 +71,14 @@ impl Bench {
             is_silent: false,
             access: &self.access,
             limiter: self.limiter.as_ref(),
+            keys: None,
             departures: Some(&self.departures),
             now,
         };
         let receive = Timestamp::from_bits(self.receive);
         let question = read(request, &asked, &context)?;
         if !question.is_protected {
-            let reply = answer(&question.header, &asked, receive, &context, &mut self.rng)?;
+            let reply = answer(&question, &asked, receive, &context, &mut self.rng)?;
             return Ok((reply.kind, reply.octets.to_vec()));
         }
         let mut packet = request.to_vec();

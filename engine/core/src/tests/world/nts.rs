@@ -8,6 +8,8 @@ use ipc::message::exchange::*;
 use ipc::message::exchange::{Addresses, AssociationKeys, Validity};
 use ipc::packet::{CookieOctets, MAX_PACKET, Packet};
 use ipc::secret::{KeyPair, MAX_KEY, Secret};
+use ipc::symmetric_key::{MacKind, SymmetricKey};
+use protocol::mac::MacKey;
 use protocol::nts::aead::SessionKeys;
 use protocol::nts::cookie::{CookieKeys, NONCE};
 use protocol::nts::ratchet::EpochKey;
@@ -41,6 +43,15 @@ pub struct Nts {
     pub operator: Operator,
 }
 
+/// What a server with a symmetric key has besides its time.
+pub struct Keyed {
+    /// What the client has.
+    pub key: SymmetricKey,
+    /// What the server answers with.
+    pub own: SymmetricKey,
+    pub tamper: Option<Tamper>,
+}
+
 /// Seconds of a key exchange.
 const TAKES: i64 = SECOND / 20;
 
@@ -64,6 +75,17 @@ impl Server {
             operator: Operator::NONE,
         });
         self
+    }
+
+    /// With the key of this number.
+    pub fn with_key(mut self, number: u32) -> Self {
+        let key = SymmetricKey::new(number, MacKind::Aes128, &[number as u8; 16]).unwrap();
+        self.keyed = Some(Keyed { own: key.clone(), key, tamper: None });
+        self
+    }
+
+    pub fn keyed(&mut self) -> &mut Keyed {
+        self.keyed.as_mut().unwrap()
     }
 
     pub fn nts(&mut self) -> &mut Nts {
@@ -186,6 +208,22 @@ impl World {
     /// The server's reply to a protected query, and what comes of it on the way.
     pub(super) fn reply_protected(&mut self, at: usize, query: &Query, header: Header, returned: i64) {
         let nonces: [u8; MAX_NONCES] = self.octets(at);
+        if let Some(keyed) = &self.servers[at].keyed {
+            let own = MacKey::new(&keyed.own).unwrap();
+            let request = query.packet.octets();
+            if own.verify(request, protocol::mac::find(request, 4).unwrap(), 4).is_err() {
+                return self.plan_silence(query);
+            }
+            let mut out = [0; MAX_PACKET];
+            out[..48].copy_from_slice(&header.encode());
+            let length = own.put(&mut out, 48, 4).unwrap();
+            let honest = out[..length].to_vec();
+            let packets = match &keyed.tamper {
+                Some(tamper) => tamper(query, honest),
+                None => std::vec![honest],
+            };
+            return self.deliver(query, returned, packets);
+        }
         let Some(nts) = &self.servers[at].nts else { return };
         let mut request = query.packet.octets().to_vec();
         if nts.forgot {
@@ -206,6 +244,10 @@ impl World {
             Some(tamper) => tamper(query, honest),
             None => std::vec![honest],
         };
+        self.deliver(query, returned, packets);
+    }
+
+    fn deliver(&mut self, query: &Query, returned: i64, packets: Vec<Vec<u8>>) {
         for (number, octets) in (0..).zip(packets) {
             let when = returned + number * 10_000;
             let t4 = self.raw_at(when);

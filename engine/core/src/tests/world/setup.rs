@@ -23,6 +23,7 @@ pub fn server(n: usize, fixed: f64, jitter: f64) -> Server {
         edit: None,
         forged: Rejected::NONE,
         nts: None,
+        keyed: None,
         obstacle: None,
         aside: false,
     }
@@ -42,9 +43,12 @@ pub fn settings(servers: &[Server]) -> Settings {
     Settings {
         sources: servers
             .iter()
-            .map(|server| match server.nts {
-                Some(_) => nts_source(server),
-                None => source(server.address),
+            .map(|server| match (&server.nts, &server.keyed) {
+                (Some(_), _) => nts_source(server),
+                (None, Some(keyed)) => {
+                    SourceSettings { key: Some(keyed.key.clone()), ..source(server.address) }
+                }
+                (None, None) => source(server.address),
             })
             .collect(),
         clock: ClockSettings::DEFAULT,

@@ -1,0 +1,190 @@
+//! The file of symmetric keys, in chrony's format: a line for each key, with its number, its type, and the key itself.
+//!
+//! ```text
+//!   1 AES128 HEX:2B7E151628AED2A6ABF7158809CF4F3C
+//!   2 SHA256 ASCII:a sentence has no room here, for blanks separate
+//! ```
+
+use super::document::{Fault, Section};
+use super::texts::FileText;
+use super::{Faults, keys};
+use ipc::message::server::MAX_KEY_RING;
+use ipc::symmetric_key::{MAX_SYMMETRIC_KEY, MacKind, SymmetricKey};
+use ipc::text::escape;
+use zeroize::Zeroizing;
+
+/// The type of a key of which none is named, as in chrony.
+const DEFAULT: &str = "MD5";
+
+/// Octets of a key from which on it is not called weak: 80 bits.
+const STRONG: usize = 10;
+
+/// Why a key of the file is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Unused {
+    /// It is one of MD5, which is not allowed.
+    Md5,
+    /// Its type is none of ours.
+    Kind(String),
+}
+
+/// What the file says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KeyFile {
+    /// Its path, escaped; none: there is no such file.
+    name: Option<String>,
+    keys: Vec<SymmetricKey>,
+    unused: Vec<(u32, Unused)>,
+}
+
+/// A file that was read, with what is wrong or doubtful in it.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// The keys.
+    pub file: KeyFile,
+    /// Each of them ends the reading of the configuration.
+    pub faults: Vec<Fault>,
+    /// Each of them is a line of the log.
+    pub warnings: Vec<Fault>,
+}
+
+/// `[keys]`: whether keys of MD5 are allowed.
+pub fn read_allowed(root: &Section<'_>, faults: &mut Faults<'_>) -> bool {
+    let Some(section) = root.table("keys", "[keys]", faults) else { return false };
+    section.refuse_unknown(&keys::KEYS, faults);
+    section.boolean("allow-md5", faults).unwrap_or(false)
+}
+
+impl Reading {
+    /// Reads the text of the file.
+    pub fn of(text: &FileText, allows_md5: bool) -> Self {
+        let mut reading = Self::default();
+        reading.file.name = Some(escape(&text.name));
+        for (line, number) in text.text.lines().zip(1..) {
+            let line = line.trim_ascii();
+            if line.is_empty() || line.starts_with(['#', '%', ';', '!']) {
+                continue;
+            }
+            if let Err(said) = reading.take(line, number, allows_md5) {
+                reading.faults.push(reading.fault(number, said));
+            }
+        }
+        if reading.file.keys.len() > MAX_KEY_RING {
+            let said = format!("more than {MAX_KEY_RING} keys; leave out those that nobody uses");
+            reading.faults.push(reading.fault(1, said));
+        }
+        reading
+    }
+
+    fn fault(&self, line: usize, text: String) -> Fault {
+        Fault { name: self.file.name.clone().unwrap_or_default(), line, text: escape(&text) }
+    }
+
+    /// One key. What is said of a fault never has the key in it.
+    fn take(&mut self, line: &str, at: usize, allows_md5: bool) -> Result<(), String> {
+        const FORM: &str =
+            "expected a number, a type and a key, such as: 1 AES128 HEX: and 32 hexadecimal digits";
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let (number, kind, secret) = match words.as_slice() {
+            [number, secret] => (number, DEFAULT, secret),
+            [number, kind, secret] => (number, *kind, secret),
+            _ => return Err(FORM.to_owned()),
+        };
+        let number = number.parse::<u32>().ok().filter(|number| *number != 0);
+        let number = number.ok_or_else(|| format!("the number is not one of 1 to {}; {FORM}", u32::MAX))?;
+        let is_known = self.file.keys.iter().any(|key| key.number() == number)
+            || self.file.unused.iter().any(|(other, _)| *other == number);
+        if is_known {
+            return Err(format!("key {number} is there already; leave one of the two out"));
+        }
+        let Some(kind) = MacKind::from_name(kind) else {
+            let kind: String = kind.chars().take(16).collect();
+            let kinds = MacKind::ALL.map(MacKind::name).join(", ");
+            let said = format!("key {number} is not used: there is no type {kind} here; there are {kinds}");
+            self.warnings.push(self.fault(at, said));
+            self.file.unused.push((number, Unused::Kind(kind)));
+            return Ok(());
+        };
+        let octets = decode(secret).ok_or_else(|| {
+            format!("key {number}: what follows HEX: is not a row of pairs of hexadecimal digits")
+        })?;
+        let length = octets.len();
+        let key = SymmetricKey::new(number, kind, &octets).ok_or_else(|| match kind {
+            MacKind::Aes128 => {
+                format!("key {number}: AES128 has a key of 16 octets, and this one has {length}")
+            }
+            MacKind::Aes256 => {
+                format!("key {number}: AES256 has a key of 32 octets, and this one has {length}")
+            }
+            _ => {
+                format!("key {number}: a key has 1 to {MAX_SYMMETRIC_KEY} octets, and this one has {length}")
+            }
+        })?;
+        if kind == MacKind::Md5 && !allows_md5 {
+            self.file.unused.push((number, Unused::Md5));
+            return Ok(());
+        }
+        if length < STRONG {
+            let said = format!(
+                "key {number} has {} bits, and can be guessed; make a longer one (openssl rand -hex 16)",
+                8 * length
+            );
+            self.warnings.push(self.fault(at, said));
+        }
+        self.file.keys.push(key);
+        Ok(())
+    }
+}
+
+impl KeyFile {
+    /// The key of a number.
+    ///
+    /// # Errors
+    /// Why there is none, for the administrator.
+    pub fn find(&self, number: u32) -> Result<SymmetricKey, String> {
+        let Some(name) = &self.name else {
+            return Err(
+                "there is no file of keys; write one beside the configuration (truechimer.keys beside truechimer.toml), with \
+                 mode 0600 and lines such as chrony's: 1 AES128 HEX: and 32 hexadecimal digits"
+                    .to_owned(),
+            );
+        };
+        if let Some(key) = self.keys.iter().find(|key| key.number() == number) {
+            return Ok(key.clone());
+        }
+        Err(match self.unused.iter().find(|(other, _)| *other == number) {
+            Some((_, Unused::Md5)) => format!(
+                "key {number} of {name} is one of MD5, which can be forged in principle; use AES128, or allow it: allow-md5 = true \
+                 under [keys]"
+            ),
+            Some((_, Unused::Kind(kind))) => {
+                format!("key {number} of {name} has the type {kind}, which is not supported; use AES128")
+            }
+            None => format!("there is no key {number} in {name}; add a line with it, or name another"),
+        })
+    }
+
+    /// All that may be used.
+    pub fn keys(&self) -> &[SymmetricKey] {
+        &self.keys
+    }
+}
+
+/// The octets of a key as they are written.
+fn decode(secret: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let Some(digits) = secret.strip_prefix("HEX:") else {
+        return Some(Zeroizing::new(secret.strip_prefix("ASCII:").unwrap_or(secret).as_bytes().to_vec()));
+    };
+    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
+        return None;
+    }
+    let mut octets = Zeroizing::new(Vec::with_capacity(digits.len() / 2));
+    for pair in digits.as_bytes().chunks(2) {
+        let digit = |octet: Option<&u8>| char::from(*octet?).to_digit(16);
+        octets.push(u8::try_from(digit(pair.first())? << 4 | digit(pair.get(1))?).ok()?);
+    }
+    Some(octets)
+}
+
+#[cfg(test)]
+mod tests;
