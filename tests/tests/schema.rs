@@ -234,7 +234,7 @@ fn roughtime() -> String {
     const KEYS: [&str; 3] = [
         "AW5uAoTSTDfG5NfY1bTh08GUnOqlRb+HVhbJ3ODJvsE=",
         "etPaaIxcBMY1oUeGpwvPMCJMwlRVNxv51KK/tktoJTQ=",
-        "16Z5CkFIYBYRAcjOkJtcKVkV0y8VTfVbHCpqhUl8UkI=",
+        "gD63hSj3ScS+wuOeGrubXlq35N1c5Lby/S+T7MNTjxo=",
     ];
     let entry = |(at, key): (usize, &&str)| {
         let (port, operator) = (free_port(), format!("operator {at}"));
@@ -291,7 +291,8 @@ fn each_document_is_of_the_schema_and_each_key_of_the_schema_is_in_a_document() 
     ];
     let sources: String = forgers.iter().map(|forger| source(forger.address())).collect();
     let sources = sources
-        + "[[source]]\naddress = \"nobody.invalid\"\n[[source]]\naddress = \"127.0.0.4:1\"\nkey = 10\nnoselect = true\n";
+        + "[[source]]\naddress = \"nobody.invalid\"\n[[source]]\naddress = \"127.0.0.4:1\"\nkey = 10\nnoselect = true\n"
+        + &roughtime();
     let setup = Setup::new("schema-plain", &sources)
         .with_keys("10 AES128 HEX:2B7E151628AED2A6ABF7158809CF4F3C\n")
         .with_virtual_clock(-700_000_000, 25.0);

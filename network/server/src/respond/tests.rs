@@ -432,7 +432,7 @@ fn a202_a_request_with_a_mac_is_answered_by_its_key_or_not_at_all() {
 #[test]
 fn a202_a_mac_is_made_over_extension_fields_which_are_not_answered() {
     let own = key(7, MacKind::Sha1, 1);
-    let mut bench = Bench { keys: KeyRing::new(&[own.clone()]), ..Bench::new() };
+    let mut bench = Bench { keys: KeyRing::new(std::slice::from_ref(&own)), ..Bench::new() };
     let mut field = [0; 28];
     field[..4].copy_from_slice(&[0xf3, 0x23, 0, 28]);
     let request = [&minimal(NONCE).encode()[..], &field].concat();
@@ -448,8 +448,11 @@ fn a202_a_mac_is_made_over_extension_fields_which_are_not_answered() {
 fn a078_a203_a_client_with_a_key_is_limited_apart_from_what_is_sent_in_the_name_of_its_address() {
     let own = key(7, MacKind::Aes128, 1);
     let policy = ServerPolicy { address_rate: 1, network_rate: 1, kiss: false, ..ServerPolicy::DEFAULT };
-    let mut bench =
-        Bench { keys: KeyRing::new(&[own.clone()]), limiter: Limiter::new(&policy), ..Bench::new() };
+    let mut bench = Bench {
+        keys: KeyRing::new(std::slice::from_ref(&own)),
+        limiter: Limiter::new(&policy),
+        ..Bench::new()
+    };
     let plain = minimal(NONCE).encode();
     let good = sealed(&plain, &own, 4);
     let wrong = sealed(&plain, &key(7, MacKind::Aes128, 2), 4);
