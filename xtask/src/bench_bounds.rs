@@ -37,6 +37,7 @@ pub fn run(words: &[&str]) -> Result<(), String> {
             "the kernel does not keep time by the counter that ClockBound's clients read: choose tsc".into(),
         );
     }
+    crate::peers::fetch_clockbound()?;
     // Nothing of this depends on how fast the programs are.
     run_command(cargo().args(["build", "--workspace", "--bins"]))?;
     // Networks and children belong to the thread that makes them.

@@ -111,8 +111,18 @@ fn settle(package: &str, unpacked: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Fetches what only some tests and benchmarks need: the newest version of each in Debian, ntpd-rs, and ClockBound and roughenough with their
-/// clients. What exists already is not fetched again: remove `target/peers/*-newest` for newer versions.
+/// ClockBound's daemon, which only `bench bounds` needs, unless it is there already.
+///
+/// # Errors
+/// If the registry cannot be reached.
+pub fn fetch_clockbound() -> Result<(), String> {
+    let place = workspace().join("target/peers");
+    std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    CLOCKBOUND.fetch(&place)
+}
+
+/// Fetches what only some tests and benchmarks need: the newest version of each in Debian, ntpd-rs, ClockBound's clients, and roughenough with
+/// its clients. What exists already is not fetched again: remove `target/peers/*-newest` for newer versions.
 ///
 /// # Errors
 /// What could not be fetched, after everything else was tried.
@@ -127,7 +137,6 @@ pub fn fetch_more() -> Result<(), String> {
         ("the newest", newest),
         ("ntpd-rs", built),
         ("ClockBound's clients", CLOCKBOUND_CLIENTS.fetch(&place)),
-        ("ClockBound's daemon", CLOCKBOUND.fetch(&place)),
         ("roughenough", ROUGHENOUGH.fetch(&place)),
         ("roughenough's client library", ROUGHENOUGH_REPORT.fetch(&place)),
     ]

@@ -90,7 +90,7 @@ impl Stage {
             .map(|address| (*address).into())
             .collect();
         let theirs = ClockBound::start(&networks[0], &addresses, page.as_deref());
-        let theirs = theirs.ok_or("ClockBound's daemon is missing; `cargo xtask peers --more` builds it")?;
+        let theirs = theirs.ok_or("ClockBound's daemon is missing")?;
         let ours = setup(&servers, page.as_deref()).within(&networks[0]).start();
         let own = ours.setup().place().join("run/time");
         let opened = TimePage::open_at(&own).and_then(|opened| match &page {
