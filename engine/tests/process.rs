@@ -142,6 +142,10 @@ fn the_server_role_and_the_exchange_role_are_awaited_where_the_plan_asks_for_the
     bench.server.send(&counted(2)).unwrap();
     assert_eq!(bench.expect_server(), ToServer::Policy(ServerPolicy::DEFAULT));
     match bench.expect_server() {
+        ToServer::SymmetricKeys(none) => assert!(none.begins && none.ends && none.keys.is_empty()),
+        other => panic!("{other:?}"),
+    }
+    match bench.expect_server() {
         ToServer::Access(access) => assert_eq!((access.rules.len(), access.rules[0].bits), (1, 8)),
         other => panic!("{other:?}"),
     }
