@@ -125,18 +125,25 @@ pub fn show(asked: &ImportArguments, form: Form) -> Result<String, Failure> {
     }
     .map_err(unable)?;
     let Imported { text, mut losses, keys, .. } = imported;
-    match (&asked.keys, keys) {
-        (Some(place), Some(keys)) => write(place, keys.as_bytes(), asked.force.then_some(file::write_private))?,
-        (None, Some(_)) => losses.push(
+    if asked.keys.is_none() && keys.is_some() {
+        losses.push(
             "the symmetric keys are written with --keys /etc/truechimer/truechimer.keys alone; without that file the daemon takes no \
              source with a key"
                 .to_owned(),
-        ),
-        (_, None) => {}
+        );
     }
     match &asked.output {
         None => print(&text)?,
         Some(place) => write(place, text.as_bytes(), asked.force.then_some(file::write))?,
+    }
+    // Last: no keys are left behind of a configuration that could not be written.
+    if let (Some(place), Some(keys)) = (&asked.keys, keys)
+        && let Err(failure) = write(place, keys.as_bytes(), asked.force.then_some(file::write_private))
+    {
+        if let Some(place) = asked.output.as_ref().filter(|_| !asked.force) {
+            let _ = std::fs::remove_file(place);
+        }
+        return Err(failure);
     }
     losses.iter().for_each(|loss| complain(loss));
     match losses.len() {

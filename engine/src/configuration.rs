@@ -320,7 +320,7 @@ fn read_root(
         clock::refuse_unattested(&root, (&deciding, uses_dhcp), faults);
     }
     let clock = clock::read_clock(&root, (profile, is_attested), (&deciding, uses_dhcp), faults);
-    let server = server::read(&root, key_file, faults);
+    let server = server::read(&root, key_file, &sources, faults);
     let roughtime = roughtime::read(&root, faults);
 
     if !root.has("source") && !root.has("server") && !uses_dhcp {

@@ -54,6 +54,31 @@ impl MacKind {
         Self::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))
     }
 
+    /// A type of other implementations that is none of these, by its name as they write it; `None`: the word is none, and may be a
+    /// key that stands in the wrong place, which no message repeats.
+    pub fn foreign(name: &str) -> Option<&'static str> {
+        const FOREIGN: [&str; 17] = [
+            "SHA3-224",
+            "SHA3-256",
+            "SHA3-384",
+            "SHA3-512",
+            "SHA224",
+            "SHA-224",
+            "SHA512-256",
+            "TIGER",
+            "WHIRLPOOL",
+            "RMD160",
+            "RIPEMD160",
+            "MDC2",
+            "MD4",
+            "DSA",
+            "DSA-SHA",
+            "BLAKE2B512",
+            "BLAKE2S256",
+        ];
+        FOREIGN.into_iter().find(|foreign| foreign.eq_ignore_ascii_case(name))
+    }
+
     /// Whether a key may have so many octets: of a cipher exactly as many as it takes, of a hash 1 to
     /// [`MAX_SYMMETRIC_KEY`].
     pub fn takes(self, octets: usize) -> bool {

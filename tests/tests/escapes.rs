@@ -154,13 +154,17 @@ fn is_lawful(role: &str, case: &str) -> bool {
     match role {
         "privileged" => case == "clock_adjtime",
         "engine" => case == "accept4",
-        "client" => matches!(case, "socket:inet" | "connect"),
+        // Which interface a socket is held to is a source's send-over.
+        "client" => matches!(case, "socket:inet" | "connect" | "setsockopt:device"),
         "key_service" => matches!(case, "accept4" | "openat" | "openat:truechimer"),
         "key_holder" => matches!(case, "openat" | "openat:truechimer"),
-        "exchange_child" => look_up.contains(&case),
+        "exchange_child" => look_up.contains(&case) || case == "setsockopt:device",
         "exchange" => {
             look_up.contains(&case)
-                || matches!(case, "clone" | "prlimit64" | "kill:now" | "landlock_create_ruleset")
+                || matches!(
+                    case,
+                    "clone" | "prlimit64" | "kill:now" | "landlock_create_ruleset" | "setsockopt:device"
+                )
         }
         _ => false,
     }

@@ -174,7 +174,7 @@ fn chimerctl_now_and_assert_answer_from_the_page_alone() {
         (&["assert", "--max-error", "1ns"], 1, "only, and --max-error is 1"),
         (&["assert", "--authenticated"], 1, "NTS"),
         (&["assert", "--max-error", "1ns", "--wait", "0.3"], 1, "only"),
-        (&["assert", "--max-error", "soon"], 2, "expected a length of time"),
+        (&["assert", "--max-error", "soon"], 2, "expected a number of seconds"),
     ] {
         let said = ask(words);
         let all = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();

@@ -150,9 +150,10 @@ impl Found {
 }
 
 fn convert(number: u32, kind: &str, secret: &str, format: Format) -> Result<SymmetricKey, String> {
-    let found = kind_of(kind, format).ok_or_else(|| {
-        let kind: String = kind.chars().take(16).collect();
-        format!("there is no type {kind} here; change to AES128")
+    // A word that is no type of anybody may be the key.
+    let found = kind_of(kind, format).ok_or_else(|| match MacKind::foreign(kind) {
+        Some(kind) => format!("there is no type {kind} here; change to AES128"),
+        None => "its second word is no type".to_owned(),
     })?;
     let octets = match (format, secret.strip_prefix("HEX:")) {
         (Format::Chrony, Some(digits)) => hexadecimal(digits),

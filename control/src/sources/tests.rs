@@ -158,6 +158,10 @@ fn the_golden_documents_are_read_to_the_last_field() {
         asked from          192.0.2.7\n\
         correction          -250.000 ms (in the offset)\n\
         least stratum       2 (a lower one counts as this)\n\
+        family              ipv6 alone\n\
+        sent from           2001:db8::7\n\
+        sent over           eth0 alone\n\
+        DSCP                46\n\
         marks               prefer, trust, require\n\
         keys                ready, kept over a restart\n\
         last exchange       keys were exchanged\n\

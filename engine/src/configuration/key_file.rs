@@ -24,8 +24,8 @@ const STRONG: usize = 10;
 enum Unused {
     /// It is one of MD5, which is not allowed.
     Md5,
-    /// Its type is none of ours.
-    Kind(String),
+    /// Its type is none of ours: which, if it is one at all.
+    Kind(Option<&'static str>),
 }
 
 /// What the file says.
@@ -98,9 +98,14 @@ impl Reading {
             return Err(format!("key {number} is there already; leave one of the two out"));
         }
         let Some(kind) = MacKind::from_name(kind) else {
-            let kind: String = kind.chars().take(16).collect();
+            let kind = MacKind::foreign(kind);
             let kinds = MacKind::ALL.map(MacKind::name).join(", ");
-            let said = format!("key {number} is not used: there is no type {kind} here; there are {kinds}");
+            // A word that is no type of anybody may be the key.
+            let what = match kind {
+                Some(kind) => format!("there is no type {kind} here"),
+                None => "its second word is no type".to_owned(),
+            };
+            let said = format!("key {number} is not used: {what}; there are {kinds}");
             self.warnings.push(self.fault(at, said));
             self.file.unused.push((number, Unused::Kind(kind)));
             return Ok(());
@@ -157,8 +162,13 @@ impl KeyFile {
                 "key {number} of {name} is one of MD5, which can be forged in principle; use AES128, or allow it: allow-md5 = true \
                  under [keys]"
             ),
-            Some((_, Unused::Kind(kind))) => {
+            Some((_, Unused::Kind(Some(kind)))) => {
                 format!("key {number} of {name} has the type {kind}, which is not supported; use AES128")
+            }
+            Some((_, Unused::Kind(None))) => {
+                format!(
+                    "key {number} of {name} has no type: its line is a number, a type and the key; use AES128"
+                )
             }
             None => format!("there is no key {number} in {name}; add a line with it, or name another"),
         })

@@ -6,7 +6,7 @@ use super::key_service::{self, KeySettings};
 use super::place::{NTP, parse_listen_list, parse_prefix};
 use super::words::shorten;
 use super::{keys, local_time};
-use engine_core::settings::ServerSettings;
+use engine_core::settings::{ServerSettings, SourceSettings};
 use ipc::address::Address;
 use ipc::message::launch::{MAX_LISTEN, MAX_THREADS};
 use ipc::message::server::{MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, Smear};
@@ -38,7 +38,12 @@ pub struct Server {
 }
 
 /// Reads `[server]`, `None` if it is absent.
-pub fn read(root: &Section<'_>, key_file: &KeyFile, faults: &mut Faults<'_>) -> Option<Server> {
+pub fn read(
+    root: &Section<'_>,
+    key_file: &KeyFile,
+    sources: &[SourceSettings],
+    faults: &mut Faults<'_>,
+) -> Option<Server> {
     let section = root.table("server", "[server]", faults)?;
     let known: Vec<&str> = keys::SERVER.into_iter().chain(["nts"]).collect();
     section.refuse_unknown(&known, faults);
@@ -51,7 +56,7 @@ pub fn read(root: &Section<'_>, key_file: &KeyFile, faults: &mut Faults<'_>) -> 
     let dscp = section.whole("dscp", 0..=63, 46, faults).unwrap_or(0);
     let addresses: Vec<Address> = listen.iter().map(|served| served.address).collect();
     let keys = key_service::read(&section, &addresses, faults);
-    let client_keys = read_keys(&section, key_file, faults);
+    let client_keys = read_keys(&section, key_file, sources, faults);
     let settings = ServerSettings { local, listen: addresses, nts: keys.is_some() };
     Some(Server {
         at: section.at,
@@ -66,10 +71,19 @@ pub fn read(root: &Section<'_>, key_file: &KeyFile, faults: &mut Faults<'_>) -> 
     })
 }
 
-/// `keys`: all of the file, or those that are listed.
-fn read_keys(section: &Section<'_>, key_file: &KeyFile, faults: &mut Faults<'_>) -> Vec<SymmetricKey> {
+/// `keys`: those that are listed, or all of the file that no source has: what authenticates a source to us is nothing that the process which
+/// answers strangers needs to have, nor that one of our clients should be able to say to us.
+fn read_keys(
+    section: &Section<'_>,
+    key_file: &KeyFile,
+    sources: &[SourceSettings],
+    faults: &mut Faults<'_>,
+) -> Vec<SymmetricKey> {
+    let is_a_sources = |number: u32| {
+        sources.iter().filter_map(|source| source.key.as_ref()).any(|key| key.number() == number)
+    };
     let Some(numbers) = section.wholes("keys", 1..=i64::from(u32::MAX), 1, faults) else {
-        return key_file.keys().to_vec();
+        return key_file.keys().iter().filter(|key| !is_a_sources(key.number())).cloned().collect();
     };
     let mut found: Vec<SymmetricKey> = Vec::new();
     for (at, number) in numbers {
@@ -78,7 +92,16 @@ fn read_keys(section: &Section<'_>, key_file: &KeyFile, faults: &mut Faults<'_>)
             Ok(key) if found.iter().any(|other| other.number() == key.number()) => {
                 faults.add(at, format!("keys: {number} is there already; leave one out"));
             }
-            Ok(key) => found.push(key),
+            Ok(key) => {
+                if is_a_sources(key.number()) {
+                    let text = format!(
+                        "keys: {number} is the key of a source too, so that whoever takes over the server, or is a client with it, can \
+                         speak for that source; give clients a key of their own"
+                    );
+                    faults.warn(at, text);
+                }
+                found.push(key);
+            }
             Err(why) => faults.add(at, format!("keys: {why}")),
         }
     }

@@ -248,7 +248,8 @@ impl TimePage {
             let (count, words) = shared.read().ok_or(Unknown::NotWritten)?;
             self.found = Page::from_words(&words).map_err(|_| Unknown::OtherVersion)?;
             self.count = count;
-            if self.found.marker.is_some() && matches!(self.vmclock, VmClock::Unopened) {
+            // Once more with each page where it could not be opened: it may be there, or readable, later.
+            if self.found.marker.is_some() && matches!(self.vmclock, VmClock::Unopened | VmClock::None) {
                 self.vmclock = VmClock::open(self.hypervisor.as_deref().map_or(VMCLOCK, CString::as_c_str));
             }
         }

@@ -72,6 +72,15 @@ fn unknown_types_and_weak_keys_are_warnings() {
 }
 
 #[test]
+fn a_key_in_the_place_of_the_type_is_in_no_message() {
+    let reading = read("1 HEX:2B7E151628AED2A6 AES128\n2 mysecretpassword x\n", false);
+    let all =
+        format!("{:?} {:?} {:?}", reading.faults, reading.warnings, [1, 2].map(|key| reading.file.find(key)));
+    assert!(all.contains("its second word is no type"), "{all}");
+    assert!(!all.contains("2B7E") && !all.contains("mysecret"), "{all}");
+}
+
+#[test]
 fn a_number_without_a_key_is_explained() {
     assert!(KeyFile::default().find(1).unwrap_err().contains("no file of keys"));
     assert!(read("1 SHA1 secretkey0123456", false).file.find(2).unwrap_err().contains("no key 2"));
