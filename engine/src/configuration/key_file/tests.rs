@@ -1,4 +1,5 @@
 use super::*;
+use crate::configuration::texts::Texts;
 use proptest::prelude::*;
 
 fn read(text: &str, allows_md5: bool) -> Reading {
@@ -78,6 +79,26 @@ fn a_key_in_the_place_of_the_type_is_in_no_message() {
         format!("{:?} {:?} {:?}", reading.faults, reading.warnings, [1, 2].map(|key| reading.file.find(key)));
     assert!(all.contains("its second word is no type"), "{all}");
     assert!(!all.contains("2B7E") && !all.contains("mysecret"), "{all}");
+}
+
+#[test]
+fn a_server_has_no_key_of_a_source_unless_it_is_listed_which_is_warned_of() {
+    let of = |listed: &str| {
+        let text = format!(
+            "[[source]]\naddress = \"192.0.2.1\"\nkey = 1\n[server]\nlisten = [\"127.0.0.1:11123\"]\nallow = [\"127.0.0.0/8\"]\n{listed}"
+        );
+        let mut texts = Texts::only(FileText::private("c.toml", &text));
+        let keys = "1 SHA1 secretkey0123456\n2 SHA1 otherkey01234567\n";
+        texts.keys = Some(FileText::private("c.keys", keys));
+        let found = crate::configuration::read(&mut texts).unwrap();
+        let numbers: Vec<_> = found.client_keys.iter().map(SymmetricKey::number).collect();
+        (numbers, found.warnings.concat())
+    };
+    assert_eq!(of("").0, [2]);
+    assert_eq!(of("keys = [2]\n").0, [2]);
+    assert!(!of("keys = [2]\n").1.contains("keys:"));
+    let (both, warned) = of("keys = [1, 2]\n");
+    assert!(both == [1, 2] && warned.contains("keys: 1 is the key of a source too"), "{both:?} {warned}");
 }
 
 #[test]
