@@ -556,3 +556,19 @@ fn without_its_file_of_keys_a_source_with_a_key_is_a_comment() {
         assert!(made.losses.iter().any(|loss| loss.contains("key 10")), "{:?}", made.losses);
     }
 }
+
+#[test]
+fn the_conditions_of_local_are_carried_each_as_its_key() {
+    let text = "server a.example\nallow\nlocal stratum 10 orphan distance 0.5 activate 0.1 waitsynced 10 waitunsynced 600\n";
+    let imported = of_files(&[("/etc/chrony.conf", text)]);
+    for line in [
+        "local-orphan = true",
+        "local-distance = 0.5",
+        "local-activate = 0.1",
+        "local-wait-synchronised = 10.0",
+        "local-wait-unsynchronised = 600.0",
+        "local-stratum = 10",
+    ] {
+        assert!(imported.text.lines().any(|written| written == line), "{line}:\n{}", imported.text);
+    }
+}
