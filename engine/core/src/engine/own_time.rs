@@ -76,8 +76,7 @@ impl Engine {
         self.local_time().filter(|local| local.orphan)?;
         let stratum = self.own_stratum(now).filter(|_| !self.is_of_sources(now))?;
         self.own_error(now)?;
-        let mut live = self.entries.sources().filter(|source| source.is_live());
-        live.all(|source| self.is_orphan(source)).then_some(stratum)
+        self.is_among_orphans().then_some(stratum)
     }
 
     /// To be called with each turn. True: a selection may have another outcome.
@@ -103,15 +102,32 @@ impl Engine {
         begins.into_iter().chain(look).min()
     }
 
-    /// The orphan to be followed, if no other source can be.
+    /// Whether no source answers that could have real time.
+    fn is_among_orphans(&self) -> bool {
+        let mut live = self.entries.sources().filter(|source| source.is_live());
+        live.all(|source| self.is_orphan(source))
+    }
+
+    /// The orphan to be followed, if no other source can be, nor answers. It needs no majority, so only sources are eligible that
+    /// the configuration itself names, and that may decide beside those which are authenticated or trusted: whoever keeps the
+    /// replies of these away is not to be followed instead.
     pub(super) fn leader(&self, now: Now) -> Option<SourceId> {
         let local = self.local_time().filter(|local| local.orphan)?;
-        if !(self.system.own_time.follows || (self.own_stratum(now).is_some() && !self.is_of_sources(now))) {
+        if !(self.system.own_time.follows || (self.own_stratum(now).is_some() && !self.is_of_sources(now)))
+            || !self.is_among_orphans()
+        {
             return None;
         }
+        let electorate = self.electorate();
+        let is_eligible = |entry: &Entry, source: &Source| {
+            let settings = &entry.settings;
+            let is_named = settings.members == 1 && !settings.offered;
+            is_named && electorate.includes(entry.is_authenticated(Some(source)), settings.trust)
+        };
         let may_lead = |(entry, source): &(&Entry, &Source)| {
             let stratum = source.facts.map(|facts| facts.stratum);
-            stratum == Some(local.stratum) && source.is_live() && source.has_vote() && !self.is_excused(entry)
+            let answers = source.is_live() && source.has_vote() && !self.is_excused(entry);
+            stratum == Some(local.stratum) && answers && is_eligible(entry, source)
         };
         let ids = self.entries.members().filter(may_lead).filter_map(|(_, source)| {
             let (own, its) = (source.last_reply?.local?, of_address(source.address().ip()));
