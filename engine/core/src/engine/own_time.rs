@@ -68,7 +68,7 @@ impl Engine {
         let distance =
             self.local_time().and_then(|local| local.distance).filter(|_| self.own_stratum(now).is_some());
         let is_near = distance.is_none_or(|most| self.most_error(now) <= most.nanos() as f64 * 1e-9);
-        self.is_synchronised(now) && !is_lost && is_near
+        self.is_at_its_line(now) && !is_lost && is_near
     }
 
     /// At which stratum the own time is served to a fleet of orphans: no other source answers, and none of them is followed.
@@ -82,7 +82,7 @@ impl Engine {
     /// To be called with each turn. True: a selection may have another outcome.
     pub(super) fn note_own_time(&mut self, now: Now) -> bool {
         let Some(local) = self.local_time() else { return false };
-        if self.is_synchronised(now) && !self.system.own_time.follows && self.system.impasse.is_none() {
+        if self.is_synchronised(now) && self.system.impasse.is_none() {
             let most = self.most_error(now);
             let own = &mut self.system.own_time;
             own.synchronised = Some(now.raw);
@@ -134,6 +134,11 @@ impl Engine {
             (its < of_address(own)).then_some((its, source.id))
         });
         ids.min_by_key(|(id, _)| *id).map(|(_, source)| source)
+    }
+
+    /// Whether an orphan was followed last: nothing is known of true time then, however well the orphan's is known.
+    pub(super) const fn follows_orphan(&self) -> bool {
+        self.system.own_time.follows
     }
 
     /// Whether the selection has followed an orphan.

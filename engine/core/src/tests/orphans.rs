@@ -231,3 +231,38 @@ fn no_orphan_is_followed_that_the_configuration_does_not_name() {
         assert!(world.error().abs() < 0.5, "{}", world.error());
     }
 }
+
+#[test]
+fn nobody_is_told_that_the_clock_of_a_follower_shows_true_time() {
+    let mut servers = lan(2);
+    servers[0] = tempting();
+    // Little enough to be slewed away in time.
+    servers[0].error = 0.4;
+    servers[1].up = false;
+    let mut world = host(servers, "192.0.2.9", orphan());
+    world.run(1_000.0);
+    assert_eq!((followed(&world), served(&world)), (Some(0), STRATUM + 1), "clients are served");
+    let system = world.status().system;
+    assert_eq!(system.reason, SystemReason::FollowingOrphan { stratum: STRATUM + 1 });
+    assert!(!system.synchronised && system.error_bound_s >= 16.0, "{system:?}");
+    assert!(world.pages.iter().all(|(_, page)| page.state == truechimer_time::State::Unknown));
+    assert!(!world.statuses.is_empty() && world.statuses.iter().all(|status| !status.synchronised));
+    assert!(world.statuses.iter().all(|status| status.maxerror >= Span::from_secs(16)));
+    assert!(world.saved.is_empty(), "its frequency is not true");
+    // Real time comes back: all are told.
+    world.servers[1].up = true;
+    world.run(2_000.0);
+    assert_eq!(followed(&world), Some(1), "{:#?}", world.status().sources);
+    assert!(world.status().system.synchronised);
+    let (_, page) = world.pages.last().unwrap();
+    assert_eq!(page.state, truechimer_time::State::Synchronised);
+    assert!(world.statuses.last().unwrap().synchronised);
+    // And gone again: what was known of true time is not known any more once the orphan is followed.
+    world.servers[1].up = false;
+    let near = LocalTime { distance: Some(Span::from_millis(20)), ..orphan() };
+    world.alter(|engine, now| engine.change_local_time(now, Some(near)));
+    world.run(10.0 * 3_600.0);
+    assert_eq!(followed(&world), Some(0), "{:#?}", world.status());
+    assert_eq!(world.pages.last().unwrap().1.state, truechimer_time::State::Unknown);
+    assert!(!world.statuses.last().unwrap().synchronised);
+}
