@@ -151,6 +151,11 @@ pub enum SystemReason {
         /// From how much on it is not synchronised, in seconds.
         limit: f64,
     },
+    /// No source with more than its own time answers, and the clock follows an orphan: what true time is, is not known.
+    FollowingOrphan {
+        /// The stratum at which clients are served.
+        stratum: u8,
+    },
     /// The clock follows its sources.
     Following {
         /// The survivors.
@@ -178,7 +183,9 @@ impl SystemReason {
             | Self::Unusable { .. }
             | Self::Gathering { .. }
             | Self::Correcting { again: false, .. } => SystemState::Starting,
-            Self::Correcting { again: true, .. } | Self::Uncertain { .. } => SystemState::Unsynchronised,
+            Self::Correcting { again: true, .. } | Self::Uncertain { .. } | Self::FollowingOrphan { .. } => {
+                SystemState::Unsynchronised
+            }
             Self::Holdover(_) => SystemState::Holdover,
             Self::Following { .. } => SystemState::Synchronised,
         }

@@ -17,6 +17,9 @@ const CONDITIONS: [&str; 5] = [
 /// An orphan waits so long after the start for sources that have more than their own time.
 const ORPHANS_WAIT: f64 = 300.0;
 
+/// With `local-orphan` no source of that stratum or above has a vote: below this one, many with real time would have none.
+const LEAST_OF_ORPHANS: u8 = 5;
+
 /// None: the host does not serve its own time.
 pub fn read(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<LocalTime> {
     let stratum = section.whole("local-stratum", 1..=15, 10, faults);
@@ -28,6 +31,15 @@ pub fn read(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<LocalTime>
             faults.add(section.place_of(key), text);
         }
     }
+    let orphan = section.boolean("local-orphan", faults).unwrap_or(false);
+    let stratum = stratum.and_then(|stratum| u8::try_from(stratum).ok());
+    if let Some(stratum) = stratum.filter(|stratum| orphan && *stratum < LEAST_OF_ORPHANS) {
+        let text = format!(
+            "local-stratum: with local-orphan no source of stratum {stratum} or above has a vote, also with real time; write \
+             {LEAST_OF_ORPHANS} or more, best 10, or leave local-orphan out"
+        );
+        faults.add(section.place_of("local-stratum"), text);
+    }
     let mut number = |key: &str, most: f64, unit: &str, example: &str| {
         section.number(key, 0.0..=most, unit, example, faults)
     };
@@ -35,10 +47,9 @@ pub fn read(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<LocalTime>
     let activate = number("local-activate", 16.0, "seconds", "0.1").map(span);
     let after = number("local-wait-synchronised", 1e6, "seconds", "60").map_or(Span::ZERO, span);
     let before = number("local-wait-unsynchronised", 1e6, "seconds", "300");
-    let orphan = section.boolean("local-orphan", faults).unwrap_or(false);
     let before = before.unwrap_or(if orphan { ORPHANS_WAIT } else { 0.0 });
     Some(LocalTime {
-        stratum: u8::try_from(stratum?).ok()?,
+        stratum: stratum?,
         distance,
         activate: activate.filter(|least| *least > Span::ZERO),
         wait_synchronised: after,

@@ -60,6 +60,11 @@ impl Sentence for SystemReason {
                 )
                 .into()
             }
+            Self::FollowingOrphan { stratum } => format!(
+                "no source has more than its own time; the clock follows the first of them (local-orphan), which does not make \
+                 it synchronised: what true time is, is not known; clients are served at stratum {stratum}"
+            )
+            .into(),
             Self::Following { slewing: Some(slewing), used, of, missing } => {
                 let follows = Self::Following { slewing: None, used, of, missing }.sentence();
                 let (off, course) = (refusal::off(slewing.offset), refusal::course(&slewing));

@@ -153,12 +153,18 @@ fn is_of_link(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
+/// The least `local-stratum` with `local-orphan`.
+const LEAST_OF_ORPHANS: u8 = 5;
+
 fn local(plan: &mut Plan, item: usize, words: &mut Words) {
-    let mut stratum = 10;
+    let (mut stratum, mut orphan) = (10, false);
     while let Some(word) = words.take() {
         match word.to_ascii_lowercase().as_str() {
             "stratum" => stratum = number(plan, item, ("stratum", words), 1..=15u8).unwrap_or(stratum),
-            "orphan" => plan.set(Part::Server, "local-orphan", "true".to_owned(), item),
+            "orphan" => {
+                orphan = true;
+                plan.set(Part::Server, "local-orphan", "true".to_owned(), item);
+            }
             word @ ("distance" | "activate" | "waitsynced" | "waitunsynced") => {
                 let (key, most) = match word {
                     "distance" => ("local-distance", 16.0),
@@ -179,6 +185,17 @@ fn local(plan: &mut Plan, item: usize, words: &mut Words) {
             }
             _ => plan.loss(item, &word, "no option that is known here, and not carried"),
         }
+    }
+    if orphan && stratum < LEAST_OF_ORPHANS {
+        plan.loss(
+            item,
+            &format!("stratum {stratum}"),
+            &format!(
+                "{LEAST_OF_ORPHANS} here, which is the least with orphan: no source of that stratum or above has a vote; all servers \
+                 that are orphans together need the same one"
+            ),
+        );
+        stratum = LEAST_OF_ORPHANS;
     }
     plan.set(Part::Server, "local-stratum", stratum.to_string(), item);
 }

@@ -113,7 +113,7 @@ impl Engine {
         let steered = self.basis.as_ref().filter(|_| self.steers());
         Moment {
             at,
-            known: self.system.line.as_ref().map(|line| Known {
+            known: self.system.line.as_ref().filter(|_| !self.follows_orphan()).map(|line| Known {
                 offset: line.offset(at),
                 bound: self.most_error(at),
                 likely: self.likely_error(at),

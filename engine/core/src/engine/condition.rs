@@ -1,6 +1,7 @@
 //! The condition for the service manager: the state as one value.
 
 use super::Engine;
+use super::publishing::UNKNOWN;
 use crate::io::Now;
 use crate::select::Impasse;
 use crate::status::SystemReason;
@@ -51,6 +52,9 @@ impl Engine {
             }
             SystemReason::Uncertain { most, .. } => {
                 Condition::Uncertain { most: Span::from_secs(libm::ceil(most) as i64) }
+            }
+            SystemReason::FollowingOrphan { .. } => {
+                Condition::Uncertain { most: Span::from_secs(libm::ceil(UNKNOWN) as i64) }
             }
             SystemReason::Following { used, .. } => {
                 let reference = self.system.line.as_ref().map(|line| line.reference.stratum);

@@ -68,7 +68,7 @@ impl Engine {
         let distance =
             self.local_time().and_then(|local| local.distance).filter(|_| self.own_stratum(now).is_some());
         let is_near = distance.is_none_or(|most| self.most_error(now) <= most.nanos() as f64 * 1e-9);
-        self.is_synchronised(now) && !is_lost && is_near
+        self.is_at_its_line(now) && !is_lost && is_near
     }
 
     /// At which stratum the own time is served to a fleet of orphans: no other source answers, and none of them is followed.
@@ -76,14 +76,13 @@ impl Engine {
         self.local_time().filter(|local| local.orphan)?;
         let stratum = self.own_stratum(now).filter(|_| !self.is_of_sources(now))?;
         self.own_error(now)?;
-        let mut live = self.entries.sources().filter(|source| source.is_live());
-        live.all(|source| self.is_orphan(source)).then_some(stratum)
+        self.is_among_orphans().then_some(stratum)
     }
 
     /// To be called with each turn. True: a selection may have another outcome.
     pub(super) fn note_own_time(&mut self, now: Now) -> bool {
         let Some(local) = self.local_time() else { return false };
-        if self.is_synchronised(now) && !self.system.own_time.follows && self.system.impasse.is_none() {
+        if self.is_synchronised(now) && self.system.impasse.is_none() {
             let most = self.most_error(now);
             let own = &mut self.system.own_time;
             own.synchronised = Some(now.raw);
@@ -103,21 +102,43 @@ impl Engine {
         begins.into_iter().chain(look).min()
     }
 
-    /// The orphan to be followed, if no other source can be.
+    /// Whether no source answers that could have real time.
+    fn is_among_orphans(&self) -> bool {
+        let mut live = self.entries.sources().filter(|source| source.is_live());
+        live.all(|source| self.is_orphan(source))
+    }
+
+    /// The orphan to be followed, if no other source can be, nor answers. It needs no majority, so only sources are eligible that
+    /// the configuration itself names, and that may decide beside those which are authenticated or trusted: whoever keeps the
+    /// replies of these away is not to be followed instead.
     pub(super) fn leader(&self, now: Now) -> Option<SourceId> {
         let local = self.local_time().filter(|local| local.orphan)?;
-        if !(self.system.own_time.follows || (self.own_stratum(now).is_some() && !self.is_of_sources(now))) {
+        if !(self.system.own_time.follows || (self.own_stratum(now).is_some() && !self.is_of_sources(now)))
+            || !self.is_among_orphans()
+        {
             return None;
         }
+        let electorate = self.electorate();
+        let is_eligible = |entry: &Entry, source: &Source| {
+            let settings = &entry.settings;
+            let is_named = settings.members == 1 && !settings.offered;
+            is_named && electorate.includes(entry.is_authenticated(Some(source)), settings.trust)
+        };
         let may_lead = |(entry, source): &(&Entry, &Source)| {
             let stratum = source.facts.map(|facts| facts.stratum);
-            stratum == Some(local.stratum) && source.is_live() && source.has_vote() && !self.is_excused(entry)
+            let answers = source.is_live() && source.has_vote() && !self.is_excused(entry);
+            stratum == Some(local.stratum) && answers && is_eligible(entry, source)
         };
         let ids = self.entries.members().filter(may_lead).filter_map(|(_, source)| {
             let (own, its) = (source.last_reply?.local?, of_address(source.address().ip()));
             (its < of_address(own)).then_some((its, source.id))
         });
         ids.min_by_key(|(id, _)| *id).map(|(_, source)| source)
+    }
+
+    /// Whether an orphan was followed last: nothing is known of true time then, however well the orphan's is known.
+    pub(super) const fn follows_orphan(&self) -> bool {
+        self.system.own_time.follows
     }
 
     /// Whether the selection has followed an orphan.

@@ -35,7 +35,7 @@ const WORTH_SAVING: f64 = 10.0;
 const MOST_ERROR: f64 = 1.0;
 
 /// The error of a clock of which nothing is known, as for the kernel. Seconds.
-const UNKNOWN: f64 = 16.0;
+pub(super) const UNKNOWN: f64 = 16.0;
 
 /// How fast the kernel lets the bound of the error grow, s/s.
 const GROWTH: f64 = 500e-6;
@@ -50,8 +50,13 @@ const CLOSE: f64 = 0.1;
 const LOCAL_DISPERSION: f64 = 0.010;
 
 impl Engine {
-    /// Whether the clock follows its sources, and how wrong it may be is known and little.
+    /// Whether the clock follows its sources, and how wrong it may be is known and little. With an orphan's time it is not known.
     pub(super) fn is_synchronised(&self, now: Now) -> bool {
+        self.is_at_its_line(now) && !self.follows_orphan()
+    }
+
+    /// The same of the time of its sources, whatever that is worth.
+    pub(super) fn is_at_its_line(&self, now: Now) -> bool {
         let Some(line) = &self.system.line else { return false };
         let limit = self.error_limit();
         let fits = self.most_error(now) < limit && line.deviation(now.raw) < limit;
@@ -205,7 +210,8 @@ impl Engine {
             .line
             .as_ref()
             .map_or(UNKNOWN, |line| libm::hypot(line.shown_deviation(now.raw), line.offset(now)));
-        let (most, synchronised) = (self.lasting_bound(clock, now), self.is_synchronised(now));
+        let synchronised = self.is_synchronised(now);
+        let most = if self.follows_orphan() { UNKNOWN } else { self.lasting_bound(clock, now) };
         let status = Status {
             epoch,
             leap: if self.system.no_leap_before > now.raw { Leap::None } else { self.system.leap.leap() },

@@ -1,6 +1,7 @@
 //! The state of the clock and of each source, with the reasons.
 
 use super::Engine;
+use super::publishing::UNKNOWN;
 use crate::entries::Entry;
 use crate::io::Now;
 use crate::measured::{CORRECTIONS, Correction, Known, Measured, MeasuredSince};
@@ -119,8 +120,8 @@ impl Engine {
             reference: followed.map(|(entry, _)| entry.settings.name.clone()),
             offset_s: line.map_or(0.0, |line| line.offset(now)),
             estimated_error_s: line.map_or(16.0, |line| line.shown_deviation(now.raw)),
-            error_bound_s: self.most_error(now),
-            likely_error_s: self.likely_error(now),
+            error_bound_s: if self.follows_orphan() { UNKNOWN } else { self.most_error(now) },
+            likely_error_s: if self.follows_orphan() { f64::INFINITY } else { self.likely_error(now) },
             slew_left_s: basis.map_or(0.0, |basis| basis.clock.slew_left(now.raw)),
             frequency_ppm: basis.map_or(0.0, |basis| basis.clock.frequency() * 1e6),
             frequency_error_ppm: line.map_or(500.0, |line| line.frequency().1 * 1e6),
@@ -183,7 +184,11 @@ impl Engine {
                 minimum: self.settings.clock.minimum_sources,
             },
             Some(impasse) => SystemReason::Holdover(self.no_selection(impasse, now)),
-            None if !self.is_synchronised(now) => self.unsynchronised(now),
+            None if !self.is_at_its_line(now) => self.unsynchronised(now),
+            None if self.follows_orphan() => {
+                let reference = system.line.as_ref().map_or(16, |line| line.reference.stratum);
+                SystemReason::FollowingOrphan { stratum: reference.saturating_add(1).min(16) }
+            }
             None => SystemReason::Following {
                 used: self.count_used(now),
                 of: self.entries.sources().count().max(self.entries.len()),
@@ -205,7 +210,7 @@ impl Engine {
         let is_known =
             system.impasse.is_none() || (system.first_update.is_none() && self.waits_for_a_quorum());
         let obstacle = self.basis.as_ref()?.orders.obstacle();
-        obstacle.filter(|_| is_known && !self.is_synchronised(now))
+        obstacle.filter(|_| is_known && !self.is_at_its_line(now))
     }
 
     /// Whether sources answer that had a vote, and the time of none that ever had one can be followed.

@@ -155,7 +155,7 @@ impl Engine {
             _ if system.paging.disturbed.is_some() => State::Disrupted,
             None if system.standstill.is_some() => State::Disrupted,
             None => State::Unknown,
-            Some(_) if self.is_divided() => State::Unknown,
+            Some(_) if self.is_divided() || self.follows_orphan() => State::Unknown,
             Some(line) if stale_at(line) <= now.raw => State::FreeRunning,
             Some(line) if system.impasse.is_some() || line.deviation(now.raw) >= self.error_limit() => {
                 State::FreeRunning

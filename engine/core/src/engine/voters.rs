@@ -25,8 +25,9 @@ impl Engine {
             return finding;
         }
         self.note_leader(true);
+        // It does not know either whether a leap second comes.
         let verdicts = finding.verdicts.into_iter().chain(followed.verdicts).collect();
-        Finding { verdicts, ..followed }
+        Finding { verdicts, announced: Vec::new(), ..followed }
     }
 
     /// All sources with a vote, and the entries whose vote is missing.

@@ -33,7 +33,8 @@ pub fn contradiction(status: &Status, condition: &Condition) -> Option<String> {
             Condition::AwaitingMajority { .. },
         )
         | (SystemReason::Correcting { slewing: None, again: false }, Condition::Setting)
-        | (SystemReason::Uncertain { .. }, Condition::Uncertain { .. }) => true,
+        | (SystemReason::Uncertain { .. }, Condition::Uncertain { .. })
+        | (SystemReason::FollowingOrphan { .. }, Condition::Uncertain { .. }) => true,
         (SystemReason::Correcting { slewing, again }, Condition::Correcting { offset }) => {
             let seconds = slewing.map_or(0.0, |slewing| slewing.offset);
             (again || slewing.is_some()) && (offset.nanos() as f64 * 1e-9 - seconds).abs() <= 0.5

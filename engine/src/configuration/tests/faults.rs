@@ -152,6 +152,13 @@ const BROKEN: &[(&str, &[&str])] = &[
         &["test.toml:4: local-orphan: it is about local-stratum, which is not there; add local-stratum = 10"],
     ),
     (
+        "[server]\nlisten = [\"0.0.0.0\"]\nallow = [\"0.0.0.0/0\"]\nlocal-stratum = 4\nlocal-orphan = true\n",
+        &[
+            "test.toml:4: local-stratum: with local-orphan no source of stratum 4 or above has a vote",
+            "write 5 or more",
+        ],
+    ),
+    (
         "[server]\nlisten = [\"0.0.0.0\"]\nallow = [\"0.0.0.0/0\"]\nlocal-stratum = 10\nlocal-distance = 17\n",
         &["test.toml:5: local-distance:", "from 0 to 16, found 17"],
     ),

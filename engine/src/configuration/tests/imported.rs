@@ -64,6 +64,31 @@ fn flat(text: &str) -> String {
 }
 
 #[test]
+fn a_stratum_of_chronys_orphans_that_is_too_low_here_is_raised_and_said() {
+    let chrony = |lines: &str| {
+        let text = format!("server a.example iburst\nserver b.example iburst\nallow 10.0.0.0/8\n{lines}\n");
+        made("/etc/chrony.conf", &text, Kind::Chrony)
+    };
+    for (line, stratum, losses) in [
+        ("local stratum 3 orphan", 5, 1),
+        ("local orphan stratum 4", 5, 1),
+        ("local stratum 5 orphan", 5, 0),
+        ("local stratum 3", 3, 0),
+    ] {
+        let imported = chrony(line);
+        let local = taken(&imported).settings.server.and_then(|server| server.local).unwrap();
+        assert_eq!(
+            (local.stratum, imported.losses.len()),
+            (stratum, losses),
+            "{line}: {:?}",
+            imported.losses
+        );
+        let says = flat(&imported.text).contains("5 here, which is the least with orphan");
+        assert_eq!(says, losses > 0, "{line}: {}", imported.text);
+    }
+}
+
+#[test]
 fn what_is_made_of_each_configuration_of_a_real_host_is_one_in_order() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../control/import/tests/data");
     for (name, path, sources, served) in [
@@ -192,6 +217,7 @@ const DIRECTIVES: &[&str] = &[
     "local",
     "local stratum",
     "local activate",
+    "local orphan stratum 3",
     "ratelimit",
     "ratelimit interval",
     "ratelimit kod",
