@@ -336,7 +336,8 @@ impl Engine {
                 || self.entries.members_before(entry.group()).filter(|(_, it)| it.address() == address);
             let is_taken = match is_nts {
                 true if entry.group() == Group::Observed => others().next().is_some(),
-                true => others().any(|(_, source)| source.authenticated),
+                // A key and an answer of DNS take nothing from it: at one address both are asked, and have one vote together.
+                true => others().any(|(owner, _)| owner.settings.nts.is_some()),
                 false => {
                     others().next().is_some_and(|(owner, _)| owner.id == id || owner.rank() >= entry.rank())
                 }

@@ -218,3 +218,23 @@ fn a198_what_was_measured_without_a_key_or_under_another_never_becomes_what_a_ke
         assert!(world.status().sources[1].valid > 4 && state(&world) == "synchronised", "{before:?}");
     }
 }
+
+#[test]
+fn a201_a_name_with_a_key_takes_no_address_away_from_a_source_with_nts() {
+    let mut servers: Vec<_> = lan(2);
+    let addresses: Vec<_> = servers.iter().rev().map(|server| server.address).collect();
+    let first = servers.remove(0).with_nts("nts.example").with_key(9);
+    servers.insert(0, first);
+    servers[0].nts().addresses = addresses;
+    servers[1].up = false;
+    let mut setup = Setup::of(servers);
+    setup.settings.sources[1] = named(key(1, 1));
+    let mut world = setup.start();
+    // A look-up is faster than a key exchange.
+    resolve(&mut world);
+    assert_eq!(world.status().sources[1].address, Some(world.servers[0].address.socket_address()));
+    world.run(1800.0);
+    let status = world.status();
+    assert_eq!(status.sources[0].address, Some(world.servers[0].address.socket_address()));
+    assert!(status.sources[0].valid > 4 && state(&world) == "synchronised", "{:?}", status.system.reason);
+}
