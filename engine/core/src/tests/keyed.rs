@@ -238,3 +238,33 @@ fn a201_a_name_with_a_key_takes_no_address_away_from_a_source_with_nts() {
     assert_eq!(status.sources[0].address, Some(world.servers[0].address.socket_address()));
     assert!(status.sources[0].valid > 4 && state(&world) == "synchronised", "{:?}", status.system.reason);
 }
+
+#[test]
+fn a199_a_key_that_can_be_guessed_or_is_of_md5_makes_no_source_authenticated() {
+    let keys = [
+        (SymmetricKey::new(1, MacKind::Md5, &[1; 20]), false),
+        (SymmetricKey::new(1, MacKind::Sha1, &[1; 9]), false),
+        (SymmetricKey::new(1, MacKind::Sha512, &[1; 9]), false),
+        (SymmetricKey::new(1, MacKind::Sha1, &[1; 10]), true),
+    ];
+    for (key, is_strong) in keys {
+        let key = key.unwrap();
+        let mut servers = lan(1);
+        servers[0].keyed = Some(Keyed { own: key.clone(), key: key.clone(), tamper: None });
+        let world = started(servers);
+        let status = world.status();
+        assert_eq!((status.sources[0].authenticated, state(&world)), (is_strong, "synchronised"), "{key:?}");
+        assert_eq!(status.system.authentication.unwrap().authenticated, usize::from(is_strong));
+        assert_eq!(world.pages.last().unwrap().1.mark.authenticated, is_strong);
+        assert!(world.queries.iter().all(|(_, query)| query.protected));
+        // Three of them that lie together do not decide beside a good one.
+        let mut servers = lan(4);
+        for liar in &mut servers[..3] {
+            liar.error = 1.0;
+            liar.keyed = Some(Keyed { own: key.clone(), key: key.clone(), tamper: None });
+        }
+        let good = servers.remove(3).with_key(4);
+        servers.push(good);
+        assert_eq!(started(servers).error().abs() < 1e-3, !is_strong, "{key:?}");
+    }
+}
