@@ -214,13 +214,14 @@ impl Entry {
         }
     }
 
-    /// What the configuration gives it over another entry for the same address: that it decides anything, has NTS, or at least a key,
-    /// is configured at all, written out, trusted, required, preferred.
-    pub(crate) fn rank(&self) -> [bool; 8] {
+    /// What the configuration gives it over another entry for the same address: that it decides anything, has NTS, or at least a good
+    /// key, or any, is configured at all, written out, trusted, required, preferred.
+    pub(crate) fn rank(&self) -> [bool; 9] {
         let settings = &self.settings;
         [
             !settings.noselect,
             settings.nts.is_some(),
+            settings.is_authenticated(),
             settings.key.is_some(),
             !settings.offered,
             matches!(settings.place, Place::Address(_)),

@@ -6,8 +6,11 @@ use ipc::address::Address;
 use ipc::aead::AeadOffer;
 use ipc::departure::Departure;
 use ipc::message::exchange::{Families, HostName, RoundServer, is_one_name};
-use ipc::symmetric_key::SymmetricKey;
+use ipc::symmetric_key::{MacKind, SymmetricKey};
 use ipc::units::{Offset, Span};
+
+/// Octets of the shortest key that makes a source authenticated: 80 bits.
+const SHORTEST_STRONG_KEY: usize = 10;
 
 /// Everything that a configuration file decides for the engine.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,7 +113,7 @@ pub struct SourceSettings {
     pub place: Place,
     /// How its replies are authenticated by NTS; none: they are not.
     pub nts: Option<NtsSettings>,
-    /// The symmetric key that authenticates its replies instead; never beside NTS.
+    /// The symmetric key that its replies have a MAC of instead; never beside NTS.
     pub key: Option<SymmetricKey>,
     /// `pool = true`: up to this many addresses of the name are used, each a source of its own; 1 for a
     /// plain source.
@@ -187,9 +190,12 @@ impl SourceSettings {
             && self.key.is_some() == other.key.is_some()
     }
 
-    /// Whether its replies are authenticated, by NTS or by a symmetric key.
-    pub const fn is_authenticated(&self) -> bool {
-        self.nts.is_some() || self.key.is_some()
+    /// Whether its replies count as authenticated, by NTS or by a symmetric key. One of MD5, or one that is short enough to be found
+    /// by trying from a single packet, proves nothing: such a source is asked with its MAC, and decides what a plain one does.
+    pub fn is_authenticated(&self) -> bool {
+        let is_strong =
+            |key: &SymmetricKey| key.kind() != MacKind::Md5 && key.octets().len() >= SHORTEST_STRONG_KEY;
+        self.nts.is_some() || self.key.as_ref().is_some_and(is_strong)
     }
 
     pub(crate) fn marks(&self) -> Marks {

@@ -13,6 +13,10 @@
 //! An authenticated NTS client is limited by its association instead, which no other client can use up and which floods
 //! of plain requests do not affect. Authentication costs opening a cookie, which is wasted on a forged request: beyond
 //! the limits of the claimed address, at most [`TRIED`] requests a second are opened.
+//!
+//! A client with a symmetric key is limited by key and address, and its network by key and network: a request that somebody has
+//! recorded and sends again is as good as the first, under any address. Such requests have a total of their own, so that they
+//! reduce nobody else's rate. Digests of forged requests are wasted work too, with a budget of the same size.
 
 use super::source::Source;
 use ipc::message::server::{MAX_RATE, MAX_TOTAL, ServerPolicy};
@@ -42,7 +46,7 @@ pub const KISSED: i64 = 64;
 /// The most NTS NAKs in a second, for all clients together.
 pub const REFUSED: i64 = 1024;
 
-/// The most cookies in a second that are opened for addresses above their limits.
+/// The most cookies in a second that are opened for addresses above their limits, and the most digests that are verified.
 pub const TRIED: i64 = 65_536;
 
 /// While there are too many requests in total, the weight of a request doubles each period, up to 2 to this power:
@@ -105,10 +109,12 @@ pub struct Limiter {
     entries: Box<[AtomicU64]>,
     plain: Crowd,
     protected: Crowd,
+    keyed: Crowd,
     leak: Bucket,
     kiss: Bucket,
     refusal: Bucket,
     trial: Bucket,
+    digest_trial: Bucket,
 }
 
 /// The total of all requests of one kind.
@@ -236,10 +242,12 @@ impl Limiter {
             entries: (0..WAYS * BUCKETS).map(|_| AtomicU64::new(0)).collect(),
             plain: Crowd::new(policy.total_rate),
             protected: Crowd::new(policy.total_rate),
+            keyed: Crowd::new(policy.total_rate),
             leak: Bucket::new(LEAKED),
             kiss: Bucket::new(KISSED),
             refusal: Bucket::new(REFUSED),
             trial: Bucket::new(TRIED),
+            digest_trial: Bucket::new(TRIED),
         })
     }
 
@@ -262,9 +270,41 @@ impl Limiter {
         Verdict::Within
     }
 
+    /// Counts a request that the key of this number has authenticated, and returns the verdict.
+    pub fn judge_keyed(
+        &self,
+        number: u32,
+        source: &Source,
+        now: RawInstant,
+        rng: &mut SplitMix64,
+    ) -> Verdict {
+        let nanos = now.nanos();
+        let ticks = (nanos >> TICK) as u32;
+        let weight = self.keyed.weight(nanos);
+        let (network, host) = split(source.ip);
+        let seen = Seen {
+            host: self.place(self.seed.hash_one((number, network, host)), &self.address, ticks),
+            network: self.place(self.seed.hash_one((number, network)), &self.network, ticks),
+            by_host: self.address.share(weight),
+            by_network: self.network.share(weight),
+            ticks,
+        };
+        if !seen.has_room(self) {
+            return self.judge_excess(now, rng);
+        }
+        self.take(&seen);
+        self.keyed.count(nanos);
+        Verdict::Within
+    }
+
     /// Whether this sender's cookie may be opened. The request is not yet counted against the sender.
     pub fn tries(&self, source: &Source, now: RawInstant) -> bool {
         self.look_up(source, now).has_room(self) || self.trial.takes(now.nanos())
+    }
+
+    /// The same of its digest.
+    pub fn tries_digest(&self, source: &Source, now: RawInstant) -> bool {
+        self.look_up(source, now).has_room(self) || self.digest_trial.takes(now.nanos())
     }
 
     /// Counts a request that failed authentication, and returns whether its sender may receive an NTS NAK.
@@ -272,30 +312,24 @@ impl Limiter {
         self.admits(source, now) && self.refusal.takes(now.nanos())
     }
 
+    /// Counts a request whose digest was wrong, and which is not answered.
+    pub fn note_failure(&self, source: &Source, now: RawInstant) {
+        self.admits(source, now);
+    }
+
     /// Counts a request if neither its sender nor the sender's network is over the limit.
     fn admits(&self, source: &Source, now: RawInstant) -> bool {
         let seen = self.look_up(source, now);
         let has_room = seen.has_room(self);
         if has_room {
-            self.charge(&seen.host, seen.by_host, seen.ticks);
-            self.charge(&seen.network, seen.by_network, seen.ticks);
+            self.take(&seen);
             self.plain.count(now.nanos());
         }
         has_room
     }
 
     fn look_up(&self, source: &Source, now: RawInstant) -> Seen {
-        // A network and a host in it, as one number each; those of IPv6 are above all of IPv4's.
-        let (network, host) = match source.ip {
-            IpAddr::V4(v4) => {
-                let v4 = u64::from(u32::from(v4));
-                (v4 >> 8, v4 & 0xff)
-            }
-            IpAddr::V6(v6) => {
-                let upper = (u128::from(v6) >> 64) as u64;
-                (1 << 48 | upper >> 16, upper & 0xffff)
-            }
-        };
+        let (network, host) = split(source.ip);
         let nanos = now.nanos();
         let ticks = (nanos >> TICK) as u32;
         let hash = self.seed.hash_one(network);
@@ -346,10 +380,30 @@ impl Limiter {
         place
     }
 
+    /// Charges both buckets of a sender.
+    fn take(&self, seen: &Seen) {
+        self.charge(&seen.host, seen.by_host, seen.ticks);
+        self.charge(&seen.network, seen.by_network, seen.ticks);
+    }
+
     fn charge(&self, place: &Place, ticks: i32, now: u32) {
         let dry_at = now.wrapping_add_signed(place.waiting).wrapping_add_signed(ticks);
         if let Some(entry) = self.entries.get(place.at) {
             entry.store(u64::from(place.tag) << 32 | u64::from(dry_at), Relaxed);
+        }
+    }
+}
+
+/// A network and a host in it, as one number each; those of IPv6 are above all of IPv4's.
+fn split(ip: IpAddr) -> (u64, u64) {
+    match ip {
+        IpAddr::V4(v4) => {
+            let v4 = u64::from(u32::from(v4));
+            (v4 >> 8, v4 & 0xff)
+        }
+        IpAddr::V6(v6) => {
+            let upper = (u128::from(v6) >> 64) as u64;
+            (1 << 48 | upper >> 16, upper & 0xffff)
         }
     }
 }

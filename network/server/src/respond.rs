@@ -15,7 +15,7 @@ use protocol::extension_field::{Item, NTS_AUTHENTICATOR, NTS_COOKIE, walk};
 use protocol::header::{Header, LENGTH, MODE_CLIENT, MODE_SYMMETRIC_ACTIVE};
 use protocol::reply::{SystemVariables, kiss, to_request};
 use protocol::timestamp::{Timestamp, short_from_nanos};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 /// Versions that are answered, each in its own version.
@@ -122,10 +122,10 @@ pub enum Refusal {
     Unsynchronised,
 }
 
-/// Parses a request, checks its source, and verifies its MAC where it has one. Nothing is counted.
+/// Parses a request, checks its source, and verifies its MAC where it has one. Nothing is counted but a MAC that is not right.
 ///
 /// # Errors
-/// [`Refusal`], the first that applies; never [`Refusal::Limited`].
+/// [`Refusal`], the first that applies; [`Refusal::Limited`] only where a MAC may not be tried.
 pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Result<Question, Refusal> {
     let Source { ip: source, port } = asked.source;
     let is_own =
@@ -162,14 +162,21 @@ pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Resu
     // With NTS fields it is judged, and refused, with these.
     let mut key = None;
     if has_mac && !is_protected {
-        let found = context.keys.and_then(|keys| keys.verify(request, header.version));
-        key = Some(found.ok_or(Refusal::Unauthenticated)?);
+        let keys = context.keys.ok_or(Refusal::Unauthenticated)?;
+        if context.limiter.is_some_and(|limiter| !limiter.tries_digest(&asked.source, context.now)) {
+            return Err(Refusal::Limited);
+        }
+        key = keys.verify(request, header.version);
+        if key.is_none() {
+            context.limiter.inspect(|limiter| limiter.note_failure(&asked.source, context.now));
+            return Err(Refusal::Unauthenticated);
+        }
     }
     Ok(Question { header, is_protected, key })
 }
 
 /// The reply to a request without NTS that arrived at `receive`. A client with a key is limited by key and address together, since an
-/// attacker can forge an address alone.
+/// attacker can forge an address alone, and its network by key and network.
 ///
 /// # Errors
 /// [`Refusal::Limited`].
@@ -185,9 +192,7 @@ pub fn answer(
     let verdict = match (context.limiter, number) {
         (None, _) => Verdict::Within,
         (Some(limiter), None) => limiter.judge(&asked.source, context.now, rng),
-        (Some(limiter), Some(number)) => {
-            limiter.judge_association(&association(number, asked.source.ip), context.now, rng)
-        }
+        (Some(limiter), Some(number)) => limiter.judge_keyed(number, &asked.source, context.now, rng),
     };
     match verdict {
         Verdict::Within | Verdict::Spared => {}
@@ -200,18 +205,6 @@ pub fn answer(
     let (reply, kind, departure) = time(request, asked, receive, context).ok_or(Refusal::Malformed)?;
     let (octets, is_spared) = (reply.encode(), verdict == Verdict::Spared);
     Ok(Reply { octets, key: *key, kind, is_spared, departure })
-}
-
-/// What tells a client with a key from others in the rate limit.
-fn association(number: u32, ip: IpAddr) -> [u8; 20] {
-    let mut octets = [0; 20];
-    let (first, rest) = octets.split_at_mut(4);
-    first.copy_from_slice(&number.to_be_bytes());
-    rest.copy_from_slice(&match ip {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
-    });
-    octets
 }
 
 /// The header of a reply with a time: the transmit timestamp is that of the previous reply, or still to be

@@ -96,7 +96,7 @@ impl Engine {
     }
 
     /// Whether the replies of the source at this address count as authenticated: for a simulation that has no
-    /// keys. Those of a source with NTS or a key always do. False where there is no such source.
+    /// keys. Those of a source with NTS or a good key always do. False where there is no such source.
     pub fn set_authenticated(&mut self, address: Address, authenticated: bool) -> bool {
         let source = self.entries.all_sources_mut().find(|source| source.address() == address);
         source.map(|source| source.authenticated = authenticated).is_some()

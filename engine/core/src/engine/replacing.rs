@@ -336,7 +336,8 @@ impl Engine {
                 || self.entries.members_before(entry.group()).filter(|(_, it)| it.address() == address);
             let is_taken = match is_nts {
                 true if entry.group() == Group::Observed => others().next().is_some(),
-                true => others().any(|(_, source)| source.authenticated),
+                // A key and an answer of DNS take nothing from it: at one address both are asked, and have one vote together.
+                true => others().any(|(owner, _)| owner.settings.nts.is_some()),
                 false => {
                     others().next().is_some_and(|(owner, _)| owner.id == id || owner.rank() >= entry.rank())
                 }
@@ -347,13 +348,14 @@ impl Engine {
         entry.candidates.next(now, need, anyway, is_free, is_blocked)
     }
 
-    /// The plain source at this address, if it belongs to a lesser entry, makes room. True: it has come over, with all that was
-    /// measured: it was the only one of an entry that stands back as long.
+    /// The source without NTS at this address, if it belongs to a lesser entry, makes room. True: it has come over, with all that was
+    /// measured: it was the only one of an entry that stands back as long, and was measured under the same key, or likewise without
+    /// one. What was measured otherwise is forgotten, and what is still on its way not awaited.
     fn give_way(&mut self, id: EntryId, address: Address, now: RawInstant) -> bool {
         let Some(entry) = self.entries.get(id).filter(|entry| entry.settings.nts.is_none()) else {
             return false;
         };
-        let by = entry.settings.name.clone();
+        let (by, key) = (entry.settings.name.clone(), entry.settings.key.clone());
         let of_group = self.entries.all_members().filter(|(owner, _)| owner.group() == entry.group());
         let plain = of_group.filter(|(owner, _)| owner.id != id && owner.settings.nts.is_none());
         let found = plain
@@ -363,7 +365,11 @@ impl Engine {
         let Some((owner, gone)) = found else { return false };
         let is_written =
             self.entries.get_mut(owner).filter(|it| it.settings.place == Place::Address(address));
-        let comes_over = is_written.map(|owner| owner.phase = Phase::Duplicate).is_some();
+        let is_alike = |owner: &mut Entry| {
+            owner.phase = Phase::Duplicate;
+            owner.settings.key == key
+        };
+        let comes_over = is_written.is_some_and(is_alike);
         if comes_over {
             let source = self.entries.remove_source(gone);
             if let (Some(mut source), Some(entry)) = (source, self.entries.get_mut(id)) {

@@ -1,7 +1,10 @@
 //! Sources with a symmetric key in the closed loop.
 
 use super::world::*;
+use crate::io::Input;
 use crate::notice::{Notice, SourceNotice};
+use crate::settings::{Place, SourceSettings};
+use ipc::message::exchange::{Addresses, HostName, Resolved};
 use ipc::symmetric_key::{MacKind, SymmetricKey};
 use protocol::header::Header;
 use protocol::kiss::KissCode;
@@ -166,4 +169,102 @@ fn a_change_of_the_key_begins_the_source_anew() {
     world.run(600.0);
     assert_eq!(world.status().sources[0].key.unwrap().number, 9);
     assert!(world.status().sources[0].valid > 0);
+}
+
+/// By the key of a name.
+fn named(key: SymmetricKey) -> SourceSettings {
+    let place = Place::Name(HostName::parse("ntp.example").unwrap(), 123);
+    SourceSettings { key: Some(key), ..SourceSettings::of("ntp.example".into(), place) }
+}
+
+/// The look-up of that name ends with the address of the first server.
+fn resolve(world: &mut World) {
+    let addresses = Addresses::new([world.servers[0].address]).unwrap();
+    let id = world.resolves[0].id;
+    world.give(Input::Resolved(Resolved { id, addresses }));
+}
+
+#[test]
+fn a198_what_was_measured_without_a_key_or_under_another_never_becomes_what_a_key_has_authenticated() {
+    for before in [None, Some(key(2, 2)), Some(key(1, 1))] {
+        let is_same = before == Some(key(1, 1));
+        let mut servers = lan(1);
+        servers[0].keyed = before.clone().map(|key| Keyed { own: key.clone(), key, tamper: None });
+        let mut setup = Setup::of(servers);
+        setup.settings.sources[0].offered = true;
+        setup.settings.sources.push(named(key(1, 1)));
+        let mut world = setup.start();
+        world.run(600.0);
+        // A query is open when the name turns out to lead to the same address.
+        world.servers[0].up = false;
+        let asked = world.queries.len();
+        while world.queries.len() == asked {
+            world.run(0.25);
+        }
+        let measured = world.status().sources[0].valid;
+        assert!(measured > 4);
+        resolve(&mut world);
+        let status = world.status();
+        assert_eq!(status.sources[0].state().name(), "waiting", "{before:?}");
+        assert_eq!(status.sources[1].valid, if is_same { measured } else { 0 }, "{before:?}");
+        let open = world.queries[asked].1.id;
+        assert_eq!(world.cancelled.contains(&open), !is_same, "{before:?}");
+        let own = key(1, 1);
+        (world.servers[0].up, world.servers[0].keyed) =
+            (true, Some(Keyed { key: own.clone(), own, tamper: None }));
+        let asked = world.queries.len();
+        world.run(1800.0);
+        assert!(world.queries[asked..].iter().all(|(_, query)| query.protected), "{before:?}");
+        assert!(world.status().sources[1].valid > 4 && state(&world) == "synchronised", "{before:?}");
+    }
+}
+
+#[test]
+fn a201_a_name_with_a_key_takes_no_address_away_from_a_source_with_nts() {
+    let mut servers: Vec<_> = lan(2);
+    let addresses: Vec<_> = servers.iter().rev().map(|server| server.address).collect();
+    let first = servers.remove(0).with_nts("nts.example").with_key(9);
+    servers.insert(0, first);
+    servers[0].nts().addresses = addresses;
+    servers[1].up = false;
+    let mut setup = Setup::of(servers);
+    setup.settings.sources[1] = named(key(1, 1));
+    let mut world = setup.start();
+    // A look-up is faster than a key exchange.
+    resolve(&mut world);
+    assert_eq!(world.status().sources[1].address, Some(world.servers[0].address.socket_address()));
+    world.run(1800.0);
+    let status = world.status();
+    assert_eq!(status.sources[0].address, Some(world.servers[0].address.socket_address()));
+    assert!(status.sources[0].valid > 4 && state(&world) == "synchronised", "{:?}", status.system.reason);
+}
+
+#[test]
+fn a199_a_key_that_can_be_guessed_or_is_of_md5_makes_no_source_authenticated() {
+    let keys = [
+        (SymmetricKey::new(1, MacKind::Md5, &[1; 20]), false),
+        (SymmetricKey::new(1, MacKind::Sha1, &[1; 9]), false),
+        (SymmetricKey::new(1, MacKind::Sha512, &[1; 9]), false),
+        (SymmetricKey::new(1, MacKind::Sha1, &[1; 10]), true),
+    ];
+    for (key, is_strong) in keys {
+        let key = key.unwrap();
+        let mut servers = lan(1);
+        servers[0].keyed = Some(Keyed { own: key.clone(), key: key.clone(), tamper: None });
+        let world = started(servers);
+        let status = world.status();
+        assert_eq!((status.sources[0].authenticated, state(&world)), (is_strong, "synchronised"), "{key:?}");
+        assert_eq!(status.system.authentication.unwrap().authenticated, usize::from(is_strong));
+        assert_eq!(world.pages.last().unwrap().1.mark.authenticated, is_strong);
+        assert!(world.queries.iter().all(|(_, query)| query.protected));
+        // Three of them that lie together do not decide beside a good one.
+        let mut servers = lan(4);
+        for liar in &mut servers[..3] {
+            liar.error = 1.0;
+            liar.keyed = Some(Keyed { own: key.clone(), key: key.clone(), tamper: None });
+        }
+        let good = servers.remove(3).with_key(4);
+        servers.push(good);
+        assert_eq!(started(servers).error().abs() < 1e-3, !is_strong, "{key:?}");
+    }
 }

@@ -161,7 +161,7 @@ pub struct World {
     /// What the file of keys holds, and how often it was written.
     pub kept: Vec<SavedAssociation>,
     pub writes: u32,
-    cancelled: Vec<QueryId>,
+    pub cancelled: Vec<QueryId>,
     /// Clock errors at full seconds: true time, seconds.
     pub errors: Vec<(i64, f64)>,
 }

@@ -1,5 +1,7 @@
 //! The server's answers, case by case.
 
+mod recorded;
+
 use super::*;
 use ipc::message::server::{Rule, ServerPolicy};
 use ipc::symmetric_key::{MacKind, SymmetricKey};

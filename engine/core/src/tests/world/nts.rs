@@ -208,7 +208,9 @@ impl World {
     /// The server's reply to a protected query, and what comes of it on the way.
     pub(super) fn reply_protected(&mut self, at: usize, query: &Query, header: Header, returned: i64) {
         let nonces: [u8; MAX_NONCES] = self.octets(at);
-        if let Some(keyed) = &self.servers[at].keyed {
+        // Of one that has both, a request with a key is a header and a MAC.
+        let (keyed, has_nts) = (&self.servers[at].keyed, self.servers[at].nts.is_some());
+        if let Some(keyed) = keyed.as_ref().filter(|_| !has_nts || query.packet.octets().len() <= 68) {
             let own = MacKey::new(&keyed.own).unwrap();
             let request = query.packet.octets();
             if own.verify(request, protocol::mac::find(request, 4).unwrap(), 4).is_err() {
