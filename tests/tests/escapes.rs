@@ -154,16 +154,21 @@ fn is_lawful(role: &str, case: &str) -> bool {
     match role {
         "privileged" => case == "clock_adjtime",
         "engine" => case == "accept4",
-        // Which interface a socket is held to is a source's send-over.
-        "client" => matches!(case, "socket:inet" | "connect" | "setsockopt:device"),
+        // From which address and over which interface a source is asked: send-from, send-over.
+        "client" => matches!(case, "socket:inet" | "connect" | "bind" | "setsockopt:device"),
         "key_service" => matches!(case, "accept4" | "openat" | "openat:truechimer"),
         "key_holder" => matches!(case, "openat" | "openat:truechimer"),
-        "exchange_child" => look_up.contains(&case) || case == "setsockopt:device",
+        "exchange_child" => look_up.contains(&case) || matches!(case, "bind" | "setsockopt:device"),
         "exchange" => {
             look_up.contains(&case)
                 || matches!(
                     case,
-                    "clone" | "prlimit64" | "kill:now" | "landlock_create_ruleset" | "setsockopt:device"
+                    "clone"
+                        | "prlimit64"
+                        | "kill:now"
+                        | "landlock_create_ruleset"
+                        | "bind"
+                        | "setsockopt:device"
                 )
         }
         _ => false,
