@@ -25,6 +25,7 @@ struct Activity {
     all: Counts,
     plain: Counts,
     nts: Counts,
+    keyed: Counts,
 }
 
 impl Counts {
@@ -51,19 +52,22 @@ impl Counts {
 
 impl Activity {
     fn of(sources: &[SourceReport]) -> Self {
-        // Of a source without keys it is known too that it is to have some.
-        let is_nts = |source: &&SourceReport| source.authenticated == Some(true);
+        // Of a source with NTS and no keys yet it is known too that it is to have some.
+        let is_keyed = |source: &&SourceReport| source.key.is_some();
+        let is_nts = |source: &&SourceReport| source.authenticated == Some(true) && source.key.is_none();
         Self {
             format: FORMAT,
             all: Counts::of(sources.iter()),
-            plain: Counts::of(sources.iter().filter(|source| !is_nts(source))),
+            plain: Counts::of(sources.iter().filter(|source| !is_nts(source) && !is_keyed(source))),
             nts: Counts::of(sources.iter().filter(is_nts)),
+            keyed: Counts::of(sources.iter().filter(is_keyed)),
         }
     }
 
     fn page(&self, screen: Screen) -> String {
         let head = ["KIND", "SOURCES", "ONLINE", "BURSTING", "OFFLINE", "UNRESOLVED"];
-        table(screen, &head, &[self.plain.row("plain"), self.nts.row("NTS"), self.all.row("all")])
+        let (plain, nts, keyed) = (self.plain.row("plain"), self.nts.row("NTS"), self.keyed.row("key"));
+        table(screen, &head, &[plain, nts, keyed, self.all.row("all")])
     }
 }
 
@@ -80,6 +84,7 @@ pub fn show(socket: &Path, form: Form) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use report::read::SymmetricKeyReport;
 
     fn source(activity: &str, is_nts: bool) -> SourceReport {
         SourceReport {
@@ -99,6 +104,12 @@ mod tests {
             let none = Counts { sources: 1, ..Counts::default() };
             assert_eq!(found.plain, none, "a word of another version is in no column");
         }
-        assert_eq!(Activity::of(&[]).page(Screen::WIDE).lines().count(), 4);
+        assert_eq!(Activity::of(&[]).page(Screen::WIDE).lines().count(), 5);
+        let keyed = SourceReport { key: Some(SymmetricKeyReport::default()), ..source("online", true) };
+        let found = Activity::of(&[keyed, source("online", true)]);
+        assert_eq!(
+            (found.all.sources, found.plain.sources, found.nts.sources, found.keyed.sources),
+            (2, 0, 1, 1)
+        );
     }
 }

@@ -5,7 +5,8 @@ use engine_core::io::Now;
 use engine_core::recording::RecordingEnd;
 use engine_core::recording::replay::{Comparison, Replayed};
 use engine_core::status::{
-    AssociationStatus, LastReply, MeasurementStatus, SourceMeasurements, SourceStatus, Status, SystemStatus,
+    AssociationStatus, LastReply, MeasurementStatus, SourceMeasurements, SourceReason, SourceStatus, Status,
+    SystemStatus,
 };
 use ipc::departure::Departure;
 use ipc::message::exchange::Families;
@@ -95,12 +96,24 @@ fn addresses(departure: &Departure) -> Vec<String> {
     departure.from.iter().flatten().map(|address| address.ip().to_string()).collect()
 }
 
+/// Why it has its state. A server is silent, too, where it cannot verify what comes with a key.
+fn reason(status: &SourceStatus) -> String {
+    let said = status.reason.sentence();
+    match (&status.reason, &status.key) {
+        (SourceReason::NeverReplied { .. } | SourceReason::Silent { .. }, Some(key)) => format!(
+            "{said}; or the server does not have key {} as it is here (number, type and key must be the same on both sides)",
+            key.number
+        ),
+        _ => said.into_owned(),
+    }
+}
+
 fn source(status: SourceStatus) -> SourceReport {
     SourceReport {
         state: status.state(),
+        reason: reason(&status),
         name: status.name,
         address: address(status.address),
-        reason: status.reason.sentence().into_owned(),
         authenticated: status.authenticated,
         nts: status.nts.map(association),
         stratum: status.stratum,

@@ -81,7 +81,7 @@ impl Sentence for SourceReason {
             Self::NoUsableReply(cause) => format!("no usable reply yet{}", hint(cause)).into(),
             Self::TooDistant { distance, most } => too_distant(distance, most),
             Self::Unsteady { jitter, most } => {
-                let most = most.nanos() as f64 * 1e-9;
+                let most = most.nanos() as f64 / 1e9;
                 format!("its measurements differ by {jitter:.6} s, which is more than max-jitter = {most}").into()
             }
             Self::Contradictory { offset } => format!(

@@ -51,7 +51,11 @@ const ALL: [(&str, u64); 8] = [
 /// Warns, for `--check`, of a state directory that a start could not write its files into. One that is not there is made by
 /// the service unit.
 pub fn warn_of_room(path: &Path) {
-    let Ok(directory) = File::open(path) else { return };
+    // What is no directory is not waited for: a fifo has nobody at its other end.
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let Ok(directory) = nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty()).map(File::from) else {
+        return;
+    };
     let Ok(system) = fstatvfs(&directory) else { return };
     let needed = Missing::of(directory.as_fd(), &ALL);
     let lacks = match () {
