@@ -2,7 +2,7 @@
 
 use crate::clock::VirtualClock;
 use crate::netns::Network;
-use crate::process::{Process, children, state_of};
+use crate::process::{Process, children};
 use crate::programs::{Place, folder, program, wait_for};
 use ipc::process::Process as Role;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
@@ -237,8 +237,8 @@ impl Setup {
     }
 }
 
-/// All processes that this process started and whose end it has not seen: for [`end_all`].
-static STARTED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+/// All processes that this process started and whose end it has not seen: for [`end_all`](crate::interrupted::end_all).
+pub(crate) static STARTED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// Starts a program that ends with this process, with no signal blocked.
 ///
@@ -266,40 +266,6 @@ pub fn spawn(command: &mut Command) -> Child {
 
 fn forget(pid: u32) {
     STARTED.lock().expect("no panic while locked").retain(|other| *other != pid);
-}
-
-/// Ends everything that this process started, then exits with this code. For an interrupt.
-pub fn end_all(code: i32) -> ! {
-    let all = STARTED.lock().expect("no panic while locked").clone();
-    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-        for pid in &all {
-            let _ = kill(Pid::from_raw(*pid as i32), signal);
-        }
-        let is_over = |pid: &u32| matches!(state_of(*pid), None | Some('Z'));
-        if wait_for(Duration::from_secs(2), || all.iter().all(is_over).then_some(())).is_some() {
-            break;
-        }
-    }
-    crate::programs::remove_places();
-    std::process::exit(code);
-}
-
-/// From now on an interrupt (Ctrl-C, SIGTERM) ends what this process started, and then this process. Call it
-/// before any thread is created.
-///
-/// # Panics
-/// If the kernel refuses a signal mask.
-pub fn end_all_when_interrupted() {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGINT);
-    signals.add(Signal::SIGTERM);
-    signals.add(Signal::SIGHUP);
-    signals.thread_block().expect("a signal mask can be set");
-    std::thread::spawn(move || {
-        let signal = signals.wait().expect("a blocked signal can be waited for");
-        eprintln!("\ninterrupted: ending what was started");
-        end_all(128 + signal as i32);
-    });
 }
 
 /// One `[[source]]`, polled as fast as possible.

@@ -53,6 +53,7 @@ pub mod clockbound;
 pub mod daemon;
 pub mod exporter;
 pub mod forger;
+pub mod interrupted;
 pub mod kernel_clock;
 pub mod key_client;
 pub mod key_load;

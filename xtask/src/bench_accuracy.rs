@@ -12,7 +12,7 @@ mod scenario;
 mod stage;
 
 use crate::cargo::build_release;
-use bench::daemon::end_all_when_interrupted;
+use bench::interrupted::end_all_when_interrupted;
 use figures::{Figures, Round, middle};
 use scenario::SCENARIOS;
 use serde_json::{Value, json};

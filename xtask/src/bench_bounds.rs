@@ -11,7 +11,7 @@ mod stage;
 mod tally;
 
 use crate::cargo::{cargo, run as run_command};
-use bench::daemon::end_all_when_interrupted;
+use bench::interrupted::end_all_when_interrupted;
 use scenario::{SCENARIOS, Scenario};
 use serde_json::json;
 use stage::Stage;

@@ -6,8 +6,9 @@ mod first_correction;
 pub mod idle;
 
 use crate::cargo::build_release;
-use bench::daemon::{Daemon, Setup, end_all_when_interrupted, spawn};
+use bench::daemon::{Daemon, Setup, spawn};
 use bench::forger::Forger;
+use bench::interrupted::end_all_when_interrupted;
 use bench::packet::Header;
 use bench::peers::chronyd;
 use bench::process::{Process, children};

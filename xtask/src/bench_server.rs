@@ -19,7 +19,7 @@ pub mod contestant;
 pub mod figures;
 
 use crate::cargo::{build_release, cargo, run as run_command, with_release_flags};
-use bench::daemon::end_all_when_interrupted;
+use bench::interrupted::end_all_when_interrupted;
 use contestant::{Contestant, Kind};
 use figures::{Figures, spread};
 use serde_json::{Value, json};

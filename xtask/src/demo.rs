@@ -2,7 +2,8 @@
 //! loopback interface, protected by NTS, and a virtual clock instead of the machine's.
 
 use crate::cargo;
-use bench::daemon::{Daemon, Setup, end_all_when_interrupted};
+use bench::daemon::{Daemon, Setup};
+use bench::interrupted::end_all_when_interrupted;
 use bench::nts::NtsServer;
 use bench::programs::has_ipv6;
 use std::fmt::Write;

@@ -17,8 +17,8 @@ mod scene;
 mod terminal;
 
 use crate::cargo;
-use bench::daemon::end_all_when_interrupted;
 use bench::exporter::Exporter;
+use bench::interrupted::end_all_when_interrupted;
 use prometheus::Prometheus;
 use scene::Scene;
 use std::fs;

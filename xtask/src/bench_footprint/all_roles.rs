@@ -3,7 +3,8 @@
 use super::{memory, mib, proportional};
 use crate::cargo::build_release;
 use bench::client::query;
-use bench::daemon::{Daemon, end_all_when_interrupted};
+use bench::daemon::Daemon;
+use bench::interrupted::end_all_when_interrupted;
 use bench::key_client::exchange;
 use bench::nts::{NtsServer, counts};
 use std::path::Path;

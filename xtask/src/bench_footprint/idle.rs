@@ -3,8 +3,9 @@
 
 use super::{SETTLE, Started, start_chronyd_with};
 use crate::cargo::build_release;
-use bench::daemon::{Setup, end_all_when_interrupted};
+use bench::daemon::Setup;
 use bench::forger::Forger;
+use bench::interrupted::end_all_when_interrupted;
 use bench::peers::chronyd;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
