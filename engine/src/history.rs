@@ -400,7 +400,9 @@ impl History {
             Err(error) if !was_failing => Some((
                 Event::StateUnwritten,
                 format!(
-                    "the history of minutes (engine.history) cannot be written ({error}); time is kept, the last four hours wait                      in memory, and it is tried again with each minute; what waits longer is missing there for good: free some                      space on its disk"
+                    "the history of minutes (engine.history) cannot be written ({error}); time is kept, the last four hours wait in \
+                     memory, and it is tried again with each minute; what waits longer is missing there for good: free \
+                     some space on its disk"
                 ),
             )),
             Ok(()) if was_failing => Some((

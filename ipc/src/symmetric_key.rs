@@ -5,8 +5,9 @@ use crate::codec::{
 };
 use crate::list::Empty;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Octets of the longest key: a block of SHA-512, beyond which a longer one gains nothing.
 pub const MAX_SYMMETRIC_KEY: usize = 128;
@@ -90,6 +91,29 @@ impl MacKind {
             }
         }
     }
+}
+
+/// The octets of a key as chrony's file has them: hexadecimal behind `HEX:`, else the text itself, also behind `ASCII:`. `None`:
+/// what follows `HEX:` is not hexadecimal.
+pub fn written_octets(secret: &str) -> Option<Zeroizing<Vec<u8>>> {
+    match secret.strip_prefix("HEX:") {
+        Some(digits) => hexadecimal_octets(digits),
+        None => Some(Zeroizing::new(secret.strip_prefix("ASCII:").unwrap_or(secret).as_bytes().to_vec())),
+    }
+}
+
+/// The octets of a row of pairs of hexadecimal digits; `None` if it is not one. No copy of them is left behind.
+pub fn hexadecimal_octets(digits: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let mut octets = Zeroizing::new(Vec::with_capacity(pairs.len()));
+    for pair in pairs {
+        let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
+        octets.push((high? << 4 | low?) as u8);
+    }
+    Some(octets)
 }
 
 /// One key. Having it proves that number and length are possible. Wiped when dropped, never printed, compared in constant time; it

@@ -3,7 +3,7 @@
 
 use crate::files::{FileError, Reader};
 use crate::plan::{Part, Plan};
-use ipc::symmetric_key::{MacKind, SymmetricKey};
+use ipc::symmetric_key::{MacKind, SymmetricKey, hexadecimal_octets, written_octets};
 use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
@@ -155,13 +155,10 @@ fn convert(number: u32, kind: &str, secret: &str, format: Format) -> Result<Symm
         Some(kind) => format!("there is no type {kind} here; change to AES128"),
         None => "its second word is no type".to_owned(),
     })?;
-    let octets = match (format, secret.strip_prefix("HEX:")) {
-        (Format::Chrony, Some(digits)) => hexadecimal(digits),
-        (Format::Chrony, None) => {
-            Some(Zeroizing::new(secret.strip_prefix("ASCII:").unwrap_or(secret).as_bytes().to_vec()))
-        }
-        (Format::Ntp, _) if secret.len() > 20 => hexadecimal(secret),
-        (Format::Ntp, _) => Some(Zeroizing::new(secret.as_bytes().to_vec())),
+    let octets = match format {
+        Format::Chrony => written_octets(secret),
+        Format::Ntp if secret.len() > 20 => hexadecimal_octets(secret),
+        Format::Ntp => Some(Zeroizing::new(secret.as_bytes().to_vec())),
     };
     let octets = octets.ok_or("it is not hexadecimal, as a key of its length has to be")?;
     SymmetricKey::new(number, found, &octets)
@@ -181,14 +178,6 @@ fn kind_of(word: &str, format: Format) -> Option<MacKind> {
         "AES256CMAC" => Some(MacKind::Aes256),
         name => MacKind::from_name(name),
     }
-}
-
-fn hexadecimal(digits: &str) -> Option<Zeroizing<Vec<u8>>> {
-    if !digits.len().is_multiple_of(2) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    let pairs = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok());
-    pairs.collect::<Option<Vec<u8>>>().map(Zeroizing::new)
 }
 
 /// The file of the daemon.

@@ -9,9 +9,8 @@ use super::document::{Fault, Section};
 use super::texts::FileText;
 use super::{Faults, keys};
 use ipc::message::server::MAX_KEY_RING;
-use ipc::symmetric_key::{MAX_SYMMETRIC_KEY, MacKind, SymmetricKey};
+use ipc::symmetric_key::{MAX_SYMMETRIC_KEY, MacKind, SymmetricKey, written_octets};
 use ipc::text::escape;
-use zeroize::Zeroizing;
 
 /// The type of a key of which none is named, as in chrony.
 const DEFAULT: &str = "MD5";
@@ -110,7 +109,7 @@ impl Reading {
             self.file.unused.push((number, Unused::Kind(kind)));
             return Ok(());
         };
-        let octets = decode(secret).ok_or_else(|| {
+        let octets = written_octets(secret).ok_or_else(|| {
             format!("key {number}: what follows HEX: is not a row of pairs of hexadecimal digits")
         })?;
         let length = octets.len();
@@ -178,22 +177,6 @@ impl KeyFile {
     pub fn keys(&self) -> &[SymmetricKey] {
         &self.keys
     }
-}
-
-/// The octets of a key as they are written.
-fn decode(secret: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let Some(digits) = secret.strip_prefix("HEX:") else {
-        return Some(Zeroizing::new(secret.strip_prefix("ASCII:").unwrap_or(secret).as_bytes().to_vec()));
-    };
-    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
-        return None;
-    }
-    let mut octets = Zeroizing::new(Vec::with_capacity(digits.len() / 2));
-    for pair in digits.as_bytes().chunks(2) {
-        let digit = |octet: Option<&u8>| char::from(*octet?).to_digit(16);
-        octets.push(u8::try_from(digit(pair.first())? << 4 | digit(pair.get(1))?).ok()?);
-    }
-    Some(octets)
 }
 
 #[cfg(test)]

@@ -278,23 +278,10 @@ impl Limiter {
         now: RawInstant,
         rng: &mut SplitMix64,
     ) -> Verdict {
-        let nanos = now.nanos();
-        let ticks = (nanos >> TICK) as u32;
-        let weight = self.keyed.weight(nanos);
         let (network, host) = split(source.ip);
-        let seen = Seen {
-            host: self.place(self.seed.hash_one((number, network, host)), &self.address, ticks),
-            network: self.place(self.seed.hash_one((number, network)), &self.network, ticks),
-            by_host: self.address.share(weight),
-            by_network: self.network.share(weight),
-            ticks,
-        };
-        if !seen.has_room(self) {
-            return self.judge_excess(now, rng);
-        }
-        self.take(&seen);
-        self.keyed.count(nanos);
-        Verdict::Within
+        let hashes = (self.seed.hash_one((number, network, host)), self.seed.hash_one((number, network)));
+        let seen = self.seen(hashes, &self.keyed, now);
+        if self.counts(&seen, &self.keyed, now) { Verdict::Within } else { self.judge_excess(now, rng) }
     }
 
     /// Whether this sender's cookie may be opened. The request is not yet counted against the sender.
@@ -319,25 +306,24 @@ impl Limiter {
 
     /// Counts a request if neither its sender nor the sender's network is over the limit.
     fn admits(&self, source: &Source, now: RawInstant) -> bool {
-        let seen = self.look_up(source, now);
-        let has_room = seen.has_room(self);
-        if has_room {
-            self.take(&seen);
-            self.plain.count(now.nanos());
-        }
-        has_room
+        self.counts(&self.look_up(source, now), &self.plain, now)
     }
 
     fn look_up(&self, source: &Source, now: RawInstant) -> Seen {
         let (network, host) = split(source.ip);
+        let hash = self.seed.hash_one(network);
+        // A network's hash is secret, so its hosts can be spread from it with less work.
+        self.seen((mix(hash ^ (host + 1)), hash), &self.plain, now)
+    }
+
+    /// The buckets of a host and a network with these hashes, and what a request among those of this kind takes of each.
+    fn seen(&self, (host, network): (u64, u64), crowd: &Crowd, now: RawInstant) -> Seen {
         let nanos = now.nanos();
         let ticks = (nanos >> TICK) as u32;
-        let hash = self.seed.hash_one(network);
-        let weight = self.plain.weight(nanos);
+        let weight = crowd.weight(nanos);
         Seen {
-            // A network's hash is secret, so its hosts can be spread from it with less work.
-            host: self.place(mix(hash ^ (host + 1)), &self.address, ticks),
-            network: self.place(hash, &self.network, ticks),
+            host: self.place(host, &self.address, ticks),
+            network: self.place(network, &self.network, ticks),
             by_host: self.address.share(weight),
             by_network: self.network.share(weight),
             ticks,
@@ -380,10 +366,15 @@ impl Limiter {
         place
     }
 
-    /// Charges both buckets of a sender.
-    fn take(&self, seen: &Seen) {
-        self.charge(&seen.host, seen.by_host, seen.ticks);
-        self.charge(&seen.network, seen.by_network, seen.ticks);
+    /// Charges both buckets of a sender, and counts its request, if they have room for it.
+    fn counts(&self, seen: &Seen, crowd: &Crowd, now: RawInstant) -> bool {
+        let has_room = seen.has_room(self);
+        if has_room {
+            self.charge(&seen.host, seen.by_host, seen.ticks);
+            self.charge(&seen.network, seen.by_network, seen.ticks);
+            crowd.count(now.nanos());
+        }
+        has_room
     }
 
     fn charge(&self, place: &Place, ticks: i32, now: u32) {
