@@ -334,6 +334,7 @@ fn activity_counts_each_source_once_and_follows_orders() {
         ["KIND", "SOURCES", "ONLINE", "BURSTING", "OFFLINE", "UNRESOLVED"],
         ["plain", "3", "2", "0", "0", "1"],
         ["NTS", "0", "0", "0", "0", "0"],
+        ["key", "0", "0", "0", "0", "0"],
         ["all", "3", "2", "0", "0", "1"],
     ];
     assert_eq!(rows, expected, "{page}");
