@@ -14,7 +14,9 @@ pub mod tally;
 pub mod wire;
 
 use crate::packet::{self, Header};
+use ipc::symmetric_key::{MacKind, SymmetricKey, written_octets};
 use nts::Association;
+use protocol::mac::{MAX_V4_MAC, MacKey};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 use tally::Tally;
@@ -67,6 +69,8 @@ pub struct Load {
     pub interleaved: bool,
     /// All requests are under NTS. A key exchange may name another port than that of `server`.
     pub nts: Option<nts::Keys>,
+    /// All requests carry a MAC of this symmetric key, and so must the replies. Not with NTS.
+    pub key: Option<MacKey>,
 }
 
 impl Load {
@@ -81,9 +85,27 @@ impl Load {
             segments: true,
             interleaved: false,
             nts: None,
+            key: None,
         }
     }
+
+    /// Octets of a reply; `None` under NTS, where they differ.
+    fn reply_length(&self) -> Option<usize> {
+        let mac = self.key.as_ref().map_or(0, |key| key.mac_length(4));
+        self.nts.is_none().then_some(packet::HEADER + mac)
+    }
+
+    /// The request with what proves it, in `room`.
+    fn plain_request<'r>(&self, request: &Header, room: &'r mut [u8; LONGEST_PLAIN]) -> &'r [u8] {
+        room[..packet::HEADER].copy_from_slice(&request.octets());
+        let put = |key: &MacKey| key.put(room, packet::HEADER, 4).expect("a MAC that fits");
+        let length = self.key.as_ref().map_or(packet::HEADER, put);
+        &room[..length]
+    }
 }
+
+/// Octets of the longest request that is not under NTS.
+const LONGEST_PLAIN: usize = packet::HEADER + MAX_V4_MAC;
 
 /// A request under way.
 #[derive(Clone, Copy, Default)]
@@ -280,8 +302,11 @@ fn send(flow: &mut Flow, count: usize, tally: &mut Tally, load: &Load, state: &m
                 tally.lost += 1;
             }
             flow.pending[place] = Pending { nonce, sent, client };
-            let plain = request.octets();
-            let octets = flow.sealed.get(place).map_or(&plain[..], Vec::as_slice);
+            let mut room = [0; LONGEST_PLAIN];
+            let octets = match flow.sealed.get(place) {
+                Some(sealed) => sealed,
+                None => load.plain_request(&request, &mut room),
+            };
             flow.wire.put(at, octets, (client != 0).then(|| Ipv4Addr::from(client)));
         }
         let gone = flow.wire.send(part, load.segments && !matches!(load.sources, Sources::Many { .. }));
@@ -297,7 +322,7 @@ fn receive(flow: &mut Flow, tally: &mut Tally, load: &Load, state: &Sender) -> u
     for at in 0..count {
         let (octets, stamp, to) = flow.wire.reply(at);
         let arrived = stamp.unwrap_or(now);
-        let is_whole = octets.len() == packet::HEADER || load.nts.is_some();
+        let is_whole = load.reply_length().is_none_or(|length| octets.len() == length);
         let Some(header) = octets.get(..packet::HEADER).and_then(Header::from_octets).filter(|_| is_whole)
         else {
             tally.bad("length");
@@ -332,6 +357,11 @@ fn receive(flow: &mut Flow, tally: &mut Tally, load: &Load, state: &Sender) -> u
                 tally.bad(what);
                 continue;
             }
+        }
+        let is_proven = |key: &MacKey| key.verify(octets, &octets[packet::HEADER..], 4).is_ok();
+        if !load.key.as_ref().is_none_or(is_proven) {
+            tally.bad("MAC");
+            continue;
         }
         if header.mode != 4 || header.version != 4 {
             tally.bad("mode");
@@ -395,6 +425,7 @@ pub fn parse(words: &[String]) -> Result<(Load, Option<usize>), String> {
                 load.sources = Sources::Many { first, count: next(1)?.max(1), stride: next(1)? };
             }
             "json" => {}
+            "key" => load.key = Some(written_key(value).ok_or_else(wrong)?),
             "aead" => algorithm = number()? as u16,
             "roots" => value.clone_into(&mut roots),
             "nts" if value == "known" => load.nts = Some(nts::Keys::Known(algorithm)),
@@ -406,4 +437,12 @@ pub fn parse(words: &[String]) -> Result<(Load, Option<usize>), String> {
         }
     }
     Ok((load, cpu))
+}
+
+/// A symmetric key as `NUMBER:TYPE:SECRET`, the last two as chrony's file has them.
+fn written_key(words: &str) -> Option<MacKey> {
+    let mut parts = words.splitn(3, ':');
+    let (number, kind, secret) = (parts.next()?, parts.next()?, parts.next()?);
+    let octets = written_octets(secret)?;
+    MacKey::new(&SymmetricKey::new(number.parse().ok()?, MacKind::from_name(kind)?, &octets)?)
 }

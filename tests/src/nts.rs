@@ -107,12 +107,13 @@ impl NtsServer {
         Self::configured(word, addresses, (port, announced), "", more)
     }
 
-    /// For measurements: at 127.0.0.1, one thread for time and this many for the key exchange, without limits.
-    pub fn unlimited(word: &str, key_threads: usize) -> Self {
+    /// For measurements: at 127.0.0.1, one thread for time and this many for the key exchange, without limits. `more` is added
+    /// to `[server.nts]`.
+    pub fn unlimited(word: &str, key_threads: usize, more: &str) -> Self {
         let port = free_port();
         let more = format!(
             "threads = {key_threads}\nconnections = 512\nnetwork-connections = 512\nrate = 100000\n\
-             network-rate = 100000"
+             network-rate = 100000\n{more}"
         );
         Self::configured(word, &["127.0.0.1"], (port, port), "rate-limit = false\nthreads = 1\n", &more)
     }

@@ -153,7 +153,7 @@ fn a_synchronised_server_passes_its_source_on_one_stratum_lower() {
 #[test]
 fn a088_beside_a_flood_of_key_exchanges_all_plain_and_protected_requests_are_answered() {
     // No client is limited: more than these limits permit cannot arrive.
-    let server = NtsServer::unlimited("serve-beside-exchanges", 2);
+    let server = NtsServer::unlimited("serve-beside-exchanges", 2, "");
     let daemon = server.setup.start();
     let [time, exchange] = [server.port, server.key_port].map(|port| SocketAddr::new(HERE, port));
     // Keys are exchanged before the time that is served is its source's.

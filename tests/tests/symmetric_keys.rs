@@ -126,6 +126,28 @@ fn a202_chronyd_with_a_key_that_our_server_does_not_have_gets_no_answer() {
     assert_eq!((count(&server, "answered"), count(&server, "keyed")), (0, 0));
 }
 
+/// The generator of `cargo xtask bench nts methods`: it judges each reply, so no wrong one is counted.
+#[test]
+fn the_load_generator_takes_the_replies_to_its_own_key_only() {
+    let port = free_port();
+    let configuration = format!("{}{ALLOWS_MD5}", server_configuration(port));
+    let server = Setup::new("server", &configuration).with_keys(KEYS).start();
+    let load = |key: &str| {
+        let words = [format!("127.0.0.1:{port}"), "seconds=0.2".into(), "outstanding=2".into(), key.into()];
+        let (load, _) = bench::load::parse(&words).expect("known words");
+        bench::load::run(&load).expect("it needs no exchange")
+    };
+    for line in KEYS.lines() {
+        let key = format!("key={}", line.split_whitespace().collect::<Vec<_>>().join(":"));
+        let before = count(&server, "keyed");
+        let tally = load(&key);
+        assert!(tally.good > 0 && tally.wrong.is_empty(), "{key}: {tally:?}");
+        server.wait_until("replies with a MAC", TIMEOUT, |server| count(server, "keyed") > before);
+    }
+    let tally = load("key=12:SHA1:another");
+    assert!(tally.good == 0 && tally.sent > 0, "{tally:?}");
+}
+
 #[test]
 fn ntpd_of_ntpsec_is_a_good_source_with_a_key() {
     if !bench::is_root() {

@@ -176,7 +176,7 @@ fn floor(bench: &Bench, trust: &Trust) -> Result<Server, String> {
 }
 
 fn ours(threads: usize, name: &'static str) -> Server {
-    let server = NtsServer::unlimited("bench", threads);
+    let server = NtsServer::unlimited("bench", threads, "");
     let daemon = server.setup.start();
     let pids = ["key-holder", "key-service"].map(|role| daemon.process(role).pid);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.key_port));

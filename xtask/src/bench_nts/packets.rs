@@ -62,7 +62,7 @@ fn start_all(bench: &Bench, aead: u16) -> Vec<Contestant> {
     let mut servers = vec![
         floor(bench, "floor", aead, &["nts"]),
         floor(bench, "floor, replies in segments", aead, &["nts", "segments"]),
-        ours(aead),
+        ours("truechimer", aead, ""),
     ];
     let peers = [
         ("chronyd", NtsPeer::chronyd("chronyd").filter(|_| aead == 15)),
@@ -106,15 +106,17 @@ fn floor(bench: &Bench, name: &str, aead: u16, words: &[&str]) -> Contestant {
     server
 }
 
-fn ours(aead: u16) -> Contestant {
-    let server = NtsServer::unlimited("bench", 1);
+/// This daemon with NTS, asked by this algorithm; `more` is added to `[server.nts]`.
+pub fn ours(name: &str, aead: u16, more: &str) -> Contestant {
+    let server = NtsServer::unlimited("bench", 1, more);
     let daemon = server.setup.start();
     let pid = daemon.process("server").pid;
     let words = exchange_first(aead, server.key_port, &server.trust);
-    exchanging("truechimer", words, server.key_port, pid, Box::new((daemon, server)))
+    exchanging(name, words, server.key_port, pid, Box::new((daemon, server)))
 }
 
-fn other(name: &str, aead: u16, peer: NtsPeer) -> Contestant {
+/// Another implementation with NTS.
+pub fn other(name: &str, aead: u16, peer: NtsPeer) -> Contestant {
     let (pid, exchange) = (peer.peer.pid(), peer.peer.port);
     let words = exchange_first(aead, exchange, &peer.trust);
     exchanging(name, words, exchange, pid, Box::new(peer))
