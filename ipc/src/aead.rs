@@ -98,6 +98,11 @@ impl Aead {
         }
     }
 
+    /// Whether FIPS 140 approves it.
+    pub const fn is_approved(self) -> bool {
+        matches!(self, Self::Aes256Gcm)
+    }
+
     /// Whether two texts that are sealed with one key and one nonce lose more than that they are recognised as the same:
     /// with GCM they give away the key for tags, and with it every other text of that key (NIST SP 800-38D appendix A).
     pub const fn needs_unique_nonces(self) -> bool {

@@ -50,6 +50,12 @@ impl MacKind {
         }
     }
 
+    /// Whether FIPS 140 approves it: AES-CMAC (NIST SP 800-38B). The others are hashes of key and packet, which no standard of NIST
+    /// has.
+    pub const fn is_approved(self) -> bool {
+        matches!(self, Self::Aes128 | Self::Aes256)
+    }
+
     /// The one of that name; letters may be small.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))

@@ -8,6 +8,7 @@
 //!   mac              symmetric keys: message authentication codes (RFC 5905, RFC 8573)
 //!   request          a client's request, which reveals as little as possible
 //!   reply            a server's reply, from the request and the system variables
+//!   primitives       who does the cryptography: RustCrypto, or a FIPS 140 module
 //!   kiss             kiss codes, sent instead of the time
 //!   reference_id     how a host is named in replies, and how loops are detected
 //!   nts              the same with NTS: key exchange, cookies, protected requests and replies (RFC 8915)
@@ -23,6 +24,7 @@ pub mod header;
 pub mod kiss;
 pub mod mac;
 pub mod nts;
+pub mod primitives;
 pub mod reference_id;
 pub mod reply;
 pub mod request;

@@ -12,8 +12,7 @@
 
 use crate::extension_field::{Item, WalkError, walk};
 use crate::header::{Header, HeaderError, LENGTH, MODE_SERVER};
-use aes::{Aes128, Aes256};
-use cmac::{Cmac, KeyInit, Mac};
+use crate::primitives::{Cmac128, Cmac256};
 use core::fmt;
 use ipc::symmetric_key::{MacKind, SymmetricKey};
 use md5::Md5;
@@ -34,6 +33,11 @@ pub const MAX_MAC: usize = KEY_ID + 64;
 /// Octets of the longest MAC of version 4.
 pub const MAX_V4_MAC: usize = KEY_ID + MAX_V4_DIGEST;
 
+/// Whether this build has a kind: with the feature `fips` only what FIPS 140 approves. A hash of key and packet is no MAC of it.
+pub const fn is_available(kind: MacKind) -> bool {
+    !cfg!(feature = "fips") || kind.is_approved()
+}
+
 /// A key that is ready to be used. It wipes itself when it is dropped, and is never printed.
 #[derive(Clone)]
 pub struct MacKey {
@@ -49,8 +53,8 @@ pub struct MacKey {
     reason = "kept in place: a box more would cost a cache line for each packet"
 )]
 enum State {
-    Aes128(Cmac<Aes128>),
-    Aes256(Cmac<Aes256>),
+    Aes128(Cmac128),
+    Aes256(Cmac256),
     Md5(Md5),
     Sha1(Sha1),
     Sha256(Sha256),
@@ -100,15 +104,19 @@ impl fmt::Display for MacError {
 impl core::error::Error for MacError {}
 
 impl MacKey {
-    /// Prepares a key; none for one that no kind takes, which [`SymmetricKey`] excludes.
+    /// Prepares a key; none for one that no kind takes, which [`SymmetricKey`] excludes, and for a kind that this build does not
+    /// have ([`is_available`]).
     pub fn new(key: &SymmetricKey) -> Option<Self> {
+        if !is_available(key.kind()) {
+            return None;
+        }
         fn hash<H: Digest>(octets: &[u8]) -> H {
             H::new_with_prefix(octets)
         }
         let octets = key.octets();
         let state = match key.kind() {
-            MacKind::Aes128 => State::Aes128(Cmac::new_from_slice(octets).ok()?),
-            MacKind::Aes256 => State::Aes256(Cmac::new_from_slice(octets).ok()?),
+            MacKind::Aes128 => State::Aes128(Cmac128::new(octets)?),
+            MacKind::Aes256 => State::Aes256(Cmac256::new(octets)?),
             MacKind::Md5 => State::Md5(hash(octets)),
             MacKind::Sha1 => State::Sha1(hash(octets)),
             MacKind::Sha256 => State::Sha256(hash(octets)),
@@ -145,16 +153,13 @@ impl MacKey {
         fn hash<H: Digest + Clone>(state: &H, covered: &[u8], out: &mut [u8]) {
             put(&state.clone().chain_update(covered).finalize(), out);
         }
-        fn cmac<M: Mac + Clone>(state: &M, covered: &[u8], out: &mut [u8]) {
-            put(&state.clone().chain_update(covered).finalize().into_bytes(), out);
-        }
         fn put(digest: &[u8], out: &mut [u8]) {
             out.iter_mut().zip(digest).for_each(|(place, octet)| *place = *octet);
         }
         let mut out = Zeroizing::new([0; MAX_MAC - KEY_ID]);
         match &self.state {
-            State::Aes128(state) => cmac(state, covered, &mut out[..]),
-            State::Aes256(state) => cmac(state, covered, &mut out[..]),
+            State::Aes128(state) => put(&state.digest(covered), &mut out[..]),
+            State::Aes256(state) => put(&state.digest(covered), &mut out[..]),
             State::Md5(state) => hash(state, covered, &mut out[..]),
             State::Sha1(state) => hash(state, covered, &mut out[..]),
             State::Sha256(state) => hash(state, covered, &mut out[..]),
@@ -250,5 +255,5 @@ pub fn authenticate_again(packet: &mut [u8], old: &MacKey, new: &MacKey) -> bool
     is_own && old.kind == new.kind && new.put(packet, covered, header.version).is_some()
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "fips")))]
 mod tests;

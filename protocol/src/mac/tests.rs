@@ -171,8 +171,8 @@ fn extension_fields_are_covered() {
 #[test]
 fn a119_what_a_prepared_key_leads_to_wipes_itself() {
     fn wipes_itself<T: zeroize::ZeroizeOnDrop>() {}
-    wipes_itself::<cmac::block_api::CmacCore<Aes128>>();
-    wipes_itself::<cmac::block_api::CmacCore<Aes256>>();
+    wipes_itself::<cmac::block_api::CmacCore<aes::Aes128>>();
+    wipes_itself::<cmac::block_api::CmacCore<aes::Aes256>>();
     wipes_itself::<Md5>();
     wipes_itself::<Sha1>();
     wipes_itself::<Sha256>();

@@ -4,11 +4,7 @@
 //! The tag comes first with AEAD 15 and 17 and last with 2 and 30, so the position of the plaintext depends on the
 //! algorithm: [`Algorithm::plaintext`].
 
-use aes_gcm::Aes256Gcm;
-use aes_gcm_siv::{AeadInOut, Aes128GcmSiv};
-use aes_siv::KeyInit;
-use aes_siv::aead::consts::{U12, U16};
-use aes_siv::siv::{Aes128Siv, Aes256Siv};
+use crate::primitives;
 use core::fmt;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -54,11 +50,17 @@ pub const fn exporter_context(algorithm: Algorithm, direction: Direction, export
     [0, 0, high, low, direction]
 }
 
+/// Whether this build seals and opens with an algorithm: with the feature `fips` only with what FIPS 140 approves.
+pub const fn is_available(algorithm: Algorithm) -> bool {
+    !cfg!(feature = "fips") || algorithm.is_approved()
+}
+
 /// A key and its algorithm. It is wiped when dropped, never printed, and cannot be cloned by accident. A move leaves
 /// a copy behind, as with any value, so keep it in one place.
 pub struct Key(Secret);
 
-enum Secret {
+/// The octets of a key, by algorithm.
+pub(crate) enum Secret {
     Aes256Gcm([u8; 32]),
     AesSivCmac256([u8; 32]),
     AesSivCmac512([u8; 64]),
@@ -66,8 +68,12 @@ enum Secret {
 }
 
 impl Key {
-    /// Copies a key; `None` for a length that the algorithm does not have. The caller wipes `octets`.
+    /// Copies a key; `None` for a length that the algorithm does not have, and for an algorithm that this build does not
+    /// have ([`is_available`]). The caller wipes `octets`.
     pub fn from_octets(algorithm: Algorithm, octets: &[u8]) -> Option<Self> {
+        if !is_available(algorithm) {
+            return None;
+        }
         Some(Self(match algorithm {
             Algorithm::Aes256Gcm => Secret::Aes256Gcm(octets.try_into().ok()?),
             Algorithm::AesSivCmac256 => Secret::AesSivCmac256(octets.try_into().ok()?),
@@ -96,38 +102,16 @@ impl Key {
     }
 
     /// Seals in place: `text` holds the plaintext where [`Algorithm::plaintext`] says, and arbitrary octets in
-    /// place of the tag. For an algorithm that needs unique nonces, `nonce` must be one of [`unique_nonce`].
+    /// place of the tag. For an algorithm that needs unique nonces, `nonce` must be one of [`unique_nonce`]; in a build with the
+    /// feature `fips` the module draws its own and puts it in the place of that one.
     ///
     /// # Errors
-    /// [`SealError`]: a nonce that the algorithm does not accept, or no room for the tag.
-    pub fn seal(&self, nonce: &[u8], associated: &[u8], text: &mut [u8]) -> Result<(), SealError> {
+    /// [`SealError`]: a nonce that the algorithm does not accept, no room for the tag, or a failure of the module.
+    pub fn seal(&self, nonce: &mut [u8], associated: &[u8], text: &mut [u8]) -> Result<(), SealError> {
         if !self.algorithm().takes_nonce(nonce.len()) {
             return Err(SealError::NonceLength);
         }
-        match &self.0 {
-            Secret::AesSivCmac256(key) => seal_siv(
-                |headers, plain| {
-                    Aes128Siv::new(key.into())
-                        .encrypt_inout_detached(headers, plain.into())
-                        .map(Into::into)
-                        .ok()
-                },
-                [associated, nonce],
-                text,
-            ),
-            Secret::AesSivCmac512(key) => seal_siv(
-                |headers, plain| {
-                    Aes256Siv::new(key.into())
-                        .encrypt_inout_detached(headers, plain.into())
-                        .map(Into::into)
-                        .ok()
-                },
-                [associated, nonce],
-                text,
-            ),
-            Secret::Aes128GcmSiv(key) => seal_gcm(&Aes128GcmSiv::new(key.into()), nonce, associated, text),
-            Secret::Aes256Gcm(key) => seal_gcm(&Aes256Gcm::new(key.into()), nonce, associated, text),
-        }
+        primitives::seal(&self.0, nonce, associated, text)
     }
 
     /// Opens in place and returns the plaintext. The tag is compared in constant time; if it is wrong,
@@ -144,75 +128,8 @@ impl Key {
         if !self.algorithm().takes_nonce(nonce.len()) {
             return Err(Forged);
         }
-        match &self.0 {
-            Secret::AesSivCmac256(key) => open_siv(
-                |headers, cipher, tag| {
-                    Aes128Siv::new(key.into()).decrypt_inout_detached(headers, cipher.into(), tag.into()).ok()
-                },
-                [associated, nonce],
-                text,
-            ),
-            Secret::AesSivCmac512(key) => open_siv(
-                |headers, cipher, tag| {
-                    Aes256Siv::new(key.into()).decrypt_inout_detached(headers, cipher.into(), tag.into()).ok()
-                },
-                [associated, nonce],
-                text,
-            ),
-            Secret::Aes128GcmSiv(key) => open_gcm(&Aes128GcmSiv::new(key.into()), nonce, associated, text),
-            Secret::Aes256Gcm(key) => open_gcm(&Aes256Gcm::new(key.into()), nonce, associated, text),
-        }
+        primitives::open(&self.0, nonce, associated, text)
     }
-}
-
-/// The tag first.
-fn seal_siv(
-    encrypt: impl FnOnce([&[u8]; 2], &mut [u8]) -> Option<[u8; TAG]>,
-    headers: [&[u8]; 2],
-    text: &mut [u8],
-) -> Result<(), SealError> {
-    let (tag, plain) = text.split_first_chunk_mut::<TAG>().ok_or(SealError::NoRoom)?;
-    *tag = encrypt(headers, plain).ok_or(SealError::NoRoom)?;
-    Ok(())
-}
-
-fn open_siv<'t>(
-    decrypt: impl FnOnce([&[u8]; 2], &mut [u8], &[u8; TAG]) -> Option<()>,
-    headers: [&[u8]; 2],
-    text: &'t mut [u8],
-) -> Result<&'t mut [u8], Forged> {
-    let (tag, cipher) = text.split_first_chunk_mut::<TAG>().ok_or(Forged)?;
-    decrypt(headers, cipher, tag).ok_or(Forged)?;
-    Ok(cipher)
-}
-
-/// The tag last.
-fn seal_gcm<C>(cipher: &C, nonce: &[u8], associated: &[u8], text: &mut [u8]) -> Result<(), SealError>
-where
-    C: AeadInOut<NonceSize = U12, TagSize = U16>,
-{
-    let nonce: &[u8; 12] = nonce.try_into().map_err(|_| SealError::NonceLength)?;
-    let (plain, tag) = text.split_last_chunk_mut::<TAG>().ok_or(SealError::NoRoom)?;
-    let sealed = cipher.encrypt_inout_detached(nonce.into(), associated, plain.into());
-    *tag = sealed.map_err(|_| SealError::NoRoom)?.into();
-    Ok(())
-}
-
-fn open_gcm<'t, C>(
-    cipher: &C,
-    nonce: &[u8],
-    associated: &[u8],
-    text: &'t mut [u8],
-) -> Result<&'t mut [u8], Forged>
-where
-    C: AeadInOut<NonceSize = U12, TagSize = U16>,
-{
-    let nonce: &[u8; 12] = nonce.try_into().map_err(|_| Forged)?;
-    let (sealed, tag) = text.split_last_chunk_mut::<TAG>().ok_or(Forged)?;
-    cipher
-        .decrypt_inout_detached(nonce.into(), associated, (&mut *sealed).into(), (&*tag).into())
-        .map_err(|_| Forged)?;
-    Ok(sealed)
 }
 
 /// A nonce that depends on all that it is used for: the first octets of SHA-256 over `random`, the associated octets and the
@@ -286,6 +203,8 @@ pub enum SealError {
     NonceLength,
     /// No room for the tag.
     NoRoom,
+    /// The cryptographic module refused.
+    Module,
 }
 
 impl fmt::Display for SealError {
@@ -293,6 +212,7 @@ impl fmt::Display for SealError {
         f.write_str(match self {
             SealError::NonceLength => "nonce of a length that the algorithm does not take",
             SealError::NoRoom => "no room for the tag",
+            SealError::Module => "the cryptographic module refused",
         })
     }
 }
@@ -311,5 +231,5 @@ impl fmt::Display for Forged {
 
 impl core::error::Error for Forged {}
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "fips")))]
 mod tests;

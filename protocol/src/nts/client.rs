@@ -218,5 +218,5 @@ pub fn read_reply<'p>(packet: &'p mut [u8], awaited: &Awaited<'_>) -> Result<Rep
     Ok(Reply::Protected(reply))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "fips")))]
 mod tests;

@@ -6,7 +6,8 @@
 //!          | epoch | nonce | algorithm | begun | client to server, server to client | tag |    k = 16, 32 or 64
 //! ```
 //!
-//! AES-256-GCM-SIV under the key of the epoch. A cookie has 68 octets with AEAD 30, 100 with 15 and 2, and 164 with 17, a
+//! AES-256-GCM-SIV under the key of the epoch. In a build with the feature `fips` it is AES-256-GCM under a key that is expanded from
+//! that of the epoch and 12 random octets, which stand before the nonce. A cookie has 68 octets with AEAD 30, 100 with 15 and 2, and 164 with 17, a
 //! multiple of 4 and never changing, so that a reply is never longer than its request.
 //!
 //! `begun` is, for an algorithm that needs unique nonces, the epoch of the key exchange (its low 16 bits), and otherwise 0.
@@ -15,8 +16,7 @@
 
 use super::aead::{Algorithm, SessionKeys, TAG};
 use super::ratchet::{EpochKey, MAX_EPOCH_KEYS};
-use aes_gcm_siv::{AeadInOut, Aes256GcmSiv};
-use aes_siv::KeyInit;
+use crate::primitives::CookieCipher;
 use core::fmt;
 use zeroize::Zeroize;
 
@@ -26,16 +26,16 @@ pub const MAX_LENGTH: usize = length(Algorithm::AesSivCmac512);
 /// For how many epochs (days) after that of the key exchange keys of an algorithm that needs unique nonces are used.
 pub const MAX_AGE: u16 = 1;
 
-/// Octets of a cookie's nonce.
+/// Random octets of a cookie.
 pub const NONCE: usize = 12;
 
 const EPOCH: usize = 4;
 const HEAD: usize = 4;
-const MAX_TEXT: usize = MAX_LENGTH - EPOCH - NONCE;
+const MAX_TEXT: usize = MAX_LENGTH - EPOCH - CookieCipher::HEAD;
 
 /// Octets of a cookie for keys of this algorithm.
 pub const fn length(algorithm: Algorithm) -> usize {
-    EPOCH + NONCE + HEAD + 2 * algorithm.key_length() + TAG
+    EPOCH + CookieCipher::HEAD + HEAD + 2 * algorithm.key_length() + TAG
 }
 
 /// A cookie for the response of a key exchange.
@@ -66,7 +66,7 @@ impl core::error::Error for NoRoom {}
 
 struct Place {
     epoch: u32,
-    cipher: Aes256GcmSiv,
+    cipher: CookieCipher,
 }
 
 /// The keys that seal and open cookies: of the current epoch, of the two before it, and of the next one, which
@@ -114,7 +114,7 @@ impl CookieKeys {
         let mut own = None;
         let mut others = [const { None }; MAX_EPOCH_KEYS - 1];
         for key in keys {
-            let place = Place { epoch: key.epoch(), cipher: Aes256GcmSiv::new(key.octets().into()) };
+            let place = Place { epoch: key.epoch(), cipher: CookieCipher::new(key.octets()) };
             let twice = others.iter().flatten().any(|other: &Place| other.epoch == place.epoch);
             let room = if place.epoch == current {
                 &mut own
@@ -147,21 +147,16 @@ impl CookieKeys {
             return Err(NoRoom);
         }
         let (epoch, rest) = out.split_first_chunk_mut::<EPOCH>().ok_or(NoRoom)?;
-        let (nonce_place, rest) = rest.split_first_chunk_mut::<NONCE>().ok_or(NoRoom)?;
-        let (plain, tag) = rest.split_last_chunk_mut::<TAG>().ok_or(NoRoom)?;
+        let (seen, text) = rest.split_first_chunk_mut::<{ CookieCipher::HEAD }>().ok_or(NoRoom)?;
+        let plain = text.len().checked_sub(TAG).ok_or(NoRoom)?;
+        let plain = text.get_mut(..plain).ok_or(NoRoom)?;
         let (head, secrets) = plain.split_first_chunk_mut::<HEAD>().ok_or(NoRoom)?;
         *epoch = self.current.epoch.to_be_bytes();
-        *nonce_place = *nonce;
         *head = head_of(algorithm, begun);
         let (to_server, to_client) = secrets.split_at_mut_checked(algorithm.key_length()).ok_or(NoRoom)?;
         to_server.copy_from_slice(keys.client_to_server.octets());
         to_client.copy_from_slice(keys.server_to_client.octets());
-        let sealed = self
-            .current
-            .cipher
-            .encrypt_inout_detached(nonce.into(), &[], plain.into())
-            .map_err(|_| NoRoom)?;
-        *tag = sealed.into();
+        self.current.cipher.seal(nonce, seen, text).ok_or(NoRoom)?;
         Ok(())
     }
 
@@ -203,22 +198,19 @@ impl CookieKeys {
         let taken = cookie.len().min(length);
         octets.get_mut(..taken)?.copy_from_slice(cookie.get(..taken)?);
         let (epoch, rest) = octets.split_first_chunk::<EPOCH>()?;
-        let (nonce, text) = rest.split_first_chunk::<NONCE>()?;
+        let (seen, text) = rest.split_first_chunk::<{ CookieCipher::HEAD }>()?;
         let mut text: [u8; MAX_TEXT] = *text.first_chunk()?;
-        let (plain, tag) = text.get_mut(..length - EPOCH - NONCE)?.split_last_chunk_mut::<TAG>()?;
+        let text = text.get_mut(..length - EPOCH - CookieCipher::HEAD)?;
 
         let epoch = u32::from_be_bytes(*epoch);
         let mut place = &self.current;
         for other in self.others.iter().flatten() {
             place = if other.epoch == epoch { other } else { place };
         }
-        let opened = place
-            .cipher
-            .decrypt_inout_detached(nonce.into(), &[], (&mut *plain).into(), (&*tag).into())
-            .is_ok();
-        let is_own = opened && place.epoch == epoch && cookie.len() == length;
-        let held = if is_own { read_held(plain) } else { None };
-        plain.zeroize();
+        let opened = place.cipher.open(seen, text);
+        let is_own = place.epoch == epoch && cookie.len() == length;
+        let held = opened.filter(|_| is_own).and_then(|plain| read_held(plain));
+        text.zeroize();
         held.filter(|held| self.is_young(held.keys.algorithm(), held.begun))
     }
 }
@@ -257,5 +249,5 @@ fn read_held(plain: &[u8]) -> Option<Held> {
     Some(Held { keys, begun: u16::from_be_bytes([*begun_high, *begun_low]) })
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "fips")))]
 mod tests;

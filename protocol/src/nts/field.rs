@@ -150,10 +150,11 @@ impl Authenticator {
     /// Borrows the parts of the packet for [`Key::open`].
     pub(super) fn split<'p>(&self, packet: &'p mut [u8]) -> Option<Sealed<'p>> {
         let (before, rest) = packet.split_at_mut_checked(self.text.start)?;
-        let before: &'p [u8] = before;
+        let (associated, field) = before.split_at_mut_checked(self.at)?;
+        let nonce = self.nonce.start.checked_sub(self.at)?..self.nonce.end.checked_sub(self.at)?;
         Some(Sealed {
-            associated: before.get(..self.at)?,
-            nonce: before.get(self.nonce.clone())?,
+            associated,
+            nonce: field.get_mut(nonce)?,
             text: rest.get_mut(..self.text.len())?,
         })
     }
@@ -162,7 +163,7 @@ impl Authenticator {
 /// The parts of an authenticated packet.
 pub(super) struct Sealed<'p> {
     pub(super) associated: &'p [u8],
-    pub(super) nonce: &'p [u8],
+    pub(super) nonce: &'p mut [u8],
     pub(super) text: &'p mut [u8],
 }
 
@@ -251,9 +252,9 @@ pub(super) fn put_authenticator(
         nonce
     };
     nonce_place.copy_from_slice(nonce);
-    key.seal(nonce, associated, text)?;
+    key.seal(nonce_place, associated, text)?;
     Ok(at + FIELD_HEAD + length)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "fips")))]
 mod tests;

@@ -34,9 +34,9 @@ pub mod reseal;
 pub mod server;
 pub mod server_name;
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "fips")))]
 mod never_panics;
-#[cfg(test)]
+#[cfg(all(test, not(feature = "fips")))]
 mod vectors;
 
 /// The longest time packet that is built: it fits every path without fragmentation (IPv6 minimum MTU less headers).

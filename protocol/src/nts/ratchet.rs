@@ -13,9 +13,8 @@
 //!
 //! The ratchet never turns back, so turn it only by a clock that is known to be right.
 
+use crate::primitives::Prk;
 use core::fmt;
-use hkdf::Hkdf;
-use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Seconds of an epoch.
@@ -182,7 +181,7 @@ impl Ratchet {
             return Err(WeakSecret);
         }
         let mut ratchet = Self { oldest: epoch, current: epoch, secret: [0; SECRET] };
-        expand(&Hkdf::new(Some(b"truechimer fleet secret"), secret), b"", epoch, &mut ratchet.secret);
+        expand(&Prk::extract(b"truechimer fleet secret", secret), b"", epoch, &mut ratchet.secret);
         Ok(ratchet)
     }
 
@@ -266,12 +265,12 @@ fn step(secret: &mut [u8; SECRET], epoch: u32) {
     expand(&before, b"truechimer cookie secret", epoch, secret);
 }
 
-fn from_secret(secret: &[u8; SECRET]) -> Hkdf<Sha256> {
-    Hkdf::from_prk(secret).expect("a secret is as long as the hash")
+fn from_secret(secret: &[u8; SECRET]) -> Prk {
+    Prk::from_octets(secret)
 }
 
-fn expand(from: &Hkdf<Sha256>, label: &[u8], epoch: u32, out: &mut [u8; SECRET]) {
-    from.expand_multi_info(&[label, &epoch.to_be_bytes()], out).expect("one block");
+fn expand(from: &Prk, label: &[u8], epoch: u32, out: &mut [u8; SECRET]) {
+    from.expand(&[label, &epoch.to_be_bytes()], out);
 }
 
 #[cfg(test)]

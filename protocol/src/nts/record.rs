@@ -275,5 +275,5 @@ impl<'o> Writer<'o> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "fips")))]
 mod tests;

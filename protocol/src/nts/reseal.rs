@@ -35,7 +35,7 @@ fn field_length(octets: &[u8]) -> Option<usize> {
     Some(usize::from(length)).filter(|length| *length >= FIELD_HEAD)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "fips")))]
 mod tests {
     use super::super::MAX_PACKET;
     use super::super::aead::{Algorithm, MAX_NONCE};

@@ -229,5 +229,5 @@ fn put_head(out: &mut [u8], header: &Header, unique_identifier: &[u8]) -> Option
     Some(LENGTH + FIELD_HEAD + unique_identifier.len())
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "fips")))]
 mod tests;

@@ -53,7 +53,7 @@ fn seal(key: &Key, nonce: &[u8], associated: &[u8], plain: &[u8]) -> Vec<u8> {
     let mut text = std::vec![0; plain.len() + TAG];
     let place = key.algorithm().plaintext(text.len());
     text[place].copy_from_slice(plain);
-    key.seal(nonce, associated, &mut text).unwrap();
+    key.seal(&mut nonce.to_vec(), associated, &mut text).unwrap();
     assert_eq!(key.open(nonce, associated, &mut text.clone()).unwrap(), plain);
     text
 }

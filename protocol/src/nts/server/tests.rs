@@ -53,7 +53,7 @@ fn by_hand(
     let mut text = std::vec![0; plain.len() + TAG];
     text[algorithm.plaintext(plain.len() + TAG)].copy_from_slice(&plain);
     // Where the algorithm does not take the nonce, any text will do.
-    let _ = session(algorithm).client_to_server.seal(nonce, &packet, &mut text);
+    let _ = session(algorithm).client_to_server.seal(&mut nonce.to_vec(), &packet, &mut text);
     let mut value = std::vec![0, nonce.len() as u8, (text.len() >> 8) as u8, text.len() as u8];
     value.extend(nonce);
     value.resize(value.len().next_multiple_of(4), 0);

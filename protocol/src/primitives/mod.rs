@@ -1,0 +1,21 @@
+//! Who does the cryptography of time packets, cookies and their keys: RustCrypto's crates, or in a build with the feature `fips` the
+//! FIPS 140 module of AWS-LC, which has what is approved and nothing else.
+//!
+//! ```text
+//!   portable  RustCrypto: all algorithms
+//!   module    AWS-LC's FIPS module: AES-256-GCM with nonces of its own, AES-CMAC, HKDF
+//! ```
+
+#[cfg(feature = "fips")]
+mod module;
+#[cfg(not(feature = "fips"))]
+mod portable;
+
+#[cfg(feature = "fips")]
+pub(crate) use module::{Cmac128, Cmac256, CookieCipher, Prk, open, seal};
+#[cfg(feature = "fips")]
+pub use module::{name, start};
+#[cfg(not(feature = "fips"))]
+pub(crate) use portable::{Cmac128, Cmac256, CookieCipher, Prk, open, seal};
+#[cfg(not(feature = "fips"))]
+pub use portable::{name, start};
