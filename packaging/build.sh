@@ -4,6 +4,8 @@
 # release, and never one in the future. Further words go to cargo: --offline, --target.
 #
 # AUDITABLE=1: each program has the list of its crates in it (section .dep-v0), by cargo-auditable, which has to be installed.
+#
+# FIPS=1: with AWS-LC's FIPS 140 module and what it approves (docs/fips.md); needs cmake and Go.
 set -eu
 cd "$(dirname "$0")/.."
 case ${AUDITABLE:-0} in
@@ -11,6 +13,17 @@ case ${AUDITABLE:-0} in
     1) set -- auditable build "$@" ;;
     *)
         echo "build.sh: AUDITABLE is 0 or 1" >&2
+        exit 2
+        ;;
+esac
+case ${FIPS:-0} in
+    0) ;;
+    1)
+        set -- "$@" --features truechimer-engine/fips,truechimer-server/fips,truechimer-exchange/fips \
+            --features truechimer-key-service/fips,truechimer-key-holder/fips
+        ;;
+    *)
+        echo "build.sh: FIPS is 0 or 1" >&2
         exit 2
         ;;
 esac

@@ -40,6 +40,7 @@ fn document(answer: &Value, processes: &[Process]) -> Value {
         "clock": answer.get("report"),
         "processes": processes,
         "shortfalls": answer.get("shortfalls"),
+        "fips_module": answer.get("fips_module"),
         "state_elsewhere": answer.get("state_elsewhere"),
         "server": answer.get("server"),
         "key_exchange": answer.get("key_exchange"),
@@ -132,6 +133,11 @@ fn page(reply: &StatusReply, processes: &[Process], screen: Screen) -> String {
         let program = stranger.program.as_deref().unwrap_or("");
         let what = format!("pid {} is {program}, not a process of truechimer", stranger.pid);
         text.push_str(&list(screen, &[("warning:", what)]));
+    }
+    if let Some(module) = &reply.fips_module {
+        let what =
+            format!("{}, in approved mode, does the cryptography of NTS and of keys", plain(Some(module)));
+        text.push_str(&list(screen, &[("FIPS 140:", what)]));
     }
     if let Some(why) = &reply.state_elsewhere {
         let what = format!("the state directory is not used: {}", plain(Some(why)));

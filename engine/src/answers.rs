@@ -22,6 +22,7 @@ use ipc::message::server::Counters;
 use ipc::process::{PerProcess, Process};
 use ipc::served_at::{ServedAt, Service};
 use ipc::units::{Span, WallTime};
+use protocol::primitives;
 use report::{
     Counts, Done, FORMAT, HistoryFileReply, HistoryReply, HistorySpan, MeasurementsReply, ProcessReply,
     RefusedReply, ReloadedReply, Report, RoughtimeReply, ServerReply, SourceMeasurements, SourceReport,
@@ -67,6 +68,7 @@ pub fn status(report: Report, surroundings: &Surroundings, besides: Besides<'_>,
         report: report.system,
         processes: started.map(|(process, pid)| ProcessReply { name: process.name(), pid: *pid }).collect(),
         shortfalls: heard.filter_map(|(process, heard)| Some((process.name(), names((*heard)?)))).collect(),
+        fips_module: primitives::name().map(str::to_owned),
         state_elsewhere: besides.elsewhere.map(str::to_owned),
         server: surroundings.counters.map(counts),
         key_exchange: surroundings.key_exchange.map(|known| keys::service(&known, now)),

@@ -34,6 +34,7 @@ mod cargo;
 mod completions;
 mod container;
 mod demo;
+mod fips;
 mod fuzz;
 mod governor_search;
 mod licences;
@@ -57,6 +58,7 @@ usage: cargo xtask [--target TRIPLE] WORD
   --target TRIPLE           test, package and rig build for it, x86_64-unknown-linux-musl for one
   demo                      start a server and a client with a wrong virtual clock, watch it converge
   test [FILTER]             run everything that a contribution must pass
+  fips                      build for FIPS 140 with AWS-LC's module (cmake, Go) under target/fips, and test what works in it
   bench footprint [--json]  start, memory and wake-ups, beside chronyd where it is there
   bench footprint roles     memory of a daemon with all of its processes
   bench footprint idle      wake-ups with four sources at polls of 64 and 256 s, beside chronyd (18 minutes)
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["test"] => test::run(None),
         ["test", filter] => test::run(Some(filter)),
+        ["fips"] => fips::run(),
         ["bench", "footprint"] => bench_footprint::run(false),
         ["bench", "footprint", "roles"] => bench_footprint::all_roles::run(),
         ["bench", "footprint", "idle"] => bench_footprint::idle::run(),

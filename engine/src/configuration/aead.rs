@@ -3,6 +3,17 @@
 use super::document::{Faults, Section};
 use super::words::{nearest, shorten};
 use ipc::aead::{Aead, AeadOffer};
+use protocol::nts::aead::is_available;
+
+/// What a client offers without a word about it: the best of what this build has.
+pub const USUAL_OFFER: AeadOffer = usual(AeadOffer::GCM_SIV_FIRST);
+
+/// What a server agrees to without a word about it.
+pub const USUAL_AGREEMENT: AeadOffer = usual(AeadOffer::RESISTANT);
+
+const fn usual(offer: AeadOffer) -> AeadOffer {
+    if is_available(Aead::Aes128GcmSiv) { offer } else { AeadOffer::only(Aead::Aes256Gcm) }
+}
 
 /// The list under this key, best first; `None` if the key is absent, or wrong. As a text, `"gcm-siv"` is that and, for
 /// servers that do not have it, the mandatory `"siv"`; any other name is that algorithm alone.
@@ -39,5 +50,13 @@ fn algorithm(at: usize, name: &str, faults: &mut Faults<'_>) -> Option<Aead> {
         );
         faults.add(at, text);
     }
-    found
+    let is_there = |aead: &Aead| is_available(*aead);
+    if found.as_ref().is_some_and(|aead| !is_there(aead)) {
+        let text = format!(
+            "aead: \"{name}\" is not approved by FIPS 140, and this build for it has \"gcm\" alone, which of time servers only \
+             truechimer's has; leave aead out, or use a symmetric key of AES128 or AES256 with this peer (key = ...)"
+        );
+        faults.add(at, text);
+    }
+    found.filter(is_there)
 }

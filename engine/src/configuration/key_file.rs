@@ -11,6 +11,7 @@ use super::{Faults, keys};
 use ipc::message::server::MAX_KEY_RING;
 use ipc::symmetric_key::{MAX_SYMMETRIC_KEY, MacKind, SymmetricKey, written_octets};
 use ipc::text::escape;
+use protocol::mac::is_available;
 
 /// The type of a key of which none is named, as in chrony.
 const DEFAULT: &str = "MD5";
@@ -23,6 +24,8 @@ const STRONG: usize = 10;
 enum Unused {
     /// It is one of MD5, which is not allowed.
     Md5,
+    /// FIPS 140 does not approve its type, and this build has what it approves alone.
+    Approval(&'static str),
     /// Its type is none of ours: which, if it is one at all.
     Kind(Option<&'static str>),
 }
@@ -124,6 +127,10 @@ impl Reading {
                 format!("key {number}: a key has 1 to {MAX_SYMMETRIC_KEY} octets, and this one has {length}")
             }
         })?;
+        if !is_available(kind) {
+            self.file.unused.push((number, Unused::Approval(kind.name())));
+            return Ok(());
+        }
         if kind == MacKind::Md5 && !allows_md5 {
             self.file.unused.push((number, Unused::Md5));
             return Ok(());
@@ -160,6 +167,10 @@ impl KeyFile {
             Some((_, Unused::Md5)) => format!(
                 "key {number} of {name} is one of MD5, which can be forged in principle; use AES128, or allow it: allow-md5 = true \
                  under [keys]"
+            ),
+            Some((_, Unused::Approval(kind))) => format!(
+                "key {number} of {name} is one of {kind}, which FIPS 140 does not approve, and this build has what it approves alone; \
+                 use AES128 or AES256"
             ),
             Some((_, Unused::Kind(Some(kind)))) => {
                 format!("key {number} of {name} has the type {kind}, which is not supported; use AES128")

@@ -1,6 +1,6 @@
 //! `[server.nts]`.
 
-use super::aead::read_aead;
+use super::aead::{USUAL_AGREEMENT, read_aead};
 use super::document::{Faults, Section};
 use super::keys;
 use super::nts::read_path;
@@ -139,7 +139,7 @@ fn read_policy(section: &Section<'_>, served: &[Address], faults: &mut Faults<'_
         network_connections: u16::try_from(network_connections).unwrap_or(usual.network_connections),
         rate,
         network_rate,
-        aead: read_aead(section, faults).unwrap_or(usual.aead),
+        aead: read_aead(section, faults).unwrap_or(USUAL_AGREEMENT),
     }
 }
 

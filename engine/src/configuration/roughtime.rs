@@ -7,6 +7,7 @@ use super::words::shorten;
 use engine_core::settings::{Place, RoughtimeSettings, Signer};
 use ipc::message::exchange::{KeyServer, MAX_ROUND, MIN_ROUND, RoundServer};
 use ipc::units::Span;
+use protocol::primitives;
 use roughtime::{PublicKey, Version, read_key};
 
 /// The UDP port of Roughtime (RFC 10049 section 12.1).
@@ -26,6 +27,12 @@ pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<RoughtimeSett
     let section = root.table("roughtime", "[roughtime]", faults)?;
     let known: Vec<&str> = keys::ROUGHTIME.into_iter().chain(["server"]).collect();
     section.refuse_unknown(&known, faults);
+    if primitives::name().is_some() {
+        let text =
+            "[roughtime]: its signatures are not verified by the FIPS 140 module of this build; leave it out"
+                .to_owned();
+        faults.add(section.at, text);
+    }
     let interval = section.whole("interval", INTERVAL, USUAL_INTERVAL, faults).unwrap_or(USUAL_INTERVAL);
     let anchor = section.boolean("anchor", faults).unwrap_or(true);
     let tables = section.tables("server", TITLE, faults);

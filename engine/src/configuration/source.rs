@@ -1,7 +1,7 @@
 //! `[[source]]`.
 
 use super::MAX_SOURCES;
-use super::aead::read_aead;
+use super::aead::{USUAL_OFFER, read_aead};
 use super::document::{Faults, Section};
 use super::key_file::KeyFile;
 use super::nts::{RootSets, SYSTEM, SYSTEM_ROOTS, read_path};
@@ -9,7 +9,6 @@ use super::place::{KEY_EXCHANGE, NTP, parse_place};
 use super::words::{nearest, shorten};
 use super::{departure, keys};
 use engine_core::settings::{NtsSettings, Place, SourceSettings};
-use ipc::aead::AeadOffer;
 use ipc::message::exchange::{Families, is_one_name};
 use ipc::symmetric_key::SymmetricKey;
 use ipc::units::{Offset, Span};
@@ -286,7 +285,7 @@ fn read_nts(section: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>
         }
     }
     let file = read_path(section, "roots", SYSTEM_ROOTS, faults);
-    let offer = read_aead(section, faults).unwrap_or(AeadOffer::GCM_SIV_FIRST);
+    let offer = read_aead(section, faults).unwrap_or(USUAL_OFFER);
     if !is_nts {
         return None;
     }

@@ -56,6 +56,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 use protocol::nts::cookie::CookieKeys;
 use protocol::nts::ratchet::EpochKey;
+use protocol::primitives;
 use reload::Reload;
 use shared::{KINDS, Shared};
 use signing::Holder;
@@ -111,6 +112,7 @@ pub fn start_threads(
         let mut worker = worker.map_err(refused)?;
         bodies.push(move || {
             tls::warm_up();
+            primitives::start().expect("the cryptographic module works");
             move || worker.work()
         });
     }

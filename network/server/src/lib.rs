@@ -69,6 +69,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use protocol::nts::cookie::CookieKeys;
 use protocol::nts::ratchet::EpochKey;
+use protocol::primitives;
 use shared::{KINDS, Shared};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
@@ -120,6 +121,7 @@ pub fn start_threads(
         let shared = Arc::clone(&shared);
         bodies.push(move || {
             let mut worker = Worker::new(shared, number, group, clock, seed);
+            primitives::start().expect("the cryptographic module works");
             move || worker.work()
         });
     }

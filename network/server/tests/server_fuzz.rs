@@ -160,7 +160,7 @@ fn sealed(numbers: &mut Numbers) -> Vec<u8> {
     let mut text = vec![0; plain.len() + TAG];
     text[algorithm.plaintext(plain.len() + TAG)].copy_from_slice(&plain);
     // If the algorithm does not accept the nonce, the text does not matter.
-    let _ = client.keys.client_to_server.seal(&nonce, &packet, &mut text);
+    let _ = client.keys.client_to_server.seal(&mut nonce.clone(), &packet, &mut text);
     let room = nonce.len().next_multiple_of(4) + text.len().next_multiple_of(4) + below(numbers, 3) * 8;
     packet.extend([[4, 4], ((room + 8) as u16).to_be_bytes()].concat());
     packet.extend([(nonce.len() as u16).to_be_bytes(), (text.len() as u16).to_be_bytes()].concat());

@@ -22,9 +22,17 @@ pub use rustls::crypto::ring as provider;
 use rustls::crypto::CryptoProvider;
 use std::sync::Arc;
 
-/// The library, as rustls takes it.
+/// The library, as rustls takes it. In a build with the feature `fips` all that it offers is approved.
+///
+/// # Panics
+/// If it is not then: TLS is not spoken at all.
 pub fn crypto() -> Arc<CryptoProvider> {
-    Arc::new(provider::default_provider())
+    #[cfg(not(feature = "fips"))]
+    let crypto = provider::default_provider();
+    #[cfg(feature = "fips")]
+    let crypto = rustls::crypto::default_fips_provider();
+    assert!(crypto.fips() || !cfg!(feature = "fips"), "the cryptographic module is not in FIPS mode");
+    Arc::new(crypto)
 }
 
 /// Uses a library for the first time in this thread, because it then makes system calls that are not allowed later.

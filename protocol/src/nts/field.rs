@@ -152,11 +152,7 @@ impl Authenticator {
         let (before, rest) = packet.split_at_mut_checked(self.text.start)?;
         let (associated, field) = before.split_at_mut_checked(self.at)?;
         let nonce = self.nonce.start.checked_sub(self.at)?..self.nonce.end.checked_sub(self.at)?;
-        Some(Sealed {
-            associated,
-            nonce: field.get_mut(nonce)?,
-            text: rest.get_mut(..self.text.len())?,
-        })
+        Some(Sealed { associated, nonce: field.get_mut(nonce)?, text: rest.get_mut(..self.text.len())? })
     }
 }
 

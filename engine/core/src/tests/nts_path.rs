@@ -330,7 +330,7 @@ fn a176_who_owns_one_exchange_forges_nothing_for_another_source() {
         let mut packet = honest[..48].to_vec();
         packet.extend_from_slice(&query.packet.octets()[48..84]);
         let mut tag = [0; 16];
-        key.unwrap().seal(&[7; 12], &packet, &mut tag).unwrap();
+        key.unwrap().seal(&mut [7; 12], &packet, &mut tag).unwrap();
         packet.extend_from_slice(&[4, 4, 0, 36, 0, 12, 0, 16]);
         packet.extend_from_slice(&[7; 12]);
         packet.extend_from_slice(&tag);
@@ -349,7 +349,7 @@ fn a176_who_owns_one_exchange_forges_nothing_for_another_source() {
         let mut packet = honest[..48].to_vec();
         packet.extend_from_slice(&query.packet.octets()[48..84]);
         let mut tag = [0; 16];
-        key.unwrap().seal(&[7; 12], &packet, &mut tag).unwrap();
+        key.unwrap().seal(&mut [7; 12], &packet, &mut tag).unwrap();
         packet.extend_from_slice(&[4, 4, 0, 36, 0, 12, 0, 16]);
         packet.extend_from_slice(&[7; 12]);
         packet.extend_from_slice(&tag);

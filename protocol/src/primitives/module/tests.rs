@@ -12,8 +12,8 @@ use crate::nts::reseal::reseal;
 use crate::nts::server::{Request, read_request};
 use crate::nts::{MAX_COOKIES, MAX_PACKET};
 use crate::request::minimal;
-use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use ::hkdf::Hkdf;
+use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use ipc::symmetric_key::{MacKind, SymmetricKey};
 use sha2::Sha256;
 use std::collections::HashSet;
@@ -112,7 +112,10 @@ fn hkdf_is_that_of_rustcrypto() {
     }
     let (mut ours, mut theirs) = ([0; 32], [0; 32]);
     Prk::from_octets(&[9; 32]).expand(&[b"label"], &mut ours);
-    Hkdf::<Sha256>::from_prk(&[9; 32]).expect("long enough").expand(b"label", &mut theirs).expect("one block");
+    Hkdf::<Sha256>::from_prk(&[9; 32])
+        .expect("long enough")
+        .expand(b"label", &mut theirs)
+        .expect("one block");
     assert_eq!(ours, theirs);
 }
 
