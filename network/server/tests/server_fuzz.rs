@@ -8,11 +8,13 @@ mod support;
 
 use bench::role::Numbers;
 use ipc::message::server::Rule;
+use ipc::symmetric_key::{MacKind, SymmetricKey};
 use protocol::extension_field::walk;
-use protocol::nts::aead::TAG;
+use protocol::mac::{MAX_MAC, MacKey};
+use protocol::nts::aead::{Algorithm, TAG};
 use protocol::nts::cookie::CookieKeys;
 use protocol::request::minimal;
-use server::{AccessList, Refusal, ReplyKind};
+use server::{AccessList, KeyRing, Refusal, ReplyKind};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -31,6 +33,16 @@ fn below(numbers: &mut Numbers, limit: usize) -> usize {
     (numbers.draw() % limit.max(1) as u64) as usize
 }
 
+/// A key of each kind, numbered from 1; the client's may have another secret.
+fn symmetric_keys(octet: u8) -> Vec<SymmetricKey> {
+    let key = |(kind, number)| {
+        let octets = [octet; 32];
+        SymmetricKey::new(number, kind, if kind == MacKind::Aes128 { &octets[..16] } else { &octets })
+            .unwrap()
+    };
+    MacKind::ALL.into_iter().zip(1..).map(key).collect()
+}
+
 struct Server(Bench);
 
 impl Server {
@@ -39,6 +51,7 @@ impl Server {
         let v4 = Rule { allow: true, ..Rule::NONE };
         let denied =
             Rule { prefix: [192, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], bits: 24, ..Rule::NONE };
+        bench.ring = KeyRing::new(&symmetric_keys(1));
         bench.access = AccessList::new(&[v4, Rule { ipv6: true, ..v4 }, denied]).unwrap();
         Self(bench)
     }
@@ -52,16 +65,30 @@ impl Server {
     }
 }
 
+/// Whether a reply is a header and a MAC: one under NTS is longer.
+fn has_mac((kind, reply): &(ReplyKind, Vec<u8>)) -> bool {
+    *kind != ReplyKind::Nak && (49..=48 + MAX_MAC).contains(&reply.len())
+}
+
 /// What must hold for any request and its outcome.
 fn check(input: &[u8], outcome: &Outcome, receive: u64) {
-    let Ok((kind, reply)) = outcome else { return };
+    let Ok(answered @ (kind, reply)) = outcome else { return };
     assert!(reply.len() <= input.len(), "longer than its request");
     let (version, mode) = (input[0] >> 3 & 7, input[0] & 7);
     assert!((1..=4).contains(&version), "version {version}");
     assert!(matches!(mode, 1 | 3) || (version, mode) == (1, 0), "mode {mode} of version {version}");
     assert_eq!(reply[0] & 0x3f, version << 3 | if mode == 1 { 2 } else { 4 });
     assert!(input.len().is_multiple_of(4));
-    let is_plain = reply.len() == 48;
+    // A reply under a key ends with its MAC, and its request has one of the same key and length.
+    let mac = if has_mac(answered) { &reply[48..] } else { &[] };
+    if !mac.is_empty() {
+        let number = u32::from_be_bytes(mac[..4].try_into().unwrap());
+        let key = MacKey::new(&symmetric_keys(1)[number as usize - 1]).unwrap();
+        assert_eq!(key.verify(reply, mac, version), Ok(()));
+        let asked = &input[input.len() - mac.len()..];
+        assert_eq!(key.verify(input, asked, version), Ok(()), "a MAC that nobody asked for");
+    }
+    let is_plain = reply.len() == 48 + mac.len();
     match kind {
         ReplyKind::Basic => {
             assert_eq!(reply[24..32], input[40..48], "the origin timestamp");
@@ -92,8 +119,17 @@ fn feature(input: &[u8], outcome: &Outcome) -> (u8, u8, u8, usize, usize) {
 fn mutate(input: &mut Vec<u8>, others: &[Vec<u8>], numbers: &mut Numbers) {
     for _ in 0..=below(numbers, 4) {
         let at = below(numbers, input.len());
-        match below(numbers, 10) {
+        match below(numbers, 11) {
             9 => *input = sealed(numbers),
+            10 if !input.is_empty() => {
+                // A MAC: mostly the right one.
+                let secret = if below(numbers, 8) == 0 { 2 } else { 1 };
+                let key = MacKey::new(&symmetric_keys(secret)[below(numbers, MacKind::ALL.len())]).unwrap();
+                let (length, version) = (input.len(), input[0] >> 3 & 7);
+                input.resize(length + MAX_MAC, 0);
+                let whole = key.put(input, length, version).unwrap();
+                input.truncate(whole);
+            }
             0 if !input.is_empty() => input[at] ^= 1 << below(numbers, 8),
             1 if !input.is_empty() => input[at] = numbers.draw() as u8,
             2 => input.truncate(at),
@@ -122,7 +158,7 @@ fn mutate(input: &mut Vec<u8>, others: &[Vec<u8>], numbers: &mut Numbers) {
 
 /// A request that is valid up to its fields, with fields of any kind in the clear and under the right key.
 fn sealed(numbers: &mut Numbers) -> Vec<u8> {
-    let algorithm = BOTH[below(numbers, 2)];
+    let algorithm = Algorithm::ALL[below(numbers, 4)];
     // Cookies of this server of four days, and another server's.
     static SERVERS: LazyLock<[CookieKeys; 5]> = LazyLock::new(|| {
         [(1, 0), (1, 1), (1, 2), (1, 3), (2, 0)].map(|(secret, back)| cookie_keys(secret, TODAY - back))
@@ -182,8 +218,8 @@ fn read_corpus() -> Vec<Vec<u8>> {
     names.iter().map(|name| std::fs::read(name).unwrap()).collect()
 }
 
-/// Runs for this long, and returns the number of inputs and the slowest one's time.
-fn fuzz(length: Duration, seed: u64) -> (u64, Duration) {
+/// Runs for this long, and returns the number of inputs, how many of them had a reply with a MAC, and the slowest one's time.
+fn fuzz(length: Duration, seed: u64) -> (u64, u64, Duration) {
     let mut corpus = read_corpus();
     assert!(corpus.len() >= 20, "the corpus has {} inputs", corpus.len());
     let mut server = Server::new();
@@ -195,7 +231,7 @@ fn fuzz(length: Duration, seed: u64) -> (u64, Duration) {
         seen.insert(feature(input, &outcome));
     }
     let save = std::env::var_os("FUZZ_SAVE").is_some();
-    let (mut tried, mut slowest) = (corpus.len() as u64, Duration::ZERO);
+    let (mut tried, mut keyed, mut slowest) = (corpus.len() as u64, 0, Duration::ZERO);
     let begun = Instant::now();
     while begun.elapsed() < length {
         for _ in 0..1_000 {
@@ -215,6 +251,7 @@ fn fuzz(length: Duration, seed: u64) -> (u64, Duration) {
                 slowest = slowest.max(took);
             }
             check(&input, &outcome, receive);
+            keyed += u64::from(outcome.as_ref().is_ok_and(has_mac));
             if seen.insert(feature(&input, &outcome)) && corpus.len() < 4_096 {
                 if save {
                     let name = format!("{CORPUS}/found-{:016x}", numbers.draw());
@@ -224,14 +261,17 @@ fn fuzz(length: Duration, seed: u64) -> (u64, Duration) {
             }
         }
     }
-    eprintln!("{tried} inputs, {} in the corpus at the end, slowest {slowest:?}", corpus.len());
-    (tried, slowest)
+    eprintln!(
+        "{tried} inputs, {keyed} replies with a MAC, {} in the corpus at the end, slowest {slowest:?}",
+        corpus.len()
+    );
+    (tried, keyed, slowest)
 }
 
 #[test]
 fn a073_a074_a093_two_seconds_of_hostile_requests() {
-    let (tried, slowest) = fuzz(Duration::from_secs(2), 0x73);
-    assert!(tried > 1_000, "{tried}");
+    let (tried, keyed, slowest) = fuzz(Duration::from_secs(2), 0x73);
+    assert!(tried > 1_000 && keyed > 0, "{tried}, {keyed}");
     // A few microseconds of work with optimisation; without it, and beside other work, the limit is for endless loops.
     assert!(slowest < Duration::from_millis(500), "{slowest:?}");
 }

@@ -8,8 +8,8 @@ use protocol::timestamp::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use server::{
-    AccessList, Asked, Departures, Limiter, Refusal, ReplyKind, RequestContext, SplitMix64, answer, open,
-    read, variables,
+    AccessList, Asked, Departures, KeyRing, Limiter, Refusal, ReplyKind, RequestContext, SplitMix64, answer,
+    open, read, variables,
 };
 use std::net::SocketAddr;
 
@@ -22,6 +22,8 @@ pub struct Bench {
     pub keys: CookieKeys,
     pub access: AccessList,
     pub limiter: Option<Limiter>,
+    /// The symmetric keys that clients may use.
+    pub ring: Option<KeyRing>,
     pub departures: Departures,
     pub rng: SplitMix64,
     pub random: ChaCha12Rng,
@@ -37,6 +39,7 @@ impl Bench {
             keys: cookie_keys(1, TODAY),
             access: AccessList::new(&[v4, Rule { ipv6: true, ..v4 }]).unwrap(),
             limiter,
+            ring: None,
             departures: Departures::new(),
             rng: SplitMix64::new(),
             random: ChaCha12Rng::from_seed([7; 32]),
@@ -71,7 +74,7 @@ impl Bench {
             is_silent: false,
             access: &self.access,
             limiter: self.limiter.as_ref(),
-            keys: None,
+            keys: self.ring.as_ref(),
             departures: Some(&self.departures),
             now,
         };
@@ -79,7 +82,12 @@ impl Bench {
         let question = read(request, &asked, &context)?;
         if !question.is_protected {
             let reply = answer(&question, &asked, receive, &context, &mut self.rng)?;
-            return Ok((reply.kind, reply.octets.to_vec()));
+            let mut octets = reply.octets.to_vec();
+            if let Some((ring, key)) = self.ring.as_ref().zip(reply.key) {
+                octets.resize(ring.reply_length(key, octets.len(), octets[0] >> 3 & 7), 0);
+                ring.put(key, &mut octets, reply.octets.len());
+            }
+            return Ok((reply.kind, octets));
         }
         let mut packet = request.to_vec();
         let opened = open(&mut packet, &asked, receive, &context, &mut self.rng, &self.keys)?;
