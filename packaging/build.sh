@@ -5,7 +5,7 @@
 #
 # AUDITABLE=1: each program has the list of its crates in it (section .dep-v0), by cargo-auditable, which has to be installed.
 #
-# FIPS=1: with AWS-LC's FIPS 140 module and what it approves (docs/fips.md); needs cmake and Go.
+# FIPS=1: with AWS-LC's FIPS 140 module and what it approves (docs/fips.md); needs cmake, Go and Perl.
 set -eu
 cd "$(dirname "$0")/.."
 case ${AUDITABLE:-0} in

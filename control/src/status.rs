@@ -135,8 +135,7 @@ fn page(reply: &StatusReply, processes: &[Process], screen: Screen) -> String {
         text.push_str(&list(screen, &[("warning:", what)]));
     }
     if let Some(module) = &reply.fips_module {
-        let what =
-            format!("{}, in approved mode, does the cryptography of NTS and of keys", plain(Some(module)));
+        let what = format!("{}, in approved mode, does the engine's cryptography", plain(Some(module)));
         text.push_str(&list(screen, &[("FIPS 140:", what)]));
     }
     if let Some(why) = &reply.state_elsewhere {

@@ -100,7 +100,7 @@ fn main() {
     let words = Inherited::from_args().unwrap_or_else(|error| fail(error));
     words.close_others();
     // Before the filter: a module tests itself and gathers entropy.
-    primitives::start().unwrap_or_else(|error| fail(error));
+    primitives::test().and_then(|()| primitives::start()).unwrap_or_else(|error| fail(error));
     if words.flag("replay") {
         confine(&words);
         exit(recording::replay_standard_input());

@@ -147,6 +147,15 @@ pub fn build_release_of(epoch: u64) -> Result<PathBuf, String> {
     build(&dated, cargo().env("SOURCE_DATE_EPOCH", epoch.to_string()))
 }
 
+/// The packages whose feature `fips` puts a FIPS 140 module in the place of their cryptography.
+pub const FIPS: [&str; 5] = [
+    "truechimer-engine",
+    "truechimer-server",
+    "truechimer-exchange",
+    "truechimer-key-service",
+    "truechimer-key-holder",
+];
+
 fn build(programs: &[(&str, &str)], cargo: &mut Command) -> Result<PathBuf, String> {
     // As packaging/build.sh: each program has the list of its crates in it.
     match std::env::var("AUDITABLE").as_deref() {
@@ -154,10 +163,18 @@ fn build(programs: &[(&str, &str)], cargo: &mut Command) -> Result<PathBuf, Stri
         Ok("1") => drop(cargo.arg("auditable")),
         Ok(other) => return Err(format!("AUDITABLE is 0 or 1, not {other:?}")),
     }
+    let is_fips = match std::env::var("FIPS").as_deref() {
+        Err(_) | Ok("" | "0") => false,
+        Ok("1") => true,
+        Ok(other) => return Err(format!("FIPS is 0 or 1, not {other:?}")),
+    };
     cargo.args(["build", "--release", "--locked"]);
     with_release_flags(cargo);
     for (package, _) in programs {
         cargo.args(["-p", package]);
+        if is_fips && FIPS.contains(package) {
+            cargo.args(["--features", &format!("{package}/fips")]);
+        }
     }
     run(cargo)?;
     let built = triple().map_or_else(target, |triple| target().join(triple));

@@ -1,14 +1,10 @@
 //! A build for hosts on which validated cryptography alone may be used, and its tests: under target/fips, apart from everything else.
 
-use crate::cargo::{cargo, read, run as run_command, target};
+use crate::cargo::{FIPS, cargo, read, run as run_command, target};
 use std::process::Command;
 
-/// Of the programs that do cryptography.
-const FEATURES: &str = "truechimer-engine/fips,truechimer-server/fips,truechimer-exchange/fips,truechimer-key-service/fips,\
-truechimer-key-holder/fips";
-
 /// What builds AWS-LC's module, beside a C compiler.
-const TOOLS: [(&str, &str); 2] = [("cmake", "--version"), ("go", "version")];
+const TOOLS: [(&str, &str); 3] = [("cmake", "--version"), ("go", "version"), ("perl", "-v")];
 
 /// Builds and tests.
 ///
@@ -17,7 +13,7 @@ const TOOLS: [(&str, &str); 2] = [("cmake", "--version"), ("go", "version")];
 pub fn run() -> Result<(), String> {
     for (tool, word) in TOOLS {
         read(Command::new(tool).arg(word)).map_err(|error| {
-            format!("{error}\nthe FIPS module is built with it: apt-get install cmake golang-go")
+            format!("{error}\nthe FIPS module is built with it: apt-get install cmake golang-go perl")
         })?;
     }
     let place = target().join("fips");
@@ -26,7 +22,8 @@ pub fn run() -> Result<(), String> {
         command.args(words).arg("--target-dir").arg(&place);
         run_command(&mut command)
     };
-    in_place(&["build", "--workspace", "--bins", "--features", FEATURES])?;
+    let features = FIPS.map(|package| format!("{package}/fips")).join(",");
+    in_place(&["build", "--workspace", "--bins", "--features", &features])?;
     in_place(&["test", "-p", "truechimer-protocol", "--features", "fips", "--lib"])?;
     in_place(&["test", "-p", "truechimer-tests", "--features", "fips", "--test", "fips"])
 }

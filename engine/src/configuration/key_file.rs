@@ -128,7 +128,11 @@ impl Reading {
             }
         })?;
         if !is_available(kind) {
-            self.file.unused.push((number, Unused::Approval(kind.name())));
+            let name = kind.name();
+            let said =
+                format!("key {number} is not used: FIPS 140 does not approve {name}; use AES128 or AES256");
+            self.warnings.push(self.fault(at, said));
+            self.file.unused.push((number, Unused::Approval(name)));
             return Ok(());
         }
         if kind == MacKind::Md5 && !allows_md5 {

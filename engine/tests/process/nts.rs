@@ -32,7 +32,7 @@ fn random<const N: usize>() -> [u8; N] {
 pub fn exchanged(asked: &Exchange) -> Vec<FromExchange> {
     let session = SessionKeys::from_octets(Algorithm::AesSivCmac256, &KEYS.0, &KEYS.1).unwrap();
     let cookie = |_| {
-        let sealed = cookie_keys().seal(&session, &random::<NONCE>());
+        let sealed = cookie_keys().seal(&session, &random::<NONCE>()).unwrap();
         let octets = CookieOctets::from_octets(sealed.octets()).unwrap();
         FromExchange::Cookie(Cookie { id: asked.id, octets })
     };

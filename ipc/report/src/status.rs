@@ -23,7 +23,7 @@ documents! {
         processes: Vec<ProcessReply>,
         /// The shortfalls of each process's confinement; only processes that have reported.
         shortfalls: BTreeMap<&'static str, Vec<&'static str>>,
-        /// The FIPS 140 module that does the cryptography of NTS and of keys, in its approved mode. None: no validated module does.
+        /// The FIPS 140 module that does the engine's cryptography, in its approved mode. None: no validated module does.
         fips_module: Option<String>,
         /// Why the state directory cannot be written, and what to do about it; what is remembered is then in the run directory.
         /// None: it can.

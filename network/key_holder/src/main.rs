@@ -10,6 +10,7 @@ fn main() {
     network::start::run(Process::KeyHolder.program(), |start, link| {
         let path = start.path("key");
         let links = [link].into_iter().chain(start.signing_links(false)).map(Link::new).collect();
+        tls::test();
         // The first use of the key is before the filter, and after everything that hides other files.
         let (shortfall, holder) = start.confine_then(Role::KeyHolder, || Holder::new(path));
         holder.run(links, shortfall)

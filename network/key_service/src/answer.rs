@@ -72,5 +72,9 @@ fn seal(keys: &SessionKeys, context: &Context) -> Option<[Cookie; MAX_COOKIES]> 
     context.config.as_ref()?.crypto_provider().secure_random.fill(&mut nonces).ok()?;
     let (nonces, _) = nonces.as_chunks::<NONCE>();
     let nonces: [[u8; NONCE]; MAX_COOKIES] = nonces.try_into().ok()?;
-    Some(nonces.map(|nonce| cookies.seal(keys, &nonce)))
+    let mut sealed = [cookies.seal(keys, &nonces[0])?; MAX_COOKIES];
+    for (place, nonce) in sealed.iter_mut().zip(&nonces).skip(1) {
+        *place = cookies.seal(keys, nonce)?;
+    }
+    Some(sealed)
 }

@@ -6,6 +6,7 @@ use ipc_link::Link;
 use key_service::start_threads;
 use network::interfaces::Served;
 use policies::Role;
+use protocol::primitives;
 
 fn main() {
     network::start::run(Process::KeyService.program(), |start, engine| {
@@ -17,6 +18,7 @@ fn main() {
         for fd in listeners.iter().chain([&holder]) {
             start.block(fd, false);
         }
+        start.required(primitives::test());
         // Before the filter, which allows neither socket options nor new threads.
         let start_threads = || start.required(start_threads(listeners, served, signing));
         let (shortfall, threads) = start.confine_then(Role::KeyService, start_threads);

@@ -5,6 +5,7 @@ use ipc::process::Process;
 use ipc_link::Link;
 use network::interfaces::Served;
 use policies::Role;
+use protocol::primitives;
 use server::{listen, start_threads};
 
 fn main() {
@@ -13,6 +14,7 @@ fn main() {
         let clock = start.required(start.inherited().optional_fd("clock"));
         let served = start.required(Served::parse(start.inherited().text("served")));
         let news = start.required(start.inherited().optional_fd("interfaces"));
+        start.required(primitives::test());
         // Before the filter, which allows neither socket options nor new threads.
         let listeners = start.required(listen(sockets));
         let start_threads = || start.required(start_threads(listeners, (served, news), clock.as_ref()));

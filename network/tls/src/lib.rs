@@ -35,6 +35,16 @@ pub fn crypto() -> Arc<CryptoProvider> {
     Arc::new(crypto)
 }
 
+/// All tests of a FIPS 140 module, once in a process, before the filter: otherwise each would run at the first use of what it tests.
+/// Needs the stack of a main thread. Without a module there is nothing to test.
+///
+/// # Panics
+/// If one cannot be run; where one fails, the module ends the process.
+pub fn test() {
+    #[cfg(feature = "fips")]
+    aws_lc_rs::try_fips_self_test().expect("the cryptographic module can be tested");
+}
+
 /// Uses a library for the first time in this thread, because it then makes system calls that are not allowed later.
 pub fn warm_up() {
     let crypto = crypto();

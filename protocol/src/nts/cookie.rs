@@ -7,7 +7,7 @@
 //! ```
 //!
 //! AES-256-GCM-SIV under the key of the epoch. In a build with the feature `fips` it is AES-256-GCM under a key that is expanded from
-//! that of the epoch and 12 random octets, which stand before the nonce. A cookie has 68 octets with AEAD 30, 100 with 15 and 2, and 164 with 17, a
+//! that of the epoch and 12 random octets, which stand before the nonce and make each of these lengths 12 longer. A cookie has 68 octets with AEAD 30, 100 with 15 and 2, and 164 with 17, a
 //! multiple of 4 and never changing, so that a reply is never longer than its request.
 //!
 //! `begun` is, for an algorithm that needs unique nonces, the epoch of the key exchange (its low 16 bits), and otherwise 0.
@@ -52,7 +52,7 @@ impl Cookie {
     }
 }
 
-/// Why nothing was sealed: an error of the caller.
+/// Why nothing was sealed: an error of the caller, or of the cryptographic module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRoom;
 
@@ -136,7 +136,7 @@ impl CookieKeys {
     /// Seals another cookie for what an earlier one held. `nonce`: fresh random octets.
     ///
     /// # Errors
-    /// [`NoRoom`]: `out` does not have exactly [`length`] octets.
+    /// [`NoRoom`]: `out` does not have exactly [`length`] octets, or the cryptographic module refused; `out` holds no key then.
     pub fn seal_into(&self, held: &Held, nonce: &[u8; NONCE], out: &mut [u8]) -> Result<(), NoRoom> {
         self.put(&held.keys, held.begun, nonce, out)
     }
@@ -156,20 +156,23 @@ impl CookieKeys {
         let (to_server, to_client) = secrets.split_at_mut_checked(algorithm.key_length()).ok_or(NoRoom)?;
         to_server.copy_from_slice(keys.client_to_server.octets());
         to_client.copy_from_slice(keys.server_to_client.octets());
-        self.current.cipher.seal(nonce, seen, text).ok_or(NoRoom)?;
+        if self.current.cipher.seal(nonce, seen, text).is_none() {
+            // The keys are still in it.
+            out.zeroize();
+            return Err(NoRoom);
+        }
         Ok(())
     }
 
-    /// Seals a cookie for a key exchange. `nonce`: fresh random octets.
-    pub fn seal(&self, keys: &SessionKeys, nonce: &[u8; NONCE]) -> Cookie {
+    /// Seals a cookie for a key exchange. `nonce`: fresh random octets. None: the cryptographic module refused.
+    pub fn seal(&self, keys: &SessionKeys, nonce: &[u8; NONCE]) -> Option<Cookie> {
         let mut cookie = Cookie { octets: [0; MAX_LENGTH], length: length(keys.algorithm()) };
         let begun = match keys.algorithm().needs_unique_nonces() {
             true => self.today(),
             false => 0,
         };
-        let sealed = self.put(keys, begun, nonce, &mut cookie.octets[..cookie.length]);
-        debug_assert!(sealed.is_ok());
-        cookie
+        self.put(keys, begun, nonce, &mut cookie.octets[..cookie.length]).ok()?;
+        Some(cookie)
     }
 
     /// The low bits of the current epoch.

@@ -252,5 +252,5 @@ pub(super) fn put_authenticator(
     Ok(at + FIELD_HEAD + length)
 }
 
-#[cfg(all(test, not(feature = "fips")))]
+#[cfg(test)]
 mod tests;

@@ -204,5 +204,5 @@ fn once(seen: &mut bool, record: &Record<'_>, is_lawful: bool) -> Result<(), Req
     if is_lawful { Ok(()) } else { Err(RequestError::Body(record.kind)) }
 }
 
-#[cfg(all(test, not(feature = "fips")))]
+#[cfg(test)]
 mod tests;

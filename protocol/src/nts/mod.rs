@@ -34,6 +34,8 @@ pub mod reseal;
 pub mod server;
 pub mod server_name;
 
+#[cfg(test)]
+mod hex;
 #[cfg(all(test, not(feature = "fips")))]
 mod never_panics;
 #[cfg(all(test, not(feature = "fips")))]

@@ -211,7 +211,7 @@ proptest! {
     ) {
         let (keys, session) = (cookie_keys(1, TODAY), session(algorithm));
         let mut packet = [0; MAX_PACKET];
-        let cookie = keys.seal(&session, &[9; 12]);
+        let cookie = keys.seal(&session, &[9; 12]).unwrap();
         let request = client::ProtectedRequest {
             header: minimal(origin),
             unique_identifier: &identifier,

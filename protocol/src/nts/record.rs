@@ -275,5 +275,5 @@ impl<'o> Writer<'o> {
     }
 }
 
-#[cfg(all(test, not(feature = "fips")))]
+#[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use super::MAX_PACKET;
 use super::aead::{Algorithm, Direction, Exporter, Key, Offer, SessionKeys, TAG, exporter_context};
 use super::client::{Awaited, ProtectedRequest, Reply, read_reply};
 use super::cookie::CookieKeys;
+use super::hex::hex;
 use super::ke_request::encode_request;
 use super::ke_response::{Answer, encode_error, encode_no_algorithm, encode_no_protocol};
 use super::ratchet::Ratchet;
@@ -15,15 +16,6 @@ use crate::request::minimal;
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256, Sha384};
 use std::vec::Vec;
-
-/// Hexadecimal digits as octets; blanks are ignored.
-pub(super) fn hex(digits: &str) -> Vec<u8> {
-    let digits: Vec<u8> = digits.bytes().filter(|digit| !digit.is_ascii_whitespace()).collect();
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
-}
 
 /// Octets that count up from `first`.
 pub(super) fn counted<const N: usize>(first: u8) -> [u8; N] {

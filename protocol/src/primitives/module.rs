@@ -15,8 +15,16 @@ pub const fn name() -> Option<&'static str> {
     Some("AWS-LC FIPS")
 }
 
-/// Uses it for the first time in this thread: it tests itself, gathers entropy and takes memory by system calls that are not
-/// allowed later.
+/// All of its tests, once in a process, before the filter: otherwise each would run at the first use of what it tests. Needs the stack of
+/// a main thread.
+///
+/// # Errors
+/// [`SealError::Module`]: one could not be run. Where one fails, the module ends the process.
+pub fn test() -> Result<(), SealError> {
+    aws_lc_rs::try_fips_self_test().map_err(|_| SealError::Module)
+}
+
+/// Uses it for the first time in this thread: it gathers entropy and takes memory by system calls that are not allowed later.
 ///
 /// # Errors
 /// [`SealError::Module`]: it is not in FIPS mode, or refuses to work. Nothing may be sealed then.
@@ -24,10 +32,16 @@ pub fn start() -> Result<(), SealError> {
     aws_lc_rs::try_fips_mode().map_err(|_| SealError::Module)?;
     let secret = Secret::Aes256Gcm([0; 32]);
     seal(&secret, &mut [0; NONCE], &[], &mut [0; TAG + 1])?;
+    random(&mut [0; 32]).ok_or(SealError::Module)??;
     let mac = Cmac256::new(&[0; 32]).ok_or(SealError::Module)?;
     mac.digest(&[0]);
     Prk::from_octets(&[0; 32]).expand(&[], &mut [0; 32]);
     Ok(())
+}
+
+/// Fills a secret by the module's generator; without a module there is none ([`SealError::Module`]: it refuses).
+pub fn random(secret: &mut [u8; 32]) -> Option<Result<(), SealError>> {
+    Some(aws_lc_rs::rand::fill(secret).map_err(|_| SealError::Module))
 }
 
 /// As [`crate::nts::aead::Key::seal`]: the module draws the nonce, as NIST SP 800-38D section 8.2.2 has it, and it replaces the given
@@ -169,6 +183,7 @@ impl Cmac256 {
 
 fn digest(key: &Key, covered: &[u8]) -> [u8; 16] {
     let mut context = Context::with_key(key);
+    // It fails for want of memory alone, which ends this process as it does everywhere.
     let tag = context.update(covered).and_then(|()| context.sign()).expect("a key that was taken");
     let mut out = [0; 16];
     out.iter_mut().zip(tag.as_ref()).for_each(|(place, octet)| *place = *octet);

@@ -16,12 +16,25 @@ pub const fn name() -> Option<&'static str> {
     None
 }
 
-/// Nothing has to be tested or drawn before the first use.
+/// There is no module to be tested.
+///
+/// # Errors
+/// None here.
+pub const fn test() -> Result<(), SealError> {
+    Ok(())
+}
+
+/// Nothing has to be drawn before the first use.
 ///
 /// # Errors
 /// None here.
 pub const fn start() -> Result<(), SealError> {
     Ok(())
+}
+
+/// There is no generator here: take the kernel's.
+pub const fn random(_: &mut [u8; 32]) -> Option<Result<(), SealError>> {
+    None
 }
 
 /// As [`crate::nts::aead::Key::seal`], with a nonce that the algorithm takes.

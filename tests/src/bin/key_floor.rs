@@ -66,7 +66,8 @@ fn serve(mut stream: TcpStream, config: &Arc<ServerConfig>) -> Result<(), Box<dy
     let mut nonces = [0; 96];
     config.crypto_provider().secure_random.fill(&mut nonces).map_err(|_| "no random numbers")?;
     let secret = CookieSecret(7).keys();
-    let cookies: Vec<_> = nonces.as_chunks::<12>().0.iter().map(|nonce| secret.seal(&keys, nonce)).collect();
+    let cookies: Vec<_> =
+        nonces.as_chunks::<12>().0.iter().map(|nonce| secret.seal(&keys, nonce).unwrap()).collect();
     let cookies: Vec<&[u8]> = cookies.iter().map(|cookie| cookie.octets()).collect();
     let answer = Answer {
         algorithm: Algorithm::AesSivCmac256,

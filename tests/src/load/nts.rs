@@ -67,7 +67,7 @@ impl Association {
                 let algorithm = Algorithm::from_id(*id).ok_or("aead: 15 or 30")?;
                 let key = |octet| vec![octet; algorithm.key_length()];
                 let keys = SessionKeys::from_octets(algorithm, &key(1), &key(2)).ok_or("keys")?;
-                let cookies = vec![cookie_keys().seal(&keys, &[7; 12]).octets().to_vec()];
+                let cookies = vec![cookie_keys().seal(&keys, &[7; 12]).unwrap().octets().to_vec()];
                 Ok(Self { keys, cookies, port: None })
             }
             Keys::Exchanged { server, roots, algorithm } => {

@@ -1,7 +1,7 @@
 //! The recipes of package formats: `packaging/build.sh`, `packaging/install.sh` and `packaging/sysusers.d` are what all of them
 //! use, and only the rpm lists files once more.
 
-use crate::cargo::{programs, workspace};
+use crate::cargo::{FIPS, programs, workspace};
 use crate::{completions, licences};
 use bench::programs::Place;
 use std::collections::BTreeSet;
@@ -134,6 +134,26 @@ fn the_recipes_build_the_programs_that_are_installed() {
     let words: Vec<&str> = script.split_whitespace().collect();
     let built: BTreeSet<&str> = words.windows(2).filter(|pair| pair[0] == "-p").map(|pair| pair[1]).collect();
     assert_eq!(built, programs().into_iter().map(|(package, _)| package).collect(), "packaging/build.sh");
+}
+
+#[test]
+fn a_build_for_fips_140_has_the_feature_in_each_program_that_does_cryptography() {
+    let place = Place::new("fips");
+    bench::programs::put_script(&place.join("cargo"), "echo \"$@\"");
+    let path = format!("{}:{}", place.path().display(), std::env::var("PATH").unwrap_or_default());
+    let asked = |wish: &str| {
+        let mut command = Command::new("/bin/sh");
+        command.arg(workspace().join("packaging/build.sh")).env("PATH", &path);
+        let output = command.env("FIPS", wish).output().expect("there is a shell");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, words) = asked("1");
+    let named: BTreeSet<&str> =
+        words.split([' ', ',', '\n']).filter_map(|it| it.strip_suffix("/fips")).collect();
+    assert_eq!((code, named), (Some(0), FIPS.into_iter().collect()), "{words}");
+    let (code, words) = asked("0");
+    assert!(code == Some(0) && !words.contains("fips"), "{words}");
+    assert_eq!(asked("yes").0, Some(2));
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Client {
         let octets: Vec<u8> = (0..64).map(|at| number ^ at).collect();
         let (up, down) = (&octets[..algorithm.key_length()], vec![number; algorithm.key_length()]);
         let keys = SessionKeys::from_octets(algorithm, up, &down).unwrap();
-        let cookie = server.seal(&keys, &[number; 12]).octets().to_vec();
+        let cookie = server.seal(&keys, &[number; 12]).unwrap().octets().to_vec();
         Self { keys, cookie, header: minimal(0) }
     }
 

@@ -1,6 +1,6 @@
 extern crate std;
 use super::*;
-use crate::nts::vectors::hex;
+use crate::nts::hex::hex;
 use std::format;
 
 fn key(algorithm: Algorithm) -> Key {

@@ -1,6 +1,6 @@
 extern crate std;
 use super::*;
-use crate::nts::vectors::hex;
+use crate::nts::hex::hex;
 use std::vec::Vec;
 
 /// A packet of a zero header and these fields, each given as the type and length of its value.

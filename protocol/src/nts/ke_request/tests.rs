@@ -1,6 +1,6 @@
 extern crate std;
 use super::*;
-use crate::nts::vectors::hex;
+use crate::nts::hex::hex;
 
 fn agree(message: &str) -> Agreement {
     Request::decode(&hex(message)).unwrap().agree(Offer::RESISTANT)

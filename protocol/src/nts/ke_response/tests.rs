@@ -1,6 +1,6 @@
 extern crate std;
 use super::*;
-use crate::nts::vectors::hex;
+use crate::nts::hex::hex;
 use core::net::Ipv4Addr;
 use std::string::ToString;
 use std::vec::Vec;

@@ -1,6 +1,6 @@
 extern crate std;
 use super::*;
-use crate::nts::vectors::hex;
+use crate::nts::hex::hex;
 use std::vec::Vec;
 
 fn read(octets: &[u8]) -> Result<Vec<Record<'_>>, MessageError> {

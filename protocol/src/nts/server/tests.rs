@@ -18,7 +18,7 @@ fn keys() -> CookieKeys {
 fn request(algorithm: Algorithm, placeholders: usize) -> Vec<u8> {
     let session = session(algorithm);
     let mut packet = [0; MAX_PACKET];
-    let cookie = keys().seal(&session, &[9; NONCE]);
+    let cookie = keys().seal(&session, &[9; NONCE]).unwrap();
     let request = client::ProtectedRequest {
         header: minimal(ORIGIN),
         unique_identifier: &ID,
@@ -163,7 +163,7 @@ fn a_request_without_nts_is_plain() {
 
 #[test]
 fn a_request_with_half_of_its_fields_is_silent() {
-    let cookie = keys().seal(&session(BOTH[0]), &[9; NONCE]);
+    let cookie = keys().seal(&session(BOTH[0]), &[9; NONCE]).unwrap();
     let (id, cookie) = ((UNIQUE_IDENTIFIER, &ID[..]), (NTS_COOKIE, cookie.octets()));
     for clear in [&[id][..], &[cookie], &[]] {
         let packet = by_hand(BOTH[0], clear, &[], &[1; 16], 0);
@@ -176,7 +176,7 @@ fn a_request_with_half_of_its_fields_is_silent() {
 
 #[test]
 fn a081_placeholders_never_buy_more_than_eight_cookies() {
-    let sealed = keys().seal(&session(BOTH[1]), &[9; NONCE]);
+    let sealed = keys().seal(&session(BOTH[1]), &[9; NONCE]).unwrap();
     let cookie = sealed.octets();
     let zeros = [0; 68];
     let placeholder = (NTS_COOKIE_PLACEHOLDER, &zeros[..]);
@@ -196,7 +196,7 @@ fn a081_placeholders_never_buy_more_than_eight_cookies() {
 
 #[test]
 fn a081_placeholders_unlike_the_cookie_are_silent() {
-    let sealed = keys().seal(&session(BOTH[0]), &[9; NONCE]);
+    let sealed = keys().seal(&session(BOTH[0]), &[9; NONCE]).unwrap();
     let clear = [(UNIQUE_IDENTIFIER, &ID[..]), (NTS_COOKIE, sealed.octets())];
     for length in [0, 12, 96, 104] {
         let zeros = std::vec![0; length];
@@ -222,9 +222,9 @@ fn a081_what_follows_the_authenticator_buys_nothing() {
 #[test]
 fn a082_a_cookie_that_can_not_be_opened_is_answered_with_a_nak() {
     let id = (UNIQUE_IDENTIFIER, &ID[..]);
-    let own = keys().seal(&session(BOTH[0]), &[9; NONCE]);
-    let foreign = cookie_keys(2, TODAY).seal(&session(BOTH[0]), &[9; NONCE]);
-    let old = cookie_keys(1, TODAY - 3).seal(&session(BOTH[0]), &[9; NONCE]);
+    let own = keys().seal(&session(BOTH[0]), &[9; NONCE]).unwrap();
+    let foreign = cookie_keys(2, TODAY).seal(&session(BOTH[0]), &[9; NONCE]).unwrap();
+    let old = cookie_keys(1, TODAY - 3).seal(&session(BOTH[0]), &[9; NONCE]).unwrap();
     let mut flipped = own.octets().to_vec();
     flipped[50] ^= 1;
     let (short, other, long) = ([0; 12], [7; 104], [7; 1500]);
@@ -264,7 +264,7 @@ fn a082_every_flipped_bit_is_refused() {
 #[test]
 fn a084_a_nonce_needs_its_room() {
     let clear = |algorithm| {
-        let sealed = keys().seal(&session(algorithm), &[9; NONCE]);
+        let sealed = keys().seal(&session(algorithm), &[9; NONCE]).unwrap();
         (sealed, algorithm)
     };
     for (algorithm, nonce, padding, is_lawful) in [
@@ -301,7 +301,7 @@ fn a084_a_nonce_needs_its_room() {
 
 #[test]
 fn the_identifier_comes_back_whole_however_long_it_is() {
-    let sealed = keys().seal(&session(BOTH[0]), &[9; NONCE]);
+    let sealed = keys().seal(&session(BOTH[0]), &[9; NONCE]).unwrap();
     for length in [32, 36, 64, 500] {
         let id = std::vec![0x42; length];
         let fields = [(UNIQUE_IDENTIFIER, &id[..]), (NTS_COOKIE, sealed.octets())];

@@ -156,14 +156,14 @@ fn a196_a_reply_with_another_digest_is_refused_bit_by_bit() {
 #[test]
 fn a_cookie_has_a_key_of_its_own_and_opens_under_its_epoch_alone() {
     let keys = cookie_keys(1);
-    let cookie = keys.seal(&session(), &[9; cookie::NONCE]);
+    let cookie = keys.seal(&session(), &[9; cookie::NONCE]).unwrap();
     assert_eq!(cookie.octets().len(), cookie::length(Algorithm::Aes256Gcm));
     assert_eq!(cookie.octets().len() % 4, 0);
     let held = keys.open(cookie.octets()).expect("it is ours");
     assert_eq!(held.keys.client_to_server.octets(), [1; 32]);
     assert_eq!(held.keys.server_to_client.octets(), [2; 32]);
     // Even where the random octets come twice.
-    let again = keys.seal(&session(), &[9; cookie::NONCE]);
+    let again = keys.seal(&session(), &[9; cookie::NONCE]).unwrap();
     assert_ne!(again.octets(), cookie.octets());
     assert!(keys.open(again.octets()).is_some());
     assert!(cookie_keys(2).open(cookie.octets()).is_none());
@@ -180,7 +180,7 @@ fn a_cookie_has_a_key_of_its_own_and_opens_under_its_epoch_alone() {
 #[test]
 fn a_request_is_opened_its_reply_read_and_resealed() {
     let keys = cookie_keys(1);
-    let cookie = keys.seal(&session(), &[9; cookie::NONCE]);
+    let cookie = keys.seal(&session(), &[9; cookie::NONCE]).unwrap();
     let mut packet = [0; MAX_PACKET];
     let request = ProtectedRequest {
         header: Header { transmit_timestamp: 77, ..minimal(0) },

@@ -183,7 +183,7 @@ impl World {
         for _ in 0..count {
             let nonce: [u8; NONCE] = self.octets(at);
             let keys = &self.servers[at].nts.as_ref().unwrap().keys;
-            let octets = CookieOctets::from_octets(keys.seal(&session, &nonce).octets()).unwrap();
+            let octets = CookieOctets::from_octets(keys.seal(&session, &nonce).unwrap().octets()).unwrap();
             self.plan(end, Happening::Fact(Input::Cookie(Cookie { id: exchange.id, octets })));
         }
         let keys = AssociationKeys::new(
@@ -279,7 +279,7 @@ fn starved(query: &Query, keys: &CookieKeys, header: &Header, out: &mut [u8]) ->
     packet.extend_from_slice(&request[identifier]);
     let nonce = &[7u8; 16][..session.keys.algorithm().nonce_length()];
     let mut tag = [0; 16];
-    session.keys.server_to_client.seal(nonce, &packet, &mut tag).unwrap();
+    session.keys.server_to_client.seal(&mut nonce.to_vec(), &packet, &mut tag).unwrap();
     packet.extend_from_slice(&[4, 4, 0, 24 + nonce.len() as u8, 0, nonce.len() as u8, 0, 16]);
     packet.extend_from_slice(nonce);
     packet.extend_from_slice(&tag);
