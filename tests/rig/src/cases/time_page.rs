@@ -1,6 +1,6 @@
 //! What programs read of the time, as installed.
 
-use super::{Case, Found, SOON, boot_right};
+use super::{BOOT, Case, Found, SOON, boot_right};
 use crate::guest::{Guest, Stand};
 use crate::machine::Start;
 use serde_json::Value;
@@ -155,9 +155,17 @@ fn sleep(guest: &mut Guest<'_>) -> Result<(), String> {
     }
 }
 
-fn suspend(stand: &Stand) -> Result<Found, String> {
-    let mut guest = boot_right(stand, &Start::default())?;
+/// A whole machine on a busy host keeps no clock within the limit of other cases: here what counts is whether the page is true.
+fn boot_known(stand: &Stand) -> Result<Guest<'_>, String> {
+    let mut guest = stand.boot(&Start::default())?;
+    let since = guest.machine.started();
+    guest.wait_until_active(since, BOOT)?;
     wait_until_known(&mut guest, Instant::now())?;
+    Ok(guest)
+}
+
+fn suspend(stand: &Stand) -> Result<Found, String> {
+    let mut guest = boot_known(stand)?;
     // Nobody is there who could say something about it.
     guest.read(&format!("kill -STOP {PIDS}"))?;
     now(&mut guest)?.map_err(|why| format!("the daemon was stopped: {why}"))?;
@@ -176,18 +184,16 @@ fn suspend(stand: &Stand) -> Result<Found, String> {
     let awake = Instant::now();
     let took = wait_until_known(&mut guest, awake)?;
     watch(&mut guest, Duration::from_secs(5))?;
-    let right = guest.wait_until_right(awake, SOON)?;
     guest.found(
         took,
         &format!(
-            "seconds from waking up to known again ({alone:.1} s from the daemon's going on, where it was stopped); the clock \
-             right after {right:.1} s"
+            "seconds from waking up to known again ({alone:.1} s from the daemon's going on, where it was stopped)"
         ),
     )
 }
 
 fn pause(stand: &Stand) -> Result<Found, String> {
-    let mut guest = boot_right(stand, &Start::default())?;
+    let mut guest = boot_known(stand)?;
     // The kernel sets the real-time clock some seconds after the first synchronisation.
     std::thread::sleep(Duration::from_secs(20));
     wait_until_known(&mut guest, Instant::now())?;
@@ -209,7 +215,6 @@ fn pause(stand: &Stand) -> Result<Found, String> {
         std::thread::sleep(Duration::from_millis(100));
     }
     let took = wait_until_known(&mut guest, since)?;
-    guest.wait_until_right(since, SOON)?;
     guest.found(last, &format!("seconds from the resume to the last of {wrong} wrong answers of {all}; known again by {took:.1} s"))
 }
 
