@@ -20,6 +20,8 @@ pub struct Pages {
     counter: Option<Segment<WordsWriter>>,
     /// What a tick of the counter is.
     ratio: Ratio,
+    /// ClockBound's clients may read the hypervisor's vmclock.
+    marker: bool,
 }
 
 impl Pages {
@@ -30,7 +32,8 @@ impl Pages {
         let own = map(words, "time-page", &mut lacking, PageWriter::map);
         let [system_clock, counter] =
             ["shm0", "shm1"].map(|key| map(words, key, &mut lacking, WordsWriter::map).map(Segment::new));
-        let mut pages = Self { own, system_clock, counter, ratio: Ratio::new(words.flag("counter")) };
+        let ratio = Ratio::new(words.flag("counter"));
+        let mut pages = Self { own, system_clock, counter, ratio, marker: words.flag("marker") };
         if let Some(own) = &mut pages.own {
             let before = ipc_clock::raw().nanos();
             let (wall, after) = (ipc_clock::realtime(), ipc_clock::raw().nanos());
@@ -52,7 +55,9 @@ impl Pages {
             own.write(page);
         }
         let unknown = Page::unknown(page.as_of, State::Unknown);
-        let said = if clockbound { page } else { &unknown };
+        // Where clients cannot read vmclock they are not told to, or they would have no time at all.
+        let shown = Page { marker: page.marker.filter(|_| self.marker), ..*page };
+        let said = if clockbound { &shown } else { &unknown };
         if let Some(segment) = self.system_clock.as_mut().filter(|it| clockbound || it.is_used()) {
             segment.write(&clockbound::by_system_clock(said, monotonic_coarse()));
         }

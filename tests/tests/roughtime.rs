@@ -31,8 +31,12 @@ struct Signer {
 impl Signer {
     /// Whose time is so many seconds ahead; none: the program is not there.
     fn start(number: u8, ahead: i16) -> Option<Self> {
+        Self::start_at(free_port(), number, ahead)
+    }
+
+    fn start_at(port: u16, number: u8, ahead: i16) -> Option<Self> {
         let program = find_peer("roughenough_server")?;
-        let (place, port) = (Place::new("roughtime"), free_port());
+        let place = Place::new("roughtime");
         let seed = place.join("seed");
         std::fs::write(&seed, format!("{number:02x}").repeat(32)).expect("a new folder can be written");
         std::fs::set_permissions(&seed, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("ours");
@@ -50,6 +54,13 @@ impl Signer {
         let up = wait_for(Duration::from_secs(10), || signer.ask());
         assert!(up.is_some(), "no valid answer of a Roughtime server");
         Some(signer)
+    }
+
+    /// The same server, of which the time is so many seconds ahead from now on.
+    fn turned(self, number: u8, ahead: i16) -> Self {
+        let port = self.port;
+        drop(self);
+        Self::start_at(port, number, ahead).expect("it was there before")
     }
 
     /// Three, of which the last one's time is so many seconds ahead.
@@ -135,6 +146,44 @@ fn a191_sources_that_lie_together_move_nothing_and_a_roughtime_server_that_lies_
     assert!(!caught.is_empty(), "{signed:?}");
     let is_liar = |at: usize| exchanges[at].public_key == signers[2].key;
     assert!(caught.iter().all(|(one, other)| is_liar(*one) || is_liar(*other)), "{caught:?}");
+    assert_eq!(daemon.stop().code, Some(0));
+}
+
+#[test]
+fn a204_two_real_servers_of_three_that_begin_to_lie_stop_no_clock_and_are_named() {
+    let Some([first, second, third]) = Signer::three(0) else { return bench::skip(MISSING) };
+    let forger = Forger::honest(HERE, 0);
+    let signers = [first, second, third];
+    let setup = Setup::new("roughtime-turned", &format!("{}{}", source(forger.address()), section(&signers)));
+    let daemon = setup.with_virtual_clock(-700_000_000, 10.0).start();
+    daemon.wait_until_synchronised(TIMEOUT);
+    daemon.wait_until("told of signed time", TIMEOUT, |daemon| {
+        daemon.log().contains("Roughtime servers have signed what time it is")
+    });
+    let [first, second, third] = signers;
+    let (first, second) = (first.turned(1, 900), second.turned(2, 900));
+    // The next round is the one that anchors the first note of the history, after a minute.
+    let ports = [first.port, second.port];
+    let are_both = |daemon: &Daemon, what: &str| {
+        let line = |port: &u16| format!("Roughtime server 127.0.0.1:{port} {what}");
+        ports.iter().all(|port| daemon.log().contains(&line(port)))
+    };
+    daemon.wait_until("told of two liars", Duration::from_secs(150), |daemon| {
+        are_both(daemon, "has signed a time that excludes what was signed before")
+    });
+    assert!(daemon.is_synchronised(), "{}", daemon.log());
+    assert!(reasons(&daemon).iter().all(|reason| !reason.contains("Roughtime")), "{:?}", reasons(&daemon));
+    assert!(daemon.setup().virtual_clock().error_ns().abs() < 10_000_000);
+    let honest = format!("127.0.0.1:{} has signed", third.port);
+    assert!(!daemon.log().contains(&honest), "{}", daemon.log());
+    let lying = &daemon.ask("status").expect("it answers")["roughtime"]["lying"];
+    assert_eq!(lying.as_array().map(Vec::len), Some(2), "{lying}");
+    // The way back.
+    let _honest = (first.turned(1, 0), second.turned(2, 0));
+    daemon.wait_until("at peace with both", Duration::from_secs(90), |daemon| {
+        are_both(daemon, "answers and agrees with the others again")
+    });
+    assert!(daemon.is_synchronised());
     assert_eq!(daemon.stop().code, Some(0));
 }
 

@@ -1,6 +1,7 @@
 //! A machine that its hypervisor has restored from a saved state: vmclock tells, and the sources are ahead.
 
 use bench::clock;
+use bench::clockbound::{Client, NO_CLIENTS, counts_with_the_kernel};
 use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
 use bench::programs::wait_for;
@@ -29,6 +30,10 @@ struct Machine {
 
 impl Machine {
     fn start(word: &str, first: &[u8]) -> Self {
+        Self::configured(word, first, "")
+    }
+
+    fn configured(word: &str, first: &[u8], more: &str) -> Self {
         let true_time = Arc::new(AtomicI64::new(0));
         let moved = Arc::clone(&true_time);
         let forger = Forger::start_with_clock(
@@ -36,7 +41,7 @@ impl Machine {
             move |wall| wall + moved.load(Ordering::SeqCst),
             |request| vec![request.with(|_| ())],
         );
-        let setup = Setup::new(word, &source(forger.address())).with_virtual_clock(1_000_000, 10.0);
+        let setup = Setup::new(word, &(source(forger.address()) + more)).with_virtual_clock(1_000_000, 10.0);
         let page = setup.place().join("vmclock");
         create(&page, first);
         let setup = setup.with_argument("--vmclock").with_argument(&page.display().to_string());
@@ -130,4 +135,47 @@ fn who_reads_the_page_of_a_restored_machine_knows_nothing_before_the_daemon_has_
     for _ in 0..1_000 {
         assert!(matches!(is_true(), Ok(true) | Err(_)));
     }
+    // Once more with the daemon there: it looks each second, and asks.
+    machine.shows(&page(6, 3));
+    machine.true_time.store(2 * HOUR, Ordering::SeqCst);
+    let begun = Instant::now();
+    let again = wait_for(SOON, || is_true().ok());
+    assert_eq!(again, Some(true), "{}", machine.daemon.log());
+    println!("known again {:.2} s after the marker changed", begun.elapsed().as_secs_f64());
+}
+
+#[test]
+fn clockbounds_clients_of_a_restored_machine_know_nothing_before_the_daemon_has_noticed_and_then_what_is_true()
+ {
+    let machine = Machine::configured("restored-clockbound", &page(2, 1), "[clock]\nclockbound = true\n");
+    let segment = machine.daemon.setup().place().join("run/clockbound/shm1");
+    let Some(mut client) = Client::start("3", &segment, 100, Some(&machine.page)) else {
+        return bench::skip(NO_CLIENTS);
+    };
+    if !counts_with_the_kernel() {
+        return bench::skip("the kernel does not keep time by a counter that programs can read");
+    }
+    assert!(client.answers().is_some());
+    // Their words, where none promises what is not true.
+    let mut ask = |ahead: i64| -> Vec<String> {
+        let answers = client.ask().expect("it runs");
+        let answers = answers.into_iter().map(|answer| answer.expect("it can read both pages"));
+        let judged = answers.map(|it| {
+            let is_true = it.earliest <= it.after + ahead && it.before + ahead <= it.latest;
+            assert!(is_true || !it.is_promise(), "{it:?}");
+            it.status
+        });
+        judged.collect()
+    };
+    let are_known = |statuses: Vec<String>| statuses.iter().all(|it| it == "Synchronized").then_some(());
+    assert!(wait_for(SOON, || are_known(ask(0))).is_some(), "{}", machine.daemon.log());
+    let processes = machine.daemon.processes();
+    processes.iter().for_each(|process| machine.daemon.signal(process.pid, Signal::SIGSTOP));
+    machine.shows(&page(4, 2));
+    machine.true_time.store(HOUR, Ordering::SeqCst);
+    for _ in 0..10 {
+        assert!(ask(HOUR).iter().all(|status| status == "Disrupted"));
+    }
+    processes.iter().for_each(|process| machine.daemon.signal(process.pid, Signal::SIGCONT));
+    assert!(wait_for(SOON, || are_known(ask(HOUR))).is_some(), "{}", machine.daemon.log());
 }

@@ -134,6 +134,8 @@ pub enum SignerNotice {
     Outside,
     /// It has signed times that exclude each other.
     Contradictory,
+    /// It has signed, with most of the others, a time that excludes what was signed before, which is upheld.
+    Reversed,
 }
 
 /// Why a round of Roughtime says nothing of true time.
@@ -147,6 +149,8 @@ pub enum NoSignedTime {
     NoMajority,
     /// It would be before the earliest plausible time.
     Implausible,
+    /// It excludes what was signed before, which another server and the sources support.
+    Reversed,
 }
 
 /// An event of the system as a whole.
@@ -373,7 +377,7 @@ impl Notice {
                 SourceNotice::Heard => (Line, 6),
             },
             Self::Signer(_, notice) => match notice {
-                SignerNotice::Outside | SignerNotice::Contradictory => (Change, 3),
+                SignerNotice::Outside | SignerNotice::Contradictory | SignerNotice::Reversed => (Change, 3),
                 SignerNotice::Unheard(_) => (Line, 4),
                 SignerNotice::Sound => (Line, 6),
             },

@@ -23,6 +23,9 @@ const FRESH: Span = Span::from_secs(64);
 /// Not more often than that: the servers are others'.
 const AGAIN: Span = Span::from_secs(600);
 
+/// So long what was signed before counts against most of the servers: by then it is 43 s wider on both sides.
+const UPHELD: Span = Span::from_secs(86_400);
+
 /// How much the time between rounds varies by chance.
 const SPREAD: f64 = 0.1;
 
@@ -82,6 +85,8 @@ pub(crate) enum Finding {
     Outside,
     /// Its own answers exclude each other.
     Contradictory,
+    /// Most have another time than was signed before, and that is upheld.
+    Reversed,
 }
 
 /// What a round came to.
@@ -89,6 +94,8 @@ pub(crate) enum Finding {
 pub(crate) struct Outcome {
     /// None: the answers were not what the process that asked says they are.
     pub(crate) verdict: Option<Verdict>,
+    /// The verdict excludes what was signed before, and that counts on.
+    pub(crate) is_upheld: bool,
     /// Servers of the configuration of which something else is known than before.
     pub(crate) news: Vec<(usize, Finding)>,
     /// The whole chain, if answers of it exclude each other: proof that somebody signed a wrong time.
@@ -190,8 +197,14 @@ impl SignedTime {
         }
     }
 
-    /// The end of a round; none: it is not the one that is being made.
-    pub(crate) fn conclude(&mut self, ended: &Measured, now: RawInstant) -> Option<Outcome> {
+    /// The end of a round; none: it is not the one that is being made. `is_followed`: the clock follows sources that what was signed before
+    /// allows.
+    pub(crate) fn conclude(
+        &mut self,
+        ended: &Measured,
+        is_followed: bool,
+        now: RawInstant,
+    ) -> Option<Outcome> {
         let round = self.open.take_if(|round| round.measure.id == ended.id)?;
         self.tried = true;
         self.ended = Some((now, 0));
@@ -211,7 +224,8 @@ impl SignedTime {
         // The child has verified them, too.
         let is_whole = round.answers.len() == usize::from(ended.answers);
         let Some(verified) = verified.ok().filter(|_| is_whole) else {
-            return Some(Outcome { verdict: None, news: Vec::new(), malfeasance: None, anchor: None });
+            let (news, malfeasance, anchor) = (Vec::new(), None, None);
+            return Some(Outcome { verdict: None, is_upheld: false, news, malfeasance, anchor });
         };
         let claims: Vec<Claim> = round
             .answers
@@ -225,7 +239,8 @@ impl SignedTime {
         let verdict = judge(servers.len(), &claims);
         let answered = verdict.standings.iter().filter(|standing| **standing != Standing::Silent).count();
         self.ended = Some((now, answered));
-        if let Some((earliest, latest)) = verdict.interval {
+        let is_upheld = is_followed && self.upholds(&verdict, &claims, now);
+        if let Some((earliest, latest)) = verdict.interval.filter(|_| !is_upheld) {
             self.limits = Some(Limits { at: now, earliest, latest });
         }
         let in_order: Vec<_> = verified.iter().copied().enumerate().collect();
@@ -238,12 +253,34 @@ impl SignedTime {
             anchor
         });
         let malfeasance = is_caught.then_some(Proof { first_nonce, exchanges });
-        let news = self.news(&round.places, &verdict, &ended.heard);
-        Some(Outcome { verdict: Some(verdict), news, malfeasance, anchor })
+        let news = self.news(&round.places, &verdict, &ended.heard, is_upheld);
+        Some(Outcome { verdict: Some(verdict), is_upheld, news, malfeasance, anchor })
     }
 
-    fn news(&mut self, places: &[usize], verdict: &Verdict, heard: &HeardOf) -> Vec<(usize, Finding)> {
+    /// Whether what was signed before stands against this verdict: it excludes it, and a server outside of the verdict's majority supports it.
+    /// A machine that stood still without showing it is told of by all of its servers alike.
+    fn upholds(&self, verdict: &Verdict, claims: &[Claim], now: RawInstant) -> bool {
+        let Some((from, until)) = verdict.interval else { return false };
+        let Some((earliest, latest)) = self.bounds(now) else { return false };
+        let is_excluded = until.nanos() < earliest || latest < from.nanos();
+        let is_recent = self.limits.is_some_and(|limits| now.since(limits.at).nanos() <= UPHELD.nanos());
+        let is_outside = |server: usize| verdict.standings.get(server) == Some(&Standing::Outside);
+        let supports =
+            |claim: &Claim| claim.earliest <= i128::from(latest) && i128::from(earliest) <= claim.latest;
+        is_excluded && is_recent && claims.iter().any(|claim| is_outside(claim.server) && supports(claim))
+    }
+
+    fn news(
+        &mut self,
+        places: &[usize],
+        verdict: &Verdict,
+        heard: &HeardOf,
+        is_upheld: bool,
+    ) -> Vec<(usize, Finding)> {
         let findings = verdict.standings.iter().zip(heard.iter()).map(|(standing, heard)| match standing {
+            Standing::Inside if is_upheld => Finding::Reversed,
+            // Which of them are wrong is not known.
+            Standing::Outside if is_upheld => Finding::Sound,
             Standing::Outside => Finding::Outside,
             Standing::Contradictory => Finding::Contradictory,
             Standing::Silent => Finding::Unheard(*heard),

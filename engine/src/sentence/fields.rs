@@ -88,7 +88,9 @@ const fn signer(notice: SignerNotice) -> &'static str {
     match notice {
         SignerNotice::Sound => "roughtime-server-sound",
         SignerNotice::Unheard(_) => "roughtime-server-unheard",
-        SignerNotice::Outside | SignerNotice::Contradictory => "roughtime-server-wrong",
+        SignerNotice::Outside | SignerNotice::Contradictory | SignerNotice::Reversed => {
+            "roughtime-server-wrong"
+        }
     }
 }
 

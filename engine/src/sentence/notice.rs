@@ -127,7 +127,6 @@ fn source(notice: &SourceNotice) -> Text {
     }
 }
 
-/// The rest of a sentence that begins with the name of a Roughtime server.
 /// What is said of a Roughtime server, behind its name.
 pub fn signer(notice: SignerNotice) -> Text {
     match notice {
@@ -139,6 +138,11 @@ pub fn signer(notice: SignerNotice) -> Text {
         }
         SignerNotice::Contradictory => {
             "has signed times that exclude each other; it counts for nothing, and if it lasts, take it out of [roughtime]"
+                .into()
+        }
+        SignerNotice::Reversed => {
+            "has signed a time that excludes what was signed before, which another server and this host's sources support; \
+             if it lasts, take it out of [roughtime]"
                 .into()
         }
     }
@@ -155,6 +159,10 @@ fn no_signed_time(why: NoSignedTime) -> &'static str {
         }
         NoSignedTime::Implausible => {
             "it would be before the earliest plausible time, so that most of the servers are wrong, or this host's record is"
+        }
+        NoSignedTime::Reversed => {
+            "most of the servers exclude what was signed before, and another one and this host's sources support that; it counts on \
+             for a day at most: replace the servers that are wrong"
         }
     }
 }

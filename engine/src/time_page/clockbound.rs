@@ -264,10 +264,17 @@ pub fn by_system_clock(page: &Page, monotonic: i64) -> Body {
         void,
         void_nanos,
         bound as u64,
-        0,
+        page.marker.unwrap_or(0),
         halves(drifts, status as u32),
-        0,
+        supports(page, 0, 0),
     ])
+}
+
+/// The last word: whether clients are to compare the disruption marker with the hypervisor's, and two shifts. Once they compare they do so
+/// as long as they run, so it is the same in all pages of a run, also where nothing is known.
+fn supports(page: &Page, period_shift: u8, error_shift: u8) -> u64 {
+    let marker = u8::from(page.marker.is_some());
+    u64::from_ne_bytes([marker, period_shift, error_shift, 0, 0, 0, 0, 0])
 }
 
 /// Layout 3; `counted`: none if the counter says nothing.
@@ -279,7 +286,9 @@ pub fn by_counter(page: &Page, counted: Option<Counted>) -> Body {
         (None, status) => status,
     };
     let Some((Counted { at, period, error }, interval)) = known else {
-        return Body::Counter([0, 0, 0, 0, 0, 0, 0, UNBOUNDED as u64, 0, halves(0, status as u32), 0]);
+        let marker = page.marker.unwrap_or(0);
+        let [status, support] = [halves(0, status as u32), supports(page, 0, 0)];
+        return Body::Counter([0, 0, 0, 0, 0, 0, 0, UNBOUNDED as u64, marker, status, support]);
     };
     let half = interval.latest.saturating_sub(interval.earliest) / 2 + 1;
     let middle = interval.earliest.saturating_add(half);
@@ -291,7 +300,6 @@ pub fn by_counter(page: &Page, counted: Option<Counted>) -> Body {
     let [void, void_nanos] = timespec(middle.saturating_add(lasts));
     // The counter was read within `gap`, and a reader's sums of floating-point numbers lose a few nanoseconds.
     let bound = half.saturating_add(at.gap + 100).min(UNBOUNDED);
-    let support_and_shifts = u64::from_ne_bytes([0, period_shift, error_shift, 0, 0, 0, 0, 0]);
     Body::Counter([
         at.ticks,
         as_of,
@@ -301,9 +309,9 @@ pub fn by_counter(page: &Page, counted: Option<Counted>) -> Body {
         period,
         error,
         bound as u64,
-        0,
+        page.marker.unwrap_or(0),
         halves(drifts, status as u32),
-        support_and_shifts,
+        supports(page, period_shift, error_shift),
     ])
 }
 

@@ -1,7 +1,7 @@
 /* The time with how wrong it can be, from truechimer's page in shared memory: one function, truechimer_now().
  *
  * It takes no lock and makes no system call beyond reading two clocks (none, where the C library reads them by itself); the
- * first call opens and maps the page, for all threads. For 64-bit Linux, gcc or clang, C or C++, with -std=gnu11 or later or
+ * first call opens and maps the page, for all threads; each thread keeps what follows from it (200 octets). For 64-bit Linux, gcc or clang, C or C++, with -std=gnu11 or later or
  * _GNU_SOURCE defined. The same arithmetic as the crate truechimer-time; a test compares them.
  *
  * SPDX-License-Identifier: Apache-2.0 OR MIT
@@ -57,6 +57,8 @@ __extension__ typedef __int128 truechimer_long_;
 
 #define TRUECHIMER_WORDS_ 24
 #define TRUECHIMER_LENGTH_ 4096
+/* CLOCK_REALTIME_COARSE is the time of the last tick: so much behind at most, nanoseconds. */
+#define TRUECHIMER_TICKS_ 20000000
 
 static inline int64_t truechimer_clock_(clockid_t clock)
 {
@@ -190,8 +192,8 @@ static inline int truechimer_map_(const char *path, const struct truechimer_page
     return 1;
 }
 
-/* A whole copy of the words; 0: nothing was written yet. */
-static inline int truechimer_words_(const uint64_t *page, uint64_t *words)
+/* A whole copy of the words, and its number; 0: nothing was written yet. */
+static inline uint64_t truechimer_words_(const uint64_t *page, uint64_t *words)
 {
     uint64_t count = __atomic_load_n(page, __ATOMIC_ACQUIRE), same;
     int i, tries;
@@ -203,21 +205,22 @@ static inline int truechimer_words_(const uint64_t *page, uint64_t *words)
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         same = __atomic_load_n(page, __ATOMIC_RELAXED);
         if (same == count)
-            return 1;
+            return count;
         count = same;
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
     }
     return 0;
 }
 
-/* Whether the hypervisor shows this disruption marker, or none that this program may read. The page of vmclock is opened once. */
-static inline int truechimer_undisrupted_(uint64_t marker)
+/* The page of vmclock, of which the third word is the disruption marker; 0: none that this program may read. `again`: one that could
+ * not be opened is tried once more. */
+static inline const uint64_t *truechimer_vmclock_(int again)
 {
     static const uint64_t none[3] = {0, 0, 0};
     static const uint64_t *opened;
-    const uint64_t *page = __atomic_load_n(&opened, __ATOMIC_ACQUIRE);
+    const uint64_t *page = __atomic_load_n(&opened, __ATOMIC_ACQUIRE), *before = page;
 
-    if (!page) {
+    if (!page || (page == none && again)) {
         struct stat facts;
         void *place = MAP_FAILED;
         int file = open(TRUECHIMER_VMCLOCK, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -233,32 +236,171 @@ static inline int truechimer_undisrupted_(uint64_t marker)
             munmap(place, TRUECHIMER_LENGTH_);
             page = none;
         }
-        /* Two threads may map it both, once. */
-        __atomic_store_n(&opened, page, __ATOMIC_RELEASE);
+        /* Of several threads one sets it. */
+        if (!__atomic_compare_exchange_n(&opened, &before, page, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+            if (page != none)
+                munmap(place, TRUECHIMER_LENGTH_);
+            page = before;
+        }
     }
-    return page == none || le64toh(__atomic_load_n(page + 2, __ATOMIC_ACQUIRE)) == marker;
+    return page == none ? 0 : page;
+}
+
+/* What follows from a page for a while, worked out in advance: within it nothing changes but how far the interval has moved and
+ * widened. As Window in the crate. Each thread has its own; a signal handler may read while it is being filled. */
+struct truechimer_window_ {
+    unsigned turn; /* odd while it is being filled */
+    const uint64_t *page, *vmclock;
+    uint64_t count, marker, length, breadth;
+    int64_t from, as_of, earliest, latest, estimate, frequency, rate, wall, wall_frequency;
+    int has_wall, synchronised, authenticated, attested, system_clock, sources;
+};
+
+/* Fills the window around a raw time at which the page says `said`; leaves it without length where there is anything unusual. */
+static inline void truechimer_fill_(struct truechimer_window_ *it, const uint64_t *page, uint64_t count, const uint64_t *w,
+                                    int64_t raw, const struct truechimer_interval *said, const uint64_t *vmclock)
+{
+    static const int64_t spans[7] = {-1, 64, 256, 1024, 3600, 7200, 10800};
+    const int64_t room = INT64_MAX / 4, second = 1000000000;
+    const int64_t since = (int64_t)w[8], until = (int64_t)w[20];
+    int64_t last, elapsed;
+    int segment, i, is_roomy = raw > -room && raw < room;
+
+    if (__atomic_load_n(&it->turn, __ATOMIC_RELAXED) & 1)
+        return;
+    for (i = 2; i <= 5; i++)
+        is_roomy &= (int64_t)w[i] > -room && (int64_t)w[i] < room;
+    if (w[1] >> 10 & 1)
+        for (i = 15; i <= 18; i += 1 + (i == 15))
+            is_roomy &= (int64_t)w[i] > -room && (int64_t)w[i] < room;
+    __atomic_store_n(&it->turn, it->turn + 1, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    it->length = 0;
+    elapsed = is_roomy ? raw - (int64_t)w[2] : -1;
+    for (segment = 1; segment < 7 && elapsed > spans[segment] * second; segment++)
+        ;
+    /* Of the past no window is made: who asks for that, asks for one moment. */
+    if (elapsed >= 0 && segment < 7) {
+        it->as_of = (int64_t)w[2];
+        it->from = it->as_of + (segment == 1 ? 0 : spans[segment - 1] * second + 1);
+        last = it->as_of + spans[segment] * second;
+        if (since > it->from)
+            it->from = since;
+        if ((int64_t)w[7] < last)
+            last = (int64_t)w[7];
+        if (raw <= until)
+            last = until < last ? until : last;
+        else if (until + 1 > it->from)
+            it->from = until + 1;
+        it->page = page;
+        it->vmclock = vmclock;
+        it->count = count;
+        it->marker = w[21];
+        it->earliest = (int64_t)w[3];
+        it->latest = (int64_t)w[4];
+        it->estimate = (int64_t)w[5];
+        it->frequency = (int64_t)w[6];
+        it->rate = (int64_t)w[8 + segment];
+        it->has_wall = (int)(w[1] >> 10 & 1);
+        it->wall_frequency = (int64_t)w[16];
+        it->synchronised = said->synchronised;
+        it->authenticated = said->authenticated;
+        it->attested = said->attested;
+        it->system_clock = said->system_clock;
+        it->sources = said->sources;
+        it->wall = it->has_wall ? (int64_t)w[15] + (int64_t)w[17] - TRUECHIMER_TICKS_ : 0;
+        it->length = (uint64_t)(last - it->from) + 1;
+        if (it->has_wall) {
+            /* No breadth: nothing is sure, and all is looked at closely. */
+            elapsed = (int64_t)w[18] - (int64_t)w[17] + TRUECHIMER_TICKS_;
+            it->breadth = (uint64_t)elapsed;
+            if (elapsed < 0)
+                it->length = 0;
+        }
+    }
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    __atomic_store_n(&it->turn, it->turn + 1, __ATOMIC_RELAXED);
+}
+
+/* The interval at a raw time that is inside of the window, when CLOCK_REALTIME certainly shows what it should; 0: look closely. */
+static inline int truechimer_within_(const struct truechimer_window_ *it, int64_t raw, int64_t wall,
+                                     struct truechimer_interval *out)
+{
+    const int64_t elapsed = (int64_t)((uint64_t)raw - (uint64_t)it->as_of);
+    uint64_t moved, wider, expected;
+
+    if ((uint64_t)raw - (uint64_t)it->from >= it->length)
+        return 0;
+    expected = (uint64_t)it->wall + (uint64_t)elapsed + (uint64_t)truechimer_part_(elapsed, it->wall_frequency);
+    if (it->has_wall && (uint64_t)wall - expected > it->breadth)
+        return 0;
+    moved = (uint64_t)elapsed + (uint64_t)truechimer_part_(elapsed, it->frequency);
+    wider = (uint64_t)truechimer_part_(elapsed, it->rate) + 2;
+    out->earliest = (int64_t)((uint64_t)it->earliest + moved - wider);
+    out->latest = (int64_t)((uint64_t)it->latest + moved + wider);
+    out->estimate = (int64_t)((uint64_t)it->estimate + moved);
+    out->synchronised = it->synchronised;
+    out->authenticated = it->authenticated;
+    out->attested = it->attested;
+    out->system_clock = it->system_clock;
+    out->sources = it->sources;
+    return 1;
+}
+
+/* The interval now by what was worked out before, if the page is still that one; 0: look closely. */
+static inline int truechimer_quick_(const struct truechimer_window_ *it, const uint64_t *page, struct truechimer_interval *out)
+{
+    const unsigned turn = __atomic_load_n(&it->turn, __ATOMIC_RELAXED);
+    int64_t raw, wall;
+
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (it->length == 0 || it->page != page || __atomic_load_n(page, __ATOMIC_ACQUIRE) != it->count)
+        return 0;
+    raw = truechimer_clock_(CLOCK_MONOTONIC_RAW);
+    wall = it->has_wall ? truechimer_clock_(CLOCK_REALTIME_COARSE) : 0;
+    /* After the clock: what happened before it was read is shown by now. */
+    if (it->vmclock && le64toh(__atomic_load_n(it->vmclock + 2, __ATOMIC_ACQUIRE)) != it->marker)
+        return 0;
+    if (!truechimer_within_(it, raw, wall, out))
+        return 0;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    return !(turn & 1) && __atomic_load_n(&it->turn, __ATOMIC_RELAXED) == turn;
 }
 
 /* The interval now, by a mapped page. */
 static inline int truechimer_read_(const uint64_t *page, struct truechimer_interval *out)
 {
-    uint64_t words[TRUECHIMER_WORDS_];
+    static __thread struct truechimer_window_ window;
+    static __thread uint64_t tried;
+    const uint64_t *vmclock = 0;
+    uint64_t words[TRUECHIMER_WORDS_], count;
     int64_t raw;
+    int status;
 
-    if (!truechimer_words_(page, words))
+    if (truechimer_quick_(&window, page, out))
+        return TRUECHIMER_OK;
+    count = truechimer_words_(page, words);
+    if (!count)
         return TRUECHIMER_NO_TIME;
+    /* Once more with each page where it could not be opened: it may be there, or readable, later. */
+    if (words[1] >> 12 & 1)
+        vmclock = truechimer_vmclock_(tried != count);
+    tried = count;
     raw = truechimer_clock_(CLOCK_MONOTONIC_RAW);
     if ((words[1] >> 10 & 1)
-        && !truechimer_agrees_(words, raw, truechimer_clock_(CLOCK_REALTIME_COARSE), raw, 20000000)) {
+        && !truechimer_agrees_(words, raw, truechimer_clock_(CLOCK_REALTIME_COARSE), raw, TRUECHIMER_TICKS_)) {
         /* Where ticks are rare the coarse clock is older still, and this program may have waited for the processor. */
         int64_t wall = truechimer_clock_(CLOCK_REALTIME);
         if (!truechimer_agrees_(words, raw, wall, truechimer_clock_(CLOCK_MONOTONIC_RAW), 0))
             return TRUECHIMER_DISRUPTED;
     }
     /* After the clock: what happened before it was read is shown by now. */
-    if ((words[1] >> 12 & 1) && !truechimer_undisrupted_(words[21]))
+    if (vmclock && le64toh(__atomic_load_n(vmclock + 2, __ATOMIC_ACQUIRE)) != words[21])
         return TRUECHIMER_DISRUPTED;
-    return truechimer_at_(words, raw, out);
+    status = truechimer_at_(words, raw, out);
+    if (status == TRUECHIMER_OK)
+        truechimer_fill_(&window, page, count, words, raw, out, vmclock);
+    return status;
 }
 
 /* True time now. Returns TRUECHIMER_OK and fills `out`, or why there is no interval. */

@@ -16,6 +16,7 @@
 //!
 //! ```text
 //!   page     what it contains, and the arithmetic: core alone
+//!   window   what follows from it for a while, worked out in advance
 //!   shared   the words of a page that one process writes and others read at the same time
 //!   map      the page mapped, and the clocks
 //! ```
@@ -26,6 +27,7 @@ extern crate std;
 
 mod page;
 mod shared;
+mod window;
 
 #[cfg(feature = "map")]
 mod map;
@@ -37,3 +39,4 @@ pub use page::{
     frequency, per_second, rate,
 };
 pub use shared::{LENGTH, SLOTS, Shared};
+pub use window::Window;

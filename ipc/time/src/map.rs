@@ -2,6 +2,7 @@
 
 use crate::page::{Interval, Page, State, Unknown};
 use crate::shared::{LENGTH, Shared};
+use crate::window::Window;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 use std::ffi::{CStr, CString};
@@ -155,6 +156,8 @@ pub struct TimePage {
     /// The page as it was found last, and its number: it is read anew when there is another one.
     found: Page,
     count: u64,
+    /// Where the last answer was found in it.
+    window: Window,
 }
 
 impl TimePage {
@@ -184,7 +187,8 @@ impl TimePage {
         let mapping = Arc::new(Mapping::of(file, libc::PROT_READ, false)?);
         let found = Page::unknown(0, State::Unknown);
         let (hypervisor, vmclock) = (None, VmClock::Unopened);
-        Ok(Self { mapping, place: None, looked: i64::MIN, hypervisor, vmclock, found, count: 0 })
+        let window = Window::EMPTY;
+        Ok(Self { mapping, place: None, looked: i64::MIN, hypervisor, vmclock, found, count: 0, window })
     }
 
     /// With this file in the place of the hypervisor's device, `/dev/vmclock0`.
@@ -200,13 +204,34 @@ impl TimePage {
     ///
     /// # Errors
     /// [`Unknown`].
+    #[inline]
     pub fn now(&mut self) -> Result<Interval, Unknown> {
-        match self.look().and_then(|raw| self.found.at(raw)) {
-            Err(Unknown::Expired | Unknown::NotWritten | Unknown::OtherVersion) if self.moves() => {
-                self.look().and_then(|raw| self.found.at(raw))
-            }
-            said => said,
+        self.now_within().map_or_else(|| self.now_anew(), Ok)
+    }
+
+    /// True time now, where the page is the one that was read before, all is as it should be, and the window has not ended.
+    #[inline]
+    fn now_within(&self) -> Option<Interval> {
+        if self.mapping.shared().count() != self.count {
+            return None;
         }
+        let raw = raw();
+        let said = self.window.at(raw)?;
+        if self.found.wall.is_some() && !self.window.agrees(raw, nanos(libc::CLOCK_REALTIME_COARSE)) {
+            return None;
+        }
+        // After the clock: what happened before it was read is shown by now.
+        (!self.is_disrupted()).then_some(said)
+    }
+
+    fn now_anew(&mut self) -> Result<Interval, Unknown> {
+        let raw = match self.look() {
+            Ok(raw) if self.found.at(raw) == Err(Unknown::Expired) && self.moves() => self.look(),
+            Err(Unknown::NotWritten | Unknown::OtherVersion) if self.moves() => self.look(),
+            said => said,
+        }?;
+        self.window = Window::around(&self.found, raw, TICKS);
+        self.found.at(raw)
     }
 
     /// Whether another file is in the place of the one that is mapped; it is mapped then.
@@ -224,7 +249,7 @@ impl TimePage {
         };
         let is_another = mapping.inode != self.mapping.inode;
         if is_another {
-            (self.mapping, self.count) = (Arc::new(mapping), 0);
+            (self.mapping, self.count, self.window) = (Arc::new(mapping), 0, Window::EMPTY);
         }
         is_another
     }
@@ -245,6 +270,7 @@ impl TimePage {
     pub fn page(&mut self) -> Result<&Page, Unknown> {
         let shared = self.mapping.shared();
         if shared.count() != self.count || self.count == 0 {
+            self.window = Window::EMPTY;
             let (count, words) = shared.read().ok_or(Unknown::NotWritten)?;
             self.found = Page::from_words(&words).map_err(|_| Unknown::OtherVersion)?;
             self.count = count;
@@ -269,10 +295,13 @@ impl TimePage {
             }
         }
         // After the clock: what happened before it was read is shown by now.
-        match (self.found.marker, self.vmclock.marker()) {
-            (Some(known), Some(shown)) if known != shown => Err(Unknown::Disrupted),
-            _ => Ok(raw),
-        }
+        if self.is_disrupted() { Err(Unknown::Disrupted) } else { Ok(raw) }
+    }
+
+    /// Whether the hypervisor shows another marker than the page knows.
+    #[inline]
+    fn is_disrupted(&self) -> bool {
+        self.found.marker.is_some_and(|known| self.vmclock.marker().is_some_and(|shown| shown != known))
     }
 }
 

@@ -387,7 +387,7 @@ impl Page {
 
 /// What a frequency or a rate, 2^-48 s/s and at most [`MOST_RATE`] in size, makes of a length, rounded down.
 #[inline]
-fn part(length: i64, rate: i64) -> i64 {
+pub(crate) fn part(length: i64, rate: i64) -> i64 {
     // Not larger than the length: the rate is less than one.
     ((i128::from(length) * i128::from(rate)) >> SCALE) as i64
 }

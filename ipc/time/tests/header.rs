@@ -5,28 +5,38 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use truechimer_time::{LENGTH, Mark, Page, PageWriter, State, TimePage, Unknown, WORDS, WallCheck, rate};
+use truechimer_time::{
+    LENGTH, Mark, Page, PageWriter, State, TimePage, Unknown, WORDS, WallCheck, Window, rate,
+};
 
-/// Reads words, a raw time and a wall time for each line, and says what follows from them.
+/// Reads words, two raw times and a wall time for each line, and says what follows from them: at the first raw time, and at the second
+/// one from the window around the first.
 const PROGRAM: &str = r#"
 #include "truechimer_time.h"
 #include <stdio.h>
 #include <inttypes.h>
 int main(void) {
     uint64_t w[TRUECHIMER_WORDS_];
-    int64_t raw, wall;
+    int64_t raw, wall, later;
     for (;;) {
-        int i;
+        int i, status;
         struct truechimer_interval out = {0};
+        struct truechimer_window_ window = {0};
         for (i = 0; i < TRUECHIMER_WORDS_; i++)
             if (scanf("%" SCNu64, &w[i]) != 1)
                 return 0;
-        if (scanf("%" SCNd64 "%" SCNd64, &raw, &wall) != 2)
+        if (scanf("%" SCNd64 "%" SCNd64 "%" SCNd64, &raw, &wall, &later) != 3)
             return 1;
-        printf("%d ", truechimer_at_(w, raw, &out));
+        status = truechimer_at_(w, raw, &out);
+        printf("%d ", status);
         printf("%" PRId64 " %" PRId64 " %" PRId64 " %d %d %d %d %d ", out.earliest, out.latest, out.estimate,
                out.synchronised, out.authenticated, out.attested, out.system_clock, out.sources);
-        printf("%d\n", truechimer_agrees_(w, raw, wall, raw, 20000000));
+        printf("%d ", truechimer_agrees_(w, raw, wall, raw, 20000000));
+        if (status == TRUECHIMER_OK)
+            truechimer_fill_(&window, w, 1, w, raw, &out, 0);
+        status = truechimer_within_(&window, later, wall, &out);
+        printf("%d %" PRId64 " %" PRId64 " %" PRId64 " %d %d %d %d\n", status, out.earliest, out.latest, out.estimate,
+               out.synchronised, out.attested, out.system_clock, out.sources);
     }
 }
 "#;
@@ -162,7 +172,8 @@ fn a_marker_of_vmclock_that_the_page_does_not_know_is_a_disruption() {
     let mut write = |marker: Option<u64>| {
         let as_of = raw_now();
         let nothing = Page::unknown(as_of, State::Synchronised);
-        writer.write(&Page { void_after: as_of + 1_000_000_000_000, marker, ..nothing });
+        let until = as_of + 1_000_000_000_000;
+        writer.write(&Page { latest: 1, void_after: until, marker, ..nothing });
     };
     let show = |marker: u64, magic: &[u8; 4]| {
         let mut octets = vec![0; LENGTH];
@@ -219,6 +230,18 @@ fn a_marker_of_vmclock_that_the_page_does_not_know_is_a_disruption() {
     assert_eq!(ask(false), KNOWN);
     show(8, b"VCLK");
     assert_eq!(ask(true), DISRUPTED);
+
+    // One that is there only later is found with the next page.
+    std::fs::remove_file(&vmclock).unwrap();
+    let mut ask = begin();
+    write(Some(8));
+    assert_eq!(ask(false), KNOWN);
+    show(9, b"VCLK");
+    assert_eq!(ask(false), KNOWN);
+    write(Some(8));
+    assert_eq!(ask(false), DISRUPTED);
+    write(Some(9));
+    assert_eq!(ask(true), KNOWN);
 }
 
 /// CLOCK_MONOTONIC_RAW, as the crate reads it: a page of this moment is not too early.
@@ -245,7 +268,8 @@ impl Random {
     }
 }
 
-fn case(random: &mut Random) -> ([u64; WORDS], i64, i64) {
+/// Words, a raw time, what CLOCK_REALTIME shows near it, and another raw time in the same window as often as not.
+fn case(random: &mut Random) -> ([u64; WORDS], i64, i64, i64) {
     const SECOND: i64 = 1_000_000_000;
     let now = 1_800_000_000 * SECOND + random.below(1 << 50);
     let as_of = random.below(1 << 50);
@@ -282,7 +306,7 @@ fn case(random: &mut Random) -> ([u64; WORDS], i64, i64) {
             system_clock: random.below(2) == 0,
             sources: random.below(256) as u8,
         },
-        wall: Some(wall),
+        wall: (random.below(3) != 0).then_some(wall),
         marker: (random.below(2) == 0).then(|| random.next()),
         rates,
     };
@@ -297,7 +321,7 @@ fn case(random: &mut Random) -> ([u64; WORDS], i64, i64) {
         .wall
         .saturating_add(raw.saturating_sub(as_of))
         .saturating_add(random.below(40_000_000) - 20_000_000);
-    (words, raw, shown)
+    (words, raw, shown, raw.saturating_add(random.below(10_000_000) - 5_000_000))
 }
 
 #[test]
@@ -309,17 +333,17 @@ fn the_header_computes_what_the_crate_computes() {
     let (child, mut input) = start(&program);
     let text: String = cases
         .iter()
-        .map(|(words, raw, wall)| {
+        .map(|(words, raw, wall, later)| {
             let words: Vec<String> = words.iter().map(u64::to_string).collect();
-            format!("{} {raw} {wall}\n", words.join(" "))
+            format!("{} {raw} {wall} {later}\n", words.join(" "))
         })
         .collect();
     let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
-    let (mut known, mut agreed) = (0, 0);
-    for ((words, raw, wall), line) in cases.iter().zip(lines.lines()) {
+    let (mut known, mut agreed, mut inside) = (0, 0, 0);
+    for ((words, raw, wall, later), line) in cases.iter().zip(lines.lines()) {
         let said: Vec<i64> = line.split(' ').map(|word| word.parse().unwrap()).collect();
         let Ok(page) = Page::from_words(words) else {
             assert_eq!(said[0], -6, "{words:?}");
@@ -358,7 +382,25 @@ fn the_header_computes_what_the_crate_computes() {
             assert_eq!(said[9] == 1, page.agrees(*raw, *wall, *raw, 20_000_000), "{page:?} {raw} {wall}");
             agreed += said[9];
         }
+        let window = Window::around(&page, *raw, 20_000_000);
+        let found = window.at(*later).filter(|_| page.wall.is_none() || window.agrees(*later, *wall));
+        assert_eq!(said[10], i64::from(found.is_some()), "{page:?} {raw} {later} {wall}");
+        if let Some(it) = found {
+            let flags = [it.synchronised, it.mark.attested, it.mark.system_clock].map(i64::from);
+            let [is_there, attested, system_clock] = flags;
+            let expected = [
+                it.earliest,
+                it.latest,
+                it.estimate,
+                is_there,
+                attested,
+                system_clock,
+                it.mark.sources.into(),
+            ];
+            assert_eq!(said[11..], expected, "{page:?} {raw} {later}");
+            inside += 1;
+        }
     }
     assert_eq!(lines.lines().count(), cases.len());
-    assert!(known > 2_000 && (1_000..19_000).contains(&agreed), "{known} {agreed}");
+    assert!(known > 2_000 && (1_000..19_000).contains(&agreed) && inside > 500, "{known} {agreed} {inside}");
 }

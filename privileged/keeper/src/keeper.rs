@@ -42,8 +42,10 @@ const REASSURE: Span = Span::from_secs(5);
 const EXTENT: Span = Span::from_secs(20);
 /// How often the clock is checked without an order.
 const LOOK: Span = Span::from_secs(240);
-/// The same with vmclock.
-const LOOK_AT_VMCLOCK: Span = Span::from_secs(15);
+/// The same with vmclock: until its change is told, who reads the page of the time knows nothing, and ClockBound's readers know what is wrong.
+const LOOK_AT_VMCLOCK: Span = SECOND;
+/// The same where it could not be read.
+const LOOK_AGAIN_AT_VMCLOCK: Span = Span::from_secs(15);
 /// Said once.
 const NO_RTC: &str =
     "the hardware clock (RTC) cannot be read: until it can, pauses of this machine are not seen by it";
@@ -252,7 +254,10 @@ impl<C: Clock> Keeper<C> {
             true => LOOK,
             false => SECOND,
         };
-        let vmclock = self.vmclock.as_ref().map(|_| LOOK_AT_VMCLOCK);
+        let vmclock = self.vmclock.as_ref().map(|_| match self.course.vmclock_failed {
+            None => LOOK_AT_VMCLOCK,
+            Some(_) => LOOK_AGAIN_AT_VMCLOCK,
+        });
         let rtc = self.rtc.as_ref().map(|_| self.governor.rtc_look_in(ipc_clock::boot()));
         let limit = [vmclock, rtc].into_iter().flatten().fold(calm, Span::min);
         let asked = [self.link.as_fd(), self.signals.as_fd(), timer].map(|fd| (fd, libc::POLLIN));
@@ -382,7 +387,7 @@ impl<C: Clock> Keeper<C> {
     pub(crate) fn look_at_vmclock(&mut self, now: &Moment) -> bool {
         let Some(file) = &self.vmclock else { return false };
         let raw = now.clock.raw;
-        if self.course.vmclock_failed.is_some_and(|at| raw.elapsed_since(at) < LOOK_AT_VMCLOCK) {
+        if self.course.vmclock_failed.is_some_and(|at| raw.elapsed_since(at) < LOOK_AGAIN_AT_VMCLOCK) {
             return false;
         }
         let marker = vmclock::read(|octets| file.read_at(octets, 0).ok());

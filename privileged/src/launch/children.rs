@@ -175,6 +175,9 @@ impl Children {
         if time_pages.counter {
             command.arg("counter");
         }
+        if time_pages.marker {
+            command.arg("marker");
+        }
         if let Some(record) = &record {
             given.word(&mut command, "record", record.as_fd());
         }

@@ -235,7 +235,8 @@ impl Opened {
         let record = options.record.as_deref().map(directory::new_record).transpose()?;
         let clock = take_clock(&options.clock)?;
         let control = run.listen("control.sock", users.group)?;
-        let time_pages = TimePages::open(&run);
+        let marker = vmclock::is_public(clock.kind, options.vmclock.as_deref());
+        let time_pages = TimePages::open(&run, marker);
         config.programs = configuration::open_programs(&options.run);
         if users.lacks_group {
             say(

@@ -36,11 +36,13 @@ pub struct TimePages {
     pub files: Vec<(&'static str, File)>,
     /// The kernel keeps time by a counter that programs can read.
     pub counter: bool,
+    /// All programs may read the hypervisor's vmclock.
+    pub marker: bool,
 }
 
 impl TimePages {
     /// Opens or makes them.
-    pub fn open(run: &Directory) -> Self {
+    pub fn open(run: &Directory, marker: bool) -> Self {
         let mut files = Vec::new();
         let mut take = |word, folder: BorrowedFd<'_>, name| match page(folder, name) {
             Ok(file) => files.push((word, file)),
@@ -52,7 +54,7 @@ impl TimePages {
             Err(errno) => SHM.into_iter().for_each(|name| complain(run, name, errno)),
         }
         let counter = std::fs::read_to_string(CLOCKSOURCE).is_ok_and(|name| COUNTERS.contains(&name.trim()));
-        Self { files, counter }
+        Self { files, counter, marker }
     }
 }
 
@@ -139,7 +141,7 @@ mod tests {
 
         fn open(&self) -> Vec<&'static str> {
             let run = Directory::open(&self.0).unwrap();
-            TimePages::open(&run).files.into_iter().map(|(word, _)| word).collect()
+            TimePages::open(&run, false).files.into_iter().map(|(word, _)| word).collect()
         }
     }
 

@@ -23,6 +23,16 @@ pub fn open(kind: ClockKind, stand_in: Option<&Path>) -> Option<File> {
     }
 }
 
+/// Whether every program may read it, so that ClockBound's clients can be told to: where they are and cannot, they have no time at all.
+pub fn is_public(kind: ClockKind, stand_in: Option<&Path>) -> bool {
+    let place = match (kind, stand_in) {
+        (ClockKind::Kernel, _) => Path::new(DEVICE),
+        (ClockKind::Virtual, Some(file)) => file,
+        (ClockKind::Virtual | ClockKind::None, _) => return false,
+    };
+    place.symlink_metadata().is_ok_and(|facts| facts.mode() & 0o004 != 0)
+}
+
 /// Tells, for `--check`, by what pauses of this machine are shown. `leave`: how far steps forward without evidence may go.
 pub fn tell_evidence(profile: Profile, leave: Span) {
     let is_root = nix::unistd::geteuid().is_root();

@@ -183,7 +183,7 @@ impl Keeper {
 
     /// When the keeper checks by itself next, in so many nanoseconds of CLOCK_MONOTONIC_RAW.
     pub(crate) fn look_in(&self, now: Now) -> i64 {
-        let vmclock = self.vmclock.map_or(60, |_| 15);
+        let vmclock = self.vmclock.map_or(60, |_| 1);
         let rtc = if self.rtc { self.governor.rtc_look_in(self.moment(now).boot) } else { Span::MAX };
         Span::from_secs(vmclock).min(rtc).nanos()
     }

@@ -88,7 +88,8 @@ impl Engine {
     /// A round has ended.
     pub(super) fn round_ended(&mut self, now: Now, ended: &Measured) {
         let was_known = self.signed.is_known();
-        let Some(outcome) = self.signed.conclude(ended, now.raw) else { return };
+        let is_followed = self.is_synchronised(now);
+        let Some(outcome) = self.signed.conclude(ended, is_followed, now.raw) else { return };
         for (place, finding) in outcome.news {
             self.tell_of_signer(place, finding);
         }
@@ -100,6 +101,7 @@ impl Engine {
         let failure = match outcome.verdict {
             None => Some(NoSignedTime::Unverified),
             Some(verdict) if verdict.interval.is_none() => Some(NoSignedTime::NoMajority),
+            Some(_) if outcome.is_upheld => Some(NoSignedTime::Reversed),
             // No correct clock is before it.
             Some(_)
                 if self.signed.bounds(now.raw).is_some_and(|(_, latest)| latest < self.floor().nanos()) =>
@@ -193,6 +195,7 @@ impl Finding {
             Self::Unheard(heard) => SignerNotice::Unheard(heard),
             Self::Outside => SignerNotice::Outside,
             Self::Contradictory => SignerNotice::Contradictory,
+            Self::Reversed => SignerNotice::Reversed,
         }
     }
 }

@@ -190,7 +190,7 @@ impl Engine {
         let state = self.page_state(now);
         let line = match (&self.system.line, state) {
             (Some(line), State::Synchronised | State::FreeRunning) => line,
-            _ => return Page::unknown(now.raw.nanos(), state),
+            _ => return self.nothing(now, state),
         };
         let guard = self.opened_guard(line, now.raw);
         let (earliest, latest) = guard.utc();
@@ -201,7 +201,7 @@ impl Engine {
             let half = latest.saturating_sub(earliest) / 2;
             match known_well(half, rates, most) {
                 Some(long) => void_after = void_after.min(now.raw.after(long)),
-                None => return Page::unknown(now.raw.nanos(), State::Unknown),
+                None => return self.nothing(now, State::Unknown),
             }
         }
         Page {
@@ -219,6 +219,11 @@ impl Engine {
             marker: self.marker(),
             rates,
         }
+    }
+
+    /// Nothing is known; of what was measured under this marker.
+    fn nothing(&self, now: Now, state: State) -> Page {
+        Page { marker: self.marker(), ..Page::unknown(now.raw.nanos(), state) }
     }
 
     /// By how much the interval widens, up to each of [`SPANS`]. A guard's width is convex in its age but for one bend

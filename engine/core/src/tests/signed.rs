@@ -211,3 +211,90 @@ fn a_majority_of_roughtime_servers_that_lies_stops_the_clock_and_leads_it_nowher
     world.run(600.0);
     assert!(world.steps.is_empty() && world.error().abs() < 0.2, "{}", world.error());
 }
+
+fn make_lie(world: &mut World, error: i64) {
+    world.signers[..2].iter_mut().for_each(|signer| signer.error = error);
+}
+
+fn are_refuted(world: &World) -> bool {
+    world.status().sources.iter().all(|source| matches!(source.reason, SourceReason::Refuted { .. }))
+}
+
+#[test]
+fn a204_two_of_three_roughtime_keys_that_become_dishonest_stop_no_clock_while_the_third_is_heard() {
+    for error in [-5_000, 5_000] {
+        let mut world = Setup::of(nts_lan(3)).signed_by(signers(3)).start();
+        world.run(600.0);
+        assert!(world.status().system.synchronised);
+        make_lie(&mut world, error);
+        world.run(12.0 * HOUR);
+        let report = world.status();
+        assert!(report.system.synchronised && world.error().abs() < 1e-3, "{}", world.error());
+        assert!(report.sources.iter().all(|it| !matches!(it.reason, SourceReason::Refuted { .. })));
+        let named = [("signer0", SignerNotice::Reversed), ("signer1", SignerNotice::Reversed)];
+        let mut told = signer_notices(&world);
+        told.sort_by_key(|(name, _)| *name);
+        assert_eq!(told, named, "each once, and the honest one not at all");
+        let reversed =
+            |notice: &SystemNotice| matches!(notice, SystemNotice::NoSignedTime(NoSignedTime::Reversed));
+        assert!(
+            tells(&world, reversed) && tells(&world, |notice| matches!(notice, SystemNotice::Malfeasance))
+        );
+        // The way back: they are honest again, or were replaced.
+        make_lie(&mut world, 0);
+        world.run(2.0 * HOUR);
+        assert_eq!(signer_notices(&world)[2..].len(), 2, "both are sound again");
+        assert!(world.status().system.synchronised);
+    }
+}
+
+#[test]
+fn a204_sources_that_lie_with_two_of_three_roughtime_keys_lead_a_clock_nowhere_for_a_day() {
+    let mut world = Setup::of(nts_lan(3)).signed_by(signers(3)).start();
+    world.run(600.0);
+    make_lie(&mut world, 5_000);
+    world.run(2.0 * HOUR);
+    world.servers.iter_mut().for_each(|server| server.error = 5_000.0);
+    world.run(12.0 * HOUR);
+    assert!(world.steps.len() == 1 && world.error().abs() < 0.5, "{} {:?}", world.error(), world.steps);
+}
+
+#[test]
+fn a204_what_was_signed_before_gives_way_where_it_was_the_lie_or_nobody_else_supports_it() {
+    // Two that lied from the start: the clock was stopped, and not followed; once one of them is honest, it goes on.
+    let mut signers = signers(3);
+    signers[..2].iter_mut().for_each(|signer| signer.error = 5_000);
+    let mut world = Setup::of(nts_lan(3)).signed_by(signers).start();
+    world.run(600.0);
+    assert!(are_refuted(&world) && !world.status().system.synchronised);
+    world.signers[0].error = 0;
+    world.run(2.0 * HOUR);
+    assert!(world.status().system.synchronised && world.error().abs() < 1e-3, "{}", world.error());
+    // The honest one is silenced: most of the servers stop the clock, and lead it nowhere.
+    let mut world = Setup::of(nts_lan(3)).signed_by(super::world::signers(3)).start();
+    world.run(600.0);
+    make_lie(&mut world, 5_000);
+    world.signers[2].up = false;
+    world.run(6.0 * HOUR);
+    assert!(are_refuted(&world) && world.steps.len() == 1);
+    assert!(world.error().abs() < 0.5, "{}", world.error());
+    world.signers[2].up = true;
+    make_lie(&mut world, 0);
+    world.run(2.0 * HOUR);
+    assert!(world.status().system.synchronised && world.error().abs() < 1e-3, "{}", world.error());
+    // After a day most of the servers are believed again, whoever they are.
+    let mut world = Setup::of(nts_lan(3)).signed_by(super::world::signers(3)).start();
+    world.run(600.0);
+    make_lie(&mut world, 5_000);
+    world.run(28.0 * HOUR);
+    assert!(are_refuted(&world) && world.steps.len() == 1);
+}
+
+#[test]
+fn a204_two_of_three_that_are_dead_or_have_new_keys_leave_the_sources_alone() {
+    let mut world = Setup::of(nts_lan(3)).signed_by(signers(3)).start();
+    world.run(600.0);
+    world.signers[..2].iter_mut().for_each(|signer| signer.up = false);
+    world.run(48.0 * HOUR);
+    assert!(world.status().system.synchronised && world.error().abs() < 1e-3, "{}", world.error());
+}

@@ -92,6 +92,23 @@ fn what_is_not_known_is_said_to_be_so() {
 }
 
 #[test]
+fn clients_are_told_to_compare_the_marker_that_the_page_has_whether_or_not_anything_is_known() {
+    let counted = |page: &Page| Some(Counted { at: counter(1, page.as_of), period: 1e-9, error: 1e-9 });
+    for page in [page(), Page::unknown(5, State::Unknown), Page::unknown(5, State::Disrupted)] {
+        for marker in [None, Some(7)] {
+            let page = Page { marker, ..page };
+            let told = |body: &Body, at: usize| {
+                let [support, ..] = words(body)[at + 2].to_ne_bytes();
+                (support == 1).then_some(words(body)[at])
+            };
+            assert_eq!(told(&by_system_clock(&page, 0), 5), marker);
+            assert_eq!(told(&by_counter(&page, None), 8), marker);
+            assert_eq!(told(&by_counter(&page, counted(&page)), 8), marker);
+        }
+    }
+}
+
+#[test]
 fn layout_3_projects_true_time_from_the_counter() {
     let page = page();
     let period = 1.0 / 2_899_999_123.0;

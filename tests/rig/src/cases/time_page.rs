@@ -1,6 +1,6 @@
 //! What programs read of the time, as installed.
 
-use super::{Case, Found, SOON, boot_right};
+use super::{BOOT, Case, Found, SOON, boot_right};
 use crate::guest::{Guest, Stand};
 use crate::machine::Start;
 use serde_json::Value;
@@ -21,11 +21,40 @@ pub const CASES: &[Case] = &[
         bound,
     )
     .ours(),
+    Case::new(
+        "time-page-suspend",
+        "suspended for 20 s by its own kernel, once with the daemon stopped: the reader alone says that nothing is known, and nothing \
+         wrong before it is known again",
+        suspend,
+    )
+    .whole()
+    .ours(),
+    Case::new(
+        "time-page-pause",
+        "paused for 20 s by its hypervisor, which no clock of the guest but the real-time clock shows: resume to no wrong answer",
+        pause,
+    )
+    .whole()
+    .ours(),
     Case::new("time-clockbound", "ClockBound's pages, in its place by a line of tmpfiles.d", clockbound).ours(),
 ];
 
 /// What a user without rights reads: [earliest, latest] with the truth in it, or why there is none.
 fn now(guest: &mut Guest<'_>) -> Result<Result<[i64; 2], String>, String> {
+    let (said, beside, text) = match read_once(guest)? {
+        Ok(read) => read,
+        Err(why) => return Ok(Err(why)),
+    };
+    match beside {
+        0 => Ok(Ok(said)),
+        _ => Err(format!("the truth is not in it, by {beside} ns: {text}")),
+    }
+}
+
+/// An interval, how far after all of it (positive) or before it the truth was, and the text that it was read from.
+type Read = ([i64; 2], i64, String);
+
+fn read_once(guest: &mut Guest<'_>) -> Result<Result<Read, String>, String> {
     let before = guest.stand.world.truth();
     let output = guest.shell("runuser -u nobody -- chimerctl --json now 2>&1")?;
     let after = guest.stand.world.truth();
@@ -43,11 +72,8 @@ fn now(guest: &mut Guest<'_>) -> Result<Result<[i64; 2], String>, String> {
     let (Some(earliest), Some(latest)) = (at("earliest"), at("latest")) else {
         return Err(format!("no interval: {}", output.text));
     };
-    if earliest > after || latest < before {
-        let beside = if earliest > after { earliest - after } else { latest - before };
-        return Err(format!("the truth is not in it, by {beside} ns: {}", output.text));
-    }
-    Ok(Ok([earliest, latest]))
+    let beside = (before - latest).max(0) + (after - earliest).min(0);
+    Ok(Ok(([earliest, latest], beside, output.text)))
 }
 
 /// Asks for so long; how often there was an answer.
@@ -79,7 +105,7 @@ fn read(stand: &Stand) -> Result<Found, String> {
     wait_until_known(&mut guest, Instant::now())?;
     let (known, all) = watch(&mut guest, Duration::from_secs(5))?;
     // Set by hand, while the daemon cannot notice: the reader does.
-    let pids = "$(systemctl show -P MainPID truechimer) $(pgrep truechimer-)";
+    let pids = PIDS;
     guest.read(&format!("kill -STOP {pids}; date -s '+3 seconds' > /dev/null"))?;
     match now(&mut guest)? {
         Err(why) if why.contains("its clock was set") => {}
@@ -107,6 +133,89 @@ fn read(stand: &Stand) -> Result<Found, String> {
         took,
         &format!("known {known} of {all} times at first; from the clock set by hand to known again"),
     )
+}
+
+/// The processes of the daemon.
+const PIDS: &str = "$(systemctl show -P MainPID truechimer) $(pgrep truechimer-)";
+
+/// How long a machine sleeps or stands still, in seconds.
+const ASLEEP: u64 = 20;
+
+/// Has the guest sleep by its own kernel, until its real-time clock wakes it.
+fn sleep(guest: &mut Guest<'_>) -> Result<(), String> {
+    let begun = Instant::now();
+    guest.read(&format!(
+        "cd /sys/class/rtc/rtc0 && echo 0 > wakealarm && echo +{ASLEEP} > wakealarm && echo freeze > /sys/power/state"
+    ))?;
+    match begun.elapsed() {
+        short if short < Duration::from_secs(ASLEEP / 2) => {
+            Err(format!("it was not asleep, {:.1} s later", short.as_secs_f64()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A whole machine on a busy host keeps no clock within the limit of other cases: here what counts is whether the page is true.
+fn boot_known(stand: &Stand) -> Result<Guest<'_>, String> {
+    let mut guest = stand.boot(&Start::default())?;
+    let since = guest.machine.started();
+    guest.wait_until_active(since, BOOT)?;
+    wait_until_known(&mut guest, Instant::now())?;
+    Ok(guest)
+}
+
+fn suspend(stand: &Stand) -> Result<Found, String> {
+    let mut guest = boot_known(stand)?;
+    // Nobody is there who could say something about it.
+    guest.read(&format!("kill -STOP {PIDS}"))?;
+    now(&mut guest)?.map_err(|why| format!("the daemon was stopped: {why}"))?;
+    sleep(&mut guest)?;
+    for _ in 0..30 {
+        match now(&mut guest)? {
+            Err(why) if why.contains("its clock was set") => {}
+            other => return Err(format!("after {ASLEEP} s asleep: {other:?}")),
+        }
+    }
+    guest.read(&format!("kill -CONT {PIDS}"))?;
+    let alone = wait_until_known(&mut guest, Instant::now())?;
+    watch(&mut guest, Duration::from_secs(5))?;
+    // Once more with the daemon there: no answer is wrong at any time.
+    sleep(&mut guest)?;
+    let awake = Instant::now();
+    let took = wait_until_known(&mut guest, awake)?;
+    watch(&mut guest, Duration::from_secs(5))?;
+    guest.found(
+        took,
+        &format!(
+            "seconds from waking up to known again ({alone:.1} s from the daemon's going on, where it was stopped)"
+        ),
+    )
+}
+
+fn pause(stand: &Stand) -> Result<Found, String> {
+    let mut guest = boot_known(stand)?;
+    // The kernel sets the real-time clock some seconds after the first synchronisation.
+    std::thread::sleep(Duration::from_secs(20));
+    wait_until_known(&mut guest, Instant::now())?;
+    guest.machine.pause()?;
+    std::thread::sleep(Duration::from_secs(ASLEEP));
+    guest.machine.resume()?;
+    let (since, mut wrong, mut all, mut last) = (Instant::now(), 0, 0, 0.0);
+    while since.elapsed() < SOON / 2 {
+        all += 1;
+        if let Ok((_, beside, text)) = read_once(&mut guest)?
+            && beside != 0
+        {
+            wrong += 1;
+            last = since.elapsed().as_secs_f64();
+            if beside < 0 || beside > ASLEEP as i64 * 1_500_000_000 {
+                return Err(format!("wrong by {beside} ns: {text}"));
+            }
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let took = wait_until_known(&mut guest, since)?;
+    guest.found(last, &format!("seconds from the resume to the last of {wrong} wrong answers of {all}; known again by {took:.1} s"))
 }
 
 const BOUND: &str = "truechimer-bound@200ms.service";
