@@ -52,7 +52,8 @@ pub fn run(filter: Option<&str>) -> Result<(), String> {
     let moves_the_clock = announce();
     let mut packages = vec!["--workspace"];
     packages.extend(left_out.iter().flat_map(|(package, _)| ["--exclude", package]));
-    run_command(cargo().arg("build").args(&packages).arg("--bins"))?;
+    // Together: for programs alone cargo would take other features of crates, and compile nearly everything twice.
+    run_command(cargo().arg("build").args(&packages).args(["--bins", "--tests"]))?;
     let notes = target().join("skipped");
     let _ = std::fs::remove_file(&notes);
 
