@@ -113,12 +113,25 @@ pub fn put_script(path: &Path, script: &str) {
 /// `cargo xtask peers` unpacked.
 pub fn find_peer(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let peers = std::fs::read_dir(workspace().join("target/peers")).into_iter().flatten().flatten();
+    let peers = std::fs::read_dir(peers()).into_iter().flatten().flatten();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
         .chain(peers.flat_map(|package| ["usr/sbin", "usr/bin"].map(|folder| package.path().join(folder))))
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
+}
+
+/// Where `cargo xtask peers` unpacks: a folder for each package.
+pub fn peers() -> PathBuf {
+    target().join("peers")
+}
+
+/// Where cargo puts its output, for whatever it builds: `CARGO_TARGET_DIR`, from the top of the tree if it is relative, or
+/// `target` there.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .filter(|folder| !folder.is_empty())
+        .map_or_else(|| workspace().join("target"), |folder| workspace().join(folder))
 }
 
 /// The top of the source tree.

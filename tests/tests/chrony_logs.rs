@@ -112,13 +112,18 @@ fn the_lines_are_those_of_a_chronyd_beside_it() {
             assert!((-1.0..120.0).contains(&age), "{age} s old: {row:?}");
             assert_eq!(row.text("address"), "127.0.0.1");
         }
-        let (their, our) = (their.last().expect("some"), our.last().expect("some"));
+        // What a busy host does to a single exchange fails one of the tests A to D with either of them.
+        let passed = |rows: &[Row]| -> Row {
+            let last =
+                rows.iter().rev().find(|row| name != "measurements" || row.text("tests A-D") == "1111");
+            last.unwrap_or_else(|| panic!("{name}: none has passed all tests: {rows:?}")).clone()
+        };
+        let (their, our) = (passed(&their), passed(&our));
         for column in [
             "leap",
             "stratum",
             "tests 1-3",
             "tests 5-7",
-            "tests A-D",
             "root delay",
             "root dispersion",
             "reference id",

@@ -175,7 +175,7 @@ fn a_restart_is_synchronised_again_and_remembers_the_frequency() {
     let client = setup.start();
     wait_until_right(&client);
     // The frequency alone is not enough: on a busy machine it passes the right one while it is still uncertain.
-    client.wait_until("certain of the frequency", Duration::from_secs(120), |client| {
+    client.wait_until("certain of the frequency", Duration::from_secs(300), |client| {
         certainty(client) < 1.0 && (ppm(clock.page().frequency) - 40.0).abs() < 4.0
     });
     // The state is saved at intervals, and at the end.

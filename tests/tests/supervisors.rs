@@ -3,7 +3,7 @@
 
 use bench::daemon::{Setup, source};
 use bench::forger::Forger;
-use bench::programs::{copy_program, find_peer, folder, program, workspace};
+use bench::programs::{copy_program, find_peer, folder, peers, program, workspace};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -195,7 +195,7 @@ fn openrc_starts_it_again_and_a_refused_configuration_stays_down_until_it_is_sta
          rc-service truechimer start
          until_it 'is stopped'
          grep -q 'ended with 78 and stays down' /var/log/truechimer.log",
-        workspace().join("target/peers").display(),
+        peers().display(),
         workspace().join("packaging").display(),
         folder().display(),
         trial.options(),

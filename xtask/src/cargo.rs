@@ -42,6 +42,16 @@ pub fn triple() -> Option<String> {
     TRIPLE.get().cloned().or_else(|| std::env::var(BUILD_TARGET).ok()).filter(|triple| !triple.is_empty())
 }
 
+/// The target that we run on, in cargo's words.
+///
+/// # Errors
+/// If cargo cannot be started, or names none.
+pub fn host() -> Result<String, String> {
+    let said = read(cargo().arg("-vV"))?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| format!("cargo -vV says {said:?}"))
+}
+
 /// The cargo that runs us, in the workspace.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -66,8 +76,7 @@ fn linker(triple: &str) -> Option<(String, String)> {
 
 /// Where cargo puts its output.
 pub fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| workspace().join("target"), |folder| workspace().join(folder))
+    bench::programs::target()
 }
 
 /// Runs a command and waits.

@@ -3,7 +3,7 @@
 //! By the manifests: normal dependencies with the features that a build of these packages has. What runs in the compiler or
 //! before it (procedural macros, build scripts) or in tests is in no program.
 
-use crate::cargo::{cargo, read, workspace};
+use crate::cargo::{cargo, host, read, workspace};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -126,13 +126,6 @@ fn checksums() -> Result<BTreeMap<Id, String>, String> {
     Ok(blocks
         .filter_map(|block| Some(((of(block, "name")?, of(block, "version")?), of(block, "checksum")?)))
         .collect())
-}
-
-/// The target that we run on, in cargo's words.
-fn host() -> Result<String, String> {
-    let said = read(cargo().arg("-vV"))?;
-    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).ok_or_else(|| format!("cargo -vV says {said:?}"))
 }
 
 #[cfg(test)]

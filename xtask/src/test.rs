@@ -1,9 +1,10 @@
 //! Everything that a contribution must pass, in two runs: all tests without any power over the clock, several programs at
-//! once, then, as root, the few that need the kernel's clock, one at a time.
+//! once, then, as root, the few that need the kernel's clock, one at a time. For another C library (`--target`) the same,
+//! but for the tools of this machine.
 
 mod programs;
 
-use crate::cargo::{cargo, run as run_command, target};
+use crate::cargo::{self, cargo, run as run_command, target};
 use bench::process::SYS_TIME;
 use bench::programs::{find_peer, has_ipv6};
 use caps::{CapSet, Capability};
@@ -17,6 +18,15 @@ use std::process::{Command, Stdio};
 /// restores it; the others examine a process that could.
 const WITH_CLOCK: [(&str, &str); 2] =
     [("kernel_clock", ""), ("escapes", "a_process_that_keeps_the_clock_holds_one_capability")];
+
+/// The packages that a run for another target leaves out, each with the reason.
+const OF_THE_HOST: [(&str, &str); 2] = [
+    (
+        "truechimer-rig",
+        "makes machines with this machine's tools; `cargo xtask --target TRIPLE rig` has them try the package",
+    ),
+    ("xtask", "builds and starts what is for the target, and is itself for the machine that does"),
+];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tally {
@@ -38,19 +48,23 @@ impl Tally {
 /// # Errors
 /// If anything fails, or does not compile, or nothing was run.
 pub fn run(filter: Option<&str>) -> Result<(), String> {
+    let left_out = left_out(cargo::triple().as_deref(), &cargo::host()?)?;
     let moves_the_clock = announce();
-    run_command(cargo().args(["build", "--workspace", "--bins"]))?;
+    let mut packages = vec!["--workspace"];
+    packages.extend(left_out.iter().flat_map(|(package, _)| ["--exclude", package]));
+    // Together: for programs alone cargo would take other features of crates, and compile nearly everything twice.
+    run_command(cargo().arg("build").args(&packages).args(["--bins", "--tests"]))?;
     let notes = target().join("skipped");
     let _ = std::fs::remove_file(&notes);
 
-    let compiled = programs::compile()?;
+    let compiled = programs::compile(&packages)?;
     let at_once = std::thread::available_parallelism().map_or(1, usize::from) + 1;
     let mut variables = vec![("TRUECHIMER_SKIPPED", notes.as_os_str())];
     if moves_the_clock {
         variables.push(("TRUECHIMER_REAL_CLOCK", OsStr::new("later")));
     }
     let mut examples = cargo();
-    examples.args(["test", "--workspace", "--doc", "--no-fail-fast"]).args(filter);
+    examples.arg("test").args(&packages).args(["--doc", "--no-fail-fast"]).args(filter);
     let (mut tally, mut in_order) = without_clock(|| {
         let (mut tally, in_order) = programs::run(&compiled, filter, &variables, at_once)?;
         let (more, examples_in_order) = count(&mut examples)?;
@@ -72,6 +86,12 @@ pub fn run(filter: Option<&str>) -> Result<(), String> {
         }
     }
     tally = settle(tally, &notes);
+    if !left_out.is_empty() {
+        println!("\nleft out, of this machine whatever is built for:");
+    }
+    for (package, why) in left_out {
+        println!("  {package}: {why}");
+    }
     println!("\n{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
     if tally.failed > 0 || !in_order {
         return Err("not everything passed".into());
@@ -80,6 +100,20 @@ pub fn run(filter: Option<&str>) -> Result<(), String> {
         return Err("no test was run".into());
     }
     Ok(())
+}
+
+/// What of [`OF_THE_HOST`] a run for this target leaves out.
+fn left_out(triple: Option<&str>, host: &str) -> Result<&'static [(&'static str, &'static str)], String> {
+    let architecture = |triple: &str| triple.split('-').next().map(str::to_owned);
+    match triple {
+        None => Ok(&[]),
+        Some(triple) if triple == host => Ok(&[]),
+        Some(triple) if architecture(triple) == architecture(host) => Ok(&OF_THE_HOST),
+        Some(triple) => Err(format!(
+            "programs for {triple} do not run on this machine ({host}); `cargo xtask --target {triple} rig` tries the \
+             package on emulated ones"
+        )),
+    }
 }
 
 /// Prints what cannot be run here and why; returns whether this run may move the kernel's clock.
@@ -208,6 +242,17 @@ mod tests {
         let line = "test result: FAILED. 12 passed; 3 failed; 4 ignored; 0 measured; 1 filtered out; finished in 0.5s";
         assert_eq!(closing_line(line), Some(Tally { passed: 12, failed: 3, skipped: 4 }));
         assert_eq!(closing_line("test result_of_something ... ok"), None);
+    }
+
+    #[test]
+    fn what_builds_and_starts_is_left_out_for_another_c_library_alone() {
+        let host = "x86_64-unknown-linux-gnu";
+        assert_eq!(left_out(None, host), Ok(&[][..]));
+        assert_eq!(left_out(Some(host), host), Ok(&[][..]));
+        let left: Vec<_> =
+            left_out(Some("x86_64-unknown-linux-musl"), host).unwrap().iter().map(|one| one.0).collect();
+        assert_eq!(left, ["truechimer-rig", "xtask"]);
+        assert!(left_out(Some("aarch64-unknown-linux-gnu"), host).unwrap_err().contains("rig"));
     }
 
     #[test]

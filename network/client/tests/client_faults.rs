@@ -235,8 +235,7 @@ fn a168_without_descriptors_a_query_is_unanswered_and_the_next_one_is_not() {
 fn a168_a169_without_a_network_a_query_is_unreachable_and_the_role_lives() {
     let is_possible = std::process::Command::new("unshare").args(["-rn", "true"]).status();
     if !is_possible.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: no network namespace to be had here");
-        return;
+        return bench::skip("no network namespace to be had here (user namespaces are off)");
     }
     // The shell started by "before" runs the rest of the line in a separate network namespace without a route out.
     let mut client = greeted(Client::in_process(Process::Client, "exec unshare -rn", "", &[]));
@@ -281,8 +280,7 @@ fn a044_forged_icmp_costs_at_most_one_poll_and_no_time() {
     for forged in 0..1_000 {
         for (kind, code) in [(3, 1), (3, 4), (11, 0), (3, 13)] {
             if forge_icmp(kind, code, from, server.address()).is_none() {
-                eprintln!("skipped: no raw socket to be had here");
-                return;
+                return bench::skip("not root: no raw socket to forge ICMP with");
             }
         }
         if forged > 0 && first.elapsed() > enough {

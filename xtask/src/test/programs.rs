@@ -20,13 +20,14 @@ pub struct TestProgram {
     is_integration: bool,
 }
 
-/// Compiles the tests of all packages. Those that may take long come first.
+/// Compiles the tests of the packages that cargo's options in `packages` choose. Those that may take long come first.
 ///
 /// # Errors
 /// When they do not compile.
-pub fn compile() -> Result<Vec<TestProgram>, String> {
-    let messages =
-        read(cargo().args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]))?;
+pub fn compile(packages: &[&str]) -> Result<Vec<TestProgram>, String> {
+    let mut command = cargo();
+    command.arg("test").args(packages).args(["--no-run", "--message-format=json-render-diagnostics"]);
+    let messages = read(&mut command)?;
     let mut programs: Vec<_> = messages.lines().filter_map(artifact).collect();
     programs.sort_by_key(|program| !program.is_integration);
     Ok(programs)
