@@ -279,7 +279,7 @@ fn starved(query: &Query, keys: &CookieKeys, header: &Header, out: &mut [u8]) ->
     packet.extend_from_slice(&request[identifier]);
     let nonce = &mut [7u8; 16][..session.keys.algorithm().nonce_length()];
     let mut tag = [0; 16];
-    session.keys.server_to_client.seal(&mut nonce.to_vec(), &packet, &mut tag).unwrap();
+    session.keys.server_to_client.seal(nonce, &packet, &mut tag).unwrap();
     packet.extend_from_slice(&[4, 4, 0, 24 + nonce.len() as u8, 0, nonce.len() as u8, 0, 16]);
     packet.extend_from_slice(nonce);
     packet.extend_from_slice(&tag);
