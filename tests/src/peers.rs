@@ -1,10 +1,11 @@
 //! Other implementations as servers and clients, none of which can set a clock.
 
-use crate::programs::{Place, find_peer, free_port, wait_for};
+use crate::programs::{Place, find_peer, free_port, wait_for, workspace};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -46,6 +47,11 @@ impl Drop for Peer {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Where `cargo xtask peers` unpacks and builds them: a folder for each.
+pub fn folder() -> PathBuf {
+    workspace().join("target/peers")
 }
 
 /// The reason for a skipped test if chronyd is missing.

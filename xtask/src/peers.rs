@@ -53,7 +53,7 @@ pub fn fetch() -> Result<(), String> {
                 .into(),
         );
     }
-    let place = workspace().join("target/peers");
+    let place = bench::peers::folder();
     std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
     for package in PACKAGES {
         let unpacked = place.join(package);
@@ -116,7 +116,7 @@ fn settle(package: &str, unpacked: &Path) -> std::io::Result<()> {
 /// # Errors
 /// If the registry cannot be reached.
 pub fn fetch_clockbound() -> Result<(), String> {
-    let place = workspace().join("target/peers");
+    let place = bench::peers::folder();
     std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
     CLOCKBOUND.fetch(&place)
 }
@@ -127,7 +127,7 @@ pub fn fetch_clockbound() -> Result<(), String> {
 /// # Errors
 /// What could not be fetched, after everything else was tried.
 pub fn fetch_more() -> Result<(), String> {
-    let place = workspace().join("target/peers");
+    let place = bench::peers::folder();
     std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
     let newest = release::fetch(NEWEST, &NEWEST_PROGRAMS, &place);
     // On machines for which Debian's is not fetched.
@@ -152,7 +152,7 @@ fn unpack(package: &Path, into: &Path) -> Result<(), String> {
 
 fn missing_libraries() -> Result<bool, String> {
     for (package, program) in [("chrony", "chronyd"), ("ntpsec", "ntpd"), ("openntpd", "openntpd")] {
-        let file = workspace().join("target/peers").join(package).join("usr/sbin").join(program);
+        let file = bench::peers::folder().join(package).join("usr/sbin").join(program);
         if read(Command::new("ldd").arg(file))?.contains("not found") {
             return Ok(true);
         }

@@ -66,5 +66,5 @@ fn tools() -> Result<Tools, String> {
     let mut day = cargo::cargo();
     day.args(["build", "--release", "--locked", "-p", "truechimer-rig", "--bin", "day"]);
     cargo::run(cargo::with_release_flags(&mut day))?;
-    Ok(Tools { programs, peers: cargo::workspace().join("target/peers") })
+    Ok(Tools { programs, peers: bench::peers::folder() })
 }
