@@ -18,11 +18,11 @@ use std::path::Path;
 
 /// Prints the records of a ring, oldest first.
 pub fn show(path: &Path, ring: Ring, last: Option<usize>, form: Form) -> Result<String, Failure> {
-    let octets = read(path)?;
+    let octets = read(path, OPTION)?;
     // Not among the records, which programs read.
     complain(&format!("read {}", path.display()));
     let Log { lines: records, faults: broken, .. } = Log::read(&octets, ring);
-    refuse_foreign(path, &octets)?;
+    refuse_foreign(path, &octets, OPTION)?;
     let skipped = last.map_or(0, |last| records.len().saturating_sub(last));
     let shown = records.iter().skip(skipped);
     if form == Form::Json {
@@ -42,23 +42,28 @@ pub fn show(path: &Path, ring: Ring, last: Option<usize>, form: Form) -> Result<
     Ok(text)
 }
 
-/// Refuses what is no audit log at all: neither ring has a line, and the file is not blank.
+/// What of the command line of `audit` names another log.
+pub const OPTION: &str = "--file";
+
+/// Refuses what is no audit log at all: neither ring has a line, and the file is not blank. A log has its whole length from its first
+/// moment, so that an empty file is none.
 ///
 /// # Errors
 /// It is none.
-fn refuse_foreign(path: &Path, octets: &[u8]) -> Result<(), Failure> {
+fn refuse_foreign(path: &Path, octets: &[u8], option: &str) -> Result<(), Failure> {
     let has_line = [ORDERS, STEPS].into_iter().any(|ring| !Log::read(octets, ring).lines.is_empty());
-    if has_line || octets.iter().all(|octet| *octet == 0) {
+    if has_line || (!octets.is_empty() && octets.iter().all(|octet| *octet == 0)) {
         return Ok(());
     }
     let text = format!(
-        "{}: is no audit log; name audit.log of the state directory, or a copy of it, with --file",
+        "{}: is no audit log; name audit.log of the state directory, or a copy of it, with {option}",
         path.display()
     );
     Err(Failure { text, code: exit::UNABLE })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+/// `option`: what of the command line names another one.
+fn read(path: &Path, option: &str) -> Result<Vec<u8>, Failure> {
     let mut octets = Vec::new();
     // One octet more than a ring shows that the file is something else.
     let limit = LENGTH + 1;
@@ -67,9 +72,11 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         Ok(_) => Ok(octets),
         Err(error) => {
             let remedy = match error.kind() {
-                io::ErrorKind::PermissionDenied => "only root reads the audit log: use sudo",
-                io::ErrorKind::NotFound => "has the daemon run on this host? Name its log with --file",
-                _ => "name the audit log with --file",
+                io::ErrorKind::PermissionDenied => "only root reads the audit log: use sudo".to_owned(),
+                io::ErrorKind::NotFound => {
+                    format!("has the daemon run on this host? Name its log with {option}")
+                }
+                _ => format!("name the audit log with {option}"),
             };
             Err(Failure { text: format!("{}: {error}; {remedy}", path.display()), code: exit::UNABLE })
         }

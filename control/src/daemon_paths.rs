@@ -4,7 +4,7 @@ use crate::{Failure, exit, file};
 use command_line::SOCKET;
 use ipc::paths::{LENGTH, NAME, Paths};
 use ipc::permissions::Permissions;
-use std::io::Read;
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -51,8 +51,18 @@ impl Wanted {
     /// # Errors
     /// Only the command line can say.
     pub fn of(self, socket: &Path) -> Result<PathBuf, Failure> {
-        let text = read(socket);
-        self.choose(text.as_deref().and_then(Paths::parse), socket)
+        match read(socket) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && socket != Path::new(SOCKET) => {
+                let (what, option) = self.words();
+                let text = format!(
+                    "{}: \"{NAME}\" beside it, which says where this daemon has its {what}, is for root: use sudo, or name the {what} with \
+                     {option}",
+                    socket.display()
+                );
+                Err(Failure { text, code: exit::UNABLE })
+            }
+            text => self.choose(text.ok().flatten().as_deref().and_then(Paths::parse), socket),
+        }
     }
 
     fn choose(self, told: Option<Paths<'_>>, socket: &Path) -> Result<PathBuf, Failure> {
@@ -73,17 +83,20 @@ impl Wanted {
     }
 }
 
-/// The file beside the socket, if nobody but root and this user can have written it.
-fn read(socket: &Path) -> Option<String> {
-    let file = file::open(&socket.parent()?.join(NAME)).ok()?;
-    let facts = file.metadata().ok()?;
+/// The file beside the socket; none: others than root and this user can have written it.
+///
+/// # Errors
+/// It cannot be read.
+fn read(socket: &Path) -> io::Result<Option<String>> {
+    let file = file::open(&socket.parent().unwrap_or(Path::new(".")).join(NAME))?;
+    let facts = file.metadata()?;
     let permissions = Permissions { owner: facts.uid(), mode: facts.mode() };
     if permissions.is_changeable(crate::reload::own_uid()) {
-        return None;
+        return Ok(None);
     }
     let mut text = String::new();
-    file.take(LENGTH).read_to_string(&mut text).ok()?;
-    Some(text)
+    file.take(LENGTH).read_to_string(&mut text)?;
+    Ok(Some(text))
 }
 
 #[cfg(test)]

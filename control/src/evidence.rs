@@ -136,7 +136,7 @@ impl Read {
             return minutes::read(path).map(Self::History);
         }
         let named = Named { history: Some(path), keys: asked.keys.as_ref(), ..Named::default() };
-        Ok(Self::All(log.clone(), Gathered::read(&log, named)?))
+        Ok(Self::All(log.clone(), Gathered::read(&log, "--audit", named)?))
     }
 
     fn history(&self) -> &[u8] {

@@ -2,10 +2,10 @@
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
-use std::fs::File;
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
 /// `O_NONBLOCK` and `O_NOCTTY` of Linux on the architectures that there are packages for.
@@ -58,35 +58,55 @@ fn open_with(path: &Path, more: OFlag) -> io::Result<File> {
     }
 }
 
-/// Writes a file whole or not at all: what is in its place stays until the new one is complete. A link is neither followed nor
-/// replaced: /dev/stdout is one.
+/// Who may do what with a file that is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Modes {
+    /// Of one that is new, as far as the umask permits it.
+    new: u32,
+    /// What is kept at most of the mode of one that is replaced.
+    kept: u32,
+}
+
+impl Modes {
+    /// For everybody.
+    pub const OPEN: Self = Self { new: 0o666, kept: 0o777 };
+    /// For its owner, and whoever could read or write it before.
+    pub const OWN: Self = Self { new: 0o600, kept: 0o666 };
+    /// For its owner, and the group that could read it before: what is secret.
+    pub const SECRET: Self = Self { new: 0o600, kept: 0o640 };
+}
+
+/// Writes a file whole or not at all: what is in its place stays until the new one is complete, which gets its owner, its group and
+/// its mode. A link is neither followed nor replaced: /dev/stdout is one.
 ///
 /// # Errors
 /// That of the failed system call; [`ErrorKind::InvalidInput`], with a sentence, where something else than a regular file is in
 /// its place.
-pub fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
-    write_with(path, 0o666, octets)
+pub fn write(path: &Path, modes: Modes, octets: &[u8]) -> io::Result<()> {
+    let replaced = refuse_irregular(path)?;
+    let irregular = || invalid("is no name of a file, and was not written");
+    write_beside(path, modes, octets, replaced.as_ref(), irregular, |new| std::fs::rename(new, path))
 }
 
-/// The same, for its owner alone.
+fn invalid(text: &'static str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, text)
+}
+
+/// The regular file that is in a place; none: nothing is.
 ///
 /// # Errors
-/// As [`write`].
-pub fn write_private(path: &Path, octets: &[u8]) -> io::Result<()> {
-    write_with(path, 0o600, octets)
-}
-
-fn write_with(path: &Path, mode: u32, octets: &[u8]) -> io::Result<()> {
-    let irregular = || io::Error::new(ErrorKind::InvalidInput, "is no regular file and was not written");
-    let link =
-        "is a link and was not written; name the file itself, or leave --output out for standard output";
+/// As [`write`]: something else is in the place.
+pub fn refuse_irregular(path: &Path) -> io::Result<Option<Metadata>> {
     match std::fs::symlink_metadata(path) {
-        Ok(there) if there.is_symlink() => return Err(io::Error::new(ErrorKind::InvalidInput, link)),
-        Ok(there) if !there.is_file() => return Err(irregular()),
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
+        Ok(there) if there.is_symlink() => {
+            Err(invalid("is a link and was not written; name the file itself, or leave the option out"))
+        }
+        Ok(there) if there.is_dir() => Err(invalid("is a directory and was not written; name a file in it")),
+        Ok(there) if !there.is_file() => Err(invalid("is no regular file and was not written")),
+        Ok(there) => Ok(Some(there)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
-    write_beside(path, mode, octets, irregular, |new| std::fs::rename(new, path))
 }
 
 /// Writes a file that is not there yet.
@@ -96,7 +116,19 @@ fn write_with(path: &Path, mode: u32, octets: &[u8]) -> io::Result<()> {
 pub fn write_new(path: &Path, octets: &[u8]) -> io::Result<()> {
     let irregular = || io::Error::new(ErrorKind::InvalidInput, "is no name of a file");
     // What it was made of may have been for its owner alone; and the name is given only if it is free.
-    write_beside(path, 0o600, octets, irregular, |new| std::fs::hard_link(new, path))
+    write_beside(path, Modes::SECRET, octets, None, irregular, |new| std::fs::hard_link(new, path))
+}
+
+/// Whether two names are one file, or would be once both are written.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).map(|there| (there.dev(), there.ino())).ok();
+    let place = |path: &Path| {
+        let whole = std::path::absolute(path).ok()?;
+        Some((whole.parent()?.canonicalize().ok()?, whole.file_name()?.to_owned()))
+    };
+    one == other
+        || identity(one).is_some_and(|one| identity(other) == Some(one))
+        || place(one).is_some_and(|one| place(other) == Some(one))
 }
 
 /// Writes a folder that is not there yet, or is empty, whole or not at all: for its owner alone.
@@ -105,7 +137,6 @@ pub fn write_new(path: &Path, octets: &[u8]) -> io::Result<()> {
 /// That of the failed system call; [`ErrorKind::AlreadyExists`], with a sentence, where something is in the folder, and
 /// [`ErrorKind::InvalidInput`] where its place is taken by something else, a link among it.
 pub fn write_folder(path: &Path, files: &[(&str, Vec<u8>)]) -> io::Result<()> {
-    let invalid = |text: &'static str| io::Error::new(ErrorKind::InvalidInput, text);
     match std::fs::symlink_metadata(path) {
         Ok(there) if there.is_symlink() => {
             return Err(invalid("is a link, and nothing was written; name the folder itself"));
@@ -122,7 +153,7 @@ pub fn write_folder(path: &Path, files: &[(&str, Vec<u8>)]) -> io::Result<()> {
     let mut name = path.file_name().ok_or_else(|| invalid("is no name of a folder"))?.to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = path.with_file_name(name);
-    std::fs::DirBuilder::new().mode(0o700).create(&new)?;
+    std::fs::DirBuilder::new().mode(0o700).create(&new).map_err(unmade)?;
     let fill = || {
         for (name, octets) in files {
             let mut file = File::options().write(true).create_new(true).mode(0o600).open(new.join(name))?;
@@ -143,20 +174,39 @@ pub fn write_folder(path: &Path, files: &[(&str, Vec<u8>)]) -> io::Result<()> {
     written
 }
 
-/// Writes a new file beside this place, whole, and gives it the name then; it leaves nothing else. `unnamed`: the error where the path ends
-/// in no name.
+/// Why nothing can be made in a folder.
+fn unmade(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            io::Error::new(ErrorKind::NotFound, "the folder for it is not there; make it first")
+        }
+        _ => error,
+    }
+}
+
+/// Writes a new file beside this place, whole, and gives it the name then; it leaves nothing else. `replaced`: whose owner, group and mode it
+/// gets. `unnamed`: the error where the path ends in no name.
 fn write_beside(
     path: &Path,
-    mode: u32,
+    modes: Modes,
     octets: &[u8],
+    replaced: Option<&Metadata>,
     unnamed: impl FnOnce() -> io::Error,
     give_name: impl FnOnce(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut name = path.file_name().ok_or_else(unnamed)?.to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = path.with_file_name(name);
-    let mut file = File::options().write(true).create_new(true).mode(mode).open(&new)?;
-    let written = file.write_all(octets).and_then(|()| file.sync_all());
+    let mode = if replaced.is_some() { 0o600 } else { modes.new };
+    let mut file = File::options().write(true).create_new(true).mode(mode).open(&new).map_err(unmade)?;
+    let keep = |there: &Metadata| {
+        // Whose group it cannot be given to may not read it.
+        let is_given = fchown(&file, Some(there.uid()), Some(there.gid())).is_ok();
+        let mode = there.mode() & modes.kept & if is_given { 0o777 } else { 0o700 };
+        file.set_permissions(Permissions::from_mode(mode))
+    };
+    let written = replaced.map_or(Ok(()), keep).and_then(|()| file.write_all(octets));
+    let written = written.and_then(|()| file.sync_all());
     let named = written.and_then(|()| give_name(&new));
     let _ = std::fs::remove_file(&new);
     named
@@ -165,7 +215,6 @@ fn write_beside(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn a_folder_is_written_whole_or_not_at_all_and_nothing_that_is_there_is_touched() {
@@ -208,22 +257,79 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("chimerctl-write-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let (file, link) = (folder.join("a.svg"), folder.join("link.svg"));
-        write(&file, b"one").unwrap();
-        write(&file, b"two").unwrap();
+        write(&file, Modes::OPEN, b"one").unwrap();
+        write(&file, Modes::OPEN, b"two").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        assert!(write(&link, b"three").is_err());
+        assert!(write(&link, Modes::OPEN, b"three").is_err());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "two");
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
         // As root they would be replaced for all programs of the machine, so it is tried with one of our own.
         let stdout = folder.join("stdout");
         std::os::unix::fs::symlink("/proc/self/fd/1", &stdout).unwrap();
-        assert!(write(&stdout, b"four").is_err());
+        assert!(write(&stdout, Modes::OPEN, b"four").is_err());
         assert!(std::fs::symlink_metadata(&stdout).unwrap().is_symlink());
         for place in ["/dev/null", "/", "/nonexistent/a.svg", "/proc/self/a.svg"] {
-            assert!(write(Path::new(place), b"x").is_err(), "{place}");
+            assert!(write(Path::new(place), Modes::OPEN, b"x").is_err(), "{place}");
         }
-        assert!(write(&folder, b"x").is_err());
+        let refused = write(&folder, Modes::OPEN, b"x").unwrap_err();
+        assert!(refused.to_string().contains("is a directory"), "{refused}");
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 3);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_keeps_its_mode_and_a_secret_one_is_never_open_to_others() {
+        let folder = std::env::temp_dir().join(format!("chimerctl-modes-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("a");
+        for (modes, before, after) in [
+            (Modes::OWN, None, 0o600),
+            (Modes::SECRET, None, 0o600),
+            (Modes::OPEN, Some(0o600), 0o600),
+            (Modes::OPEN, Some(0o640), 0o640),
+            (Modes::OWN, Some(0o640), 0o640),
+            (Modes::OWN, Some(0o644), 0o644),
+            (Modes::SECRET, Some(0o640), 0o640),
+            (Modes::SECRET, Some(0o600), 0o600),
+            (Modes::SECRET, Some(0o666), 0o640),
+        ] {
+            let _ = std::fs::remove_file(&file);
+            if let Some(mode) = before {
+                std::fs::write(&file, b"before").unwrap();
+                std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+            }
+            write(&file, modes, b"after").unwrap();
+            let mode = std::fs::metadata(&file).unwrap().mode() & 0o7777;
+            assert_eq!(mode, after, "{modes:?} {before:?}: {mode:o}");
+        }
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(&file, Some(61_398), Some(61_399)).unwrap();
+            write(&file, Modes::SECRET, b"again").unwrap();
+            let there = std::fs::metadata(&file).unwrap();
+            assert_eq!((there.uid(), there.gid(), there.mode() & 0o7777), (61_398, 61_399, 0o640));
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn one_file_is_known_under_each_of_its_names() {
+        let folder = std::env::temp_dir().join(format!("chimerctl-same-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("b")).unwrap();
+        let (new, there) = (folder.join("new"), folder.join("there"));
+        std::fs::write(&there, b"x").unwrap();
+        std::fs::hard_link(&there, folder.join("hard")).unwrap();
+        std::os::unix::fs::symlink(&there, folder.join("link")).unwrap();
+        std::os::unix::fs::symlink(&folder, folder.join("around")).unwrap();
+        for (one, other, expected) in [
+            (new.clone(), folder.join("b/../new"), true),
+            (new.clone(), folder.join("around/new"), true),
+            (there.clone(), folder.join("hard"), true),
+            (there.clone(), folder.join("link"), true),
+            (new.clone(), there.clone(), false),
+            (new.clone(), folder.join("b/new"), false),
+        ] {
+            assert_eq!(is_same(&one, &other), expected, "{one:?} {other:?}");
+        }
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

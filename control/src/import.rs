@@ -1,6 +1,7 @@
 //! `chimerctl import`: another daemon's configuration, as one of ours. What is made of it is the library's (`control/import`); here
 //! are the files, read as whoever runs this, and what is written.
 
+use crate::file::Modes;
 use crate::screen::{Form, complain, print};
 use crate::{Failure, exit, file};
 use command_line::{Daemon, ImportArguments};
@@ -16,6 +17,8 @@ const MAX_NAMES: usize = 10_000;
 /// Files of this host, or below another root.
 struct OnDisk {
     root: Option<PathBuf>,
+    /// Those that were read, by which nothing that is written replaces one of them.
+    read: Vec<PathBuf>,
 }
 
 impl OnDisk {
@@ -86,13 +89,17 @@ impl Files for OnDisk {
         if is_masked(&self.named(path)) {
             return Ok(Vec::new());
         }
-        let opened = file::open(&self.place(path)?).map_err(|error| of_error(&error))?;
+        let place = self.place(path)?;
+        let opened = file::open(&place).map_err(|error| of_error(&error))?;
         judge(&opened)?;
+        self.read.push(place);
         bounded(opened)
     }
 
     fn read_learned(&mut self, path: &str) -> Result<Vec<u8>, FileError> {
-        let opened = file::open_itself(&self.place(path)?).map_err(|error| of_error(&error))?;
+        let place = self.place(path)?;
+        let opened = file::open_itself(&place).map_err(|error| of_error(&error))?;
+        self.read.push(place);
         bounded(opened)
     }
 
@@ -116,7 +123,11 @@ pub fn show(asked: &ImportArguments, form: Form) -> Result<String, Failure> {
     if form == Form::Json {
         return Err(unable("import writes TOML; leave --json out".to_owned()));
     }
-    let mut files = OnDisk { root: asked.root.clone() };
+    if let Some(root) = &asked.root {
+        let folder = std::fs::read_dir(root);
+        folder.map_err(|error| unable(format!("{}: {error}; --root names a folder", root.display())))?;
+    }
+    let mut files = OnDisk { root: asked.root.clone(), read: Vec::new() };
     let kind = asked.from.map(of_daemon);
     let no_server = asked.no_server.then_some(NOT_OPENED);
     let imported = match asked.files.is_empty() {
@@ -124,7 +135,20 @@ pub fn show(asked: &ImportArguments, form: Form) -> Result<String, Failure> {
         false => named(asked, &mut files, kind, no_server),
     }
     .map_err(unable)?;
-    let Imported { text, mut losses, keys, .. } = imported;
+    refuse_same(asked, &files.read).map_err(unable)?;
+    let Imported { text, mut losses, key_losses, keys, .. } = imported;
+    if asked.keys_only {
+        let Some(keys) = keys else {
+            let text = "there are no symmetric keys in it that can be carried, and nothing was written";
+            return Err(unable(
+                key_losses.into_iter().chain([text.to_owned()]).collect::<Vec<_>>().join("; "),
+            ));
+        };
+        if let Some(place) = &asked.keys {
+            write(place, keys.as_bytes(), asked.force.then_some(Modes::SECRET))?;
+        }
+        return ending(&key_losses, "as said above");
+    }
     if asked.keys.is_none() && keys.is_some() {
         losses.push(
             "the symmetric keys are written with --keys /etc/truechimer/truechimer.keys alone; without that file the daemon takes no \
@@ -134,40 +158,66 @@ pub fn show(asked: &ImportArguments, form: Form) -> Result<String, Failure> {
     }
     match &asked.output {
         None => print(&text)?,
-        Some(place) => write(place, text.as_bytes(), asked.force.then_some(file::write))?,
+        Some(place) => write(place, text.as_bytes(), asked.force.then_some(Modes::OWN))?,
     }
     // Last: no keys are left behind of a configuration that could not be written.
     if let (Some(place), Some(keys)) = (&asked.keys, keys)
-        && let Err(failure) = write(place, keys.as_bytes(), asked.force.then_some(file::write_private))
+        && let Err(failure) = write(place, keys.as_bytes(), asked.force.then_some(Modes::SECRET))
     {
         if let Some(place) = asked.output.as_ref().filter(|_| !asked.force) {
             let _ = std::fs::remove_file(place);
         }
         return Err(failure);
     }
-    losses.iter().for_each(|loss| complain(loss));
-    match losses.len() {
-        0 => Ok(String::new()),
-        count => {
-            let what = if count == 1 { "1 thing is" } else { &format!("{count} things are") };
-            Err(Failure {
-                text: format!("{what} to be looked at, as the new file says at its head"),
-                code: exit::NO,
-            })
-        }
-    }
+    ending(&losses, "as the new file says at its head")
 }
 
-/// How a file is written in the place of another one.
-type Replace = fn(&Path, &[u8]) -> std::io::Result<()>;
+/// Says what is to be looked at.
+fn ending(losses: &[String], place: &str) -> Result<String, Failure> {
+    losses.iter().for_each(|loss| complain(loss));
+    let what = match losses.len() {
+        0 => return Ok(String::new()),
+        1 => "1 thing is".to_owned(),
+        count => format!("{count} things are"),
+    };
+    Err(Failure { text: format!("{what} to be looked at, {place}"), code: exit::NO })
+}
 
-/// Writes a file: a new one, for its owner alone, unless it may replace another one.
-fn write(place: &Path, octets: &[u8], replace: Option<Replace>) -> Result<(), Failure> {
-    replace.unwrap_or(file::write_new)(place, octets).map_err(|error| {
+/// Refuses to write both into one file, or one of them over what it was made of.
+fn refuse_same(asked: &ImportArguments, read: &[PathBuf]) -> Result<(), String> {
+    let targets = [("--output", &asked.output), ("--keys", &asked.keys)];
+    if let [(_, Some(output)), (_, Some(keys))] = targets
+        && file::is_same(output, keys)
+    {
+        let place = output.display();
+        return Err(format!("{place}: --output and --keys name one file, and nothing was written; name two"));
+    }
+    for (option, place) in targets {
+        let Some(place) = place.as_ref().filter(|place| read.iter().any(|read| file::is_same(read, place)))
+        else {
+            continue;
+        };
+        let place = place.display();
+        return Err(format!(
+            "{place}: is what is imported, and was not replaced; name another file with {option}"
+        ));
+    }
+    Ok(())
+}
+
+/// Writes a file: a new one, for its owner alone, unless it may replace another one, of whose mode so much is kept.
+fn write(place: &Path, octets: &[u8], replaces: Option<Modes>) -> Result<(), Failure> {
+    let written = match replaces {
+        None => file::write_new(place, octets),
+        Some(modes) => file::write(place, modes, octets),
+    };
+    written.map_err(|error| {
         let why = match error.kind() {
-            ErrorKind::AlreadyExists => {
-                "is there already, and was not replaced; --force replaces it".to_owned()
-            }
+            // What --force would not replace either says so itself.
+            ErrorKind::AlreadyExists => match file::refuse_irregular(place) {
+                Ok(_) => "is there already, and was not replaced; --force replaces it".to_owned(),
+                Err(error) => error.to_string(),
+            },
             _ => error.to_string(),
         };
         Failure { text: format!("{}: {why}", place.display()), code: exit::UNWRITTEN }

@@ -6,6 +6,7 @@
 //!   process  what the kernel reports of each process, read from /proc
 //!   status   status, as a table or as JSON
 //!   keys     keys, and the certificate's part of reload
+//!   add      add: the [[source]] of the words on the command line
 //!   reload   reload, of all or of the programs' sources
 //!   sources  sources, source NAME
 //!   server   server
@@ -37,6 +38,7 @@
 #![forbid(unsafe_code)]
 
 mod activity;
+mod add;
 mod assert;
 mod audit;
 mod clients;
@@ -134,7 +136,7 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
             let config = named(config.as_ref(), Wanted::Configuration, socket)?;
             reload::all(socket, &config, form)
         }
-        Command::Add { name, keys } => add(socket, name, keys, form),
+        Command::Add { name, keys } => add::add(socket, name, keys, form),
         Command::Remove { name } => {
             let reply = control_socket::remove(socket, name)?;
             Ok(done(&reply, &format!("removed {name}"), form))
@@ -184,31 +186,4 @@ fn change(socket: &Path, verb: &str, names: &[String], form: Form) -> Result<Str
 /// The reply to a command that was followed, or the words for it.
 fn done(reply: &Value, words: &str, form: Form) -> String {
     if form == Form::Json { text::json(reply) } else { text::said(words, form) }
-}
-
-/// Asks one more source.
-fn add(socket: &Path, name: &str, keys: &[String], form: Form) -> Result<String, Failure> {
-    let source = source_table(name, keys).map_err(|text| Failure { text, code: exit::UNABLE })?;
-    let reply = control_socket::add(socket, &source)?;
-    Ok(done(&reply, &format!("added {name}"), form))
-}
-
-/// The `[[source]]` of these words. What they mean, the engine judges.
-fn source_table(name: &str, keys: &[String]) -> Result<String, String> {
-    // A basic string of TOML may have all that one of JSON has.
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let mut table = format!("[[source]]\naddress = {}\n", quoted(name));
-    for word in keys {
-        let is_key = |key: &str| {
-            !key.is_empty() && key.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'-')
-        };
-        let Some((key, value)) = word.split_once('=').filter(|(key, _)| is_key(key)) else {
-            return Err(format!(
-                "{word}: expected KEY=VALUE with a key of [[source]], such as mode=nts or min-poll=4"
-            ));
-        };
-        let is_bare = matches!(value, "true" | "false") || value.parse::<f64>().is_ok_and(f64::is_finite);
-        table += &format!("{key} = {}\n", if is_bare { value.to_owned() } else { quoted(value) });
-    }
-    Ok(table)
 }

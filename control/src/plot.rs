@@ -13,6 +13,7 @@ mod svg;
 pub use course::{Course, Spot};
 pub use drawing::axis::moment;
 
+use crate::file::Modes;
 use crate::screen::{Form, Screen};
 use crate::status::{bound, offset};
 use crate::text::{json, plain};
@@ -41,7 +42,7 @@ pub fn show(socket: &Path, asked: &PlotArguments, form: Form) -> Result<String, 
     };
     let Some(place) = &asked.output else { return Ok(text) };
     let unwritten = |error| Failure { text: format!("{}: {error}", place.display()), code: exit::UNWRITTEN };
-    file::write(place, text.as_bytes()).map_err(unwritten)?;
+    file::write(place, Modes::OPEN, text.as_bytes()).map_err(unwritten)?;
     Ok(String::new())
 }
 

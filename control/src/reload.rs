@@ -4,7 +4,7 @@ use crate::screen::Form;
 use crate::{Failure, done, exit, file, keys};
 use control_socket::{AskError, FileText};
 use drop_ins::{Found, Limits, Refused};
-use ipc::permissions::{Changeable, Permissions};
+use ipc::permissions::{Changeable, ExposedKeys, Permissions};
 use report::read::ReloadedReply;
 use serde_json::Value;
 use std::fs::{File, Metadata};
@@ -25,18 +25,24 @@ pub fn own_uid() -> u32 {
 fn judge(facts: &Metadata, config: &Path) -> Result<bool, Failure> {
     let permissions = Permissions { owner: facts.uid(), mode: facts.mode() };
     let path = config.display().to_string();
-    let why = if !facts.is_file() {
-        format!("{path}: is no regular file and was not read; name the file itself")
-    } else if permissions.is_changeable(own_uid()) {
-        Changeable(&path, permissions).to_string()
-    } else {
-        return Ok(permissions.is_private());
-    };
-    Err(unchanged(why))
+    if permissions.is_changeable(own_uid()) {
+        return Err(unchanged(Changeable(&path, permissions), exit::NO));
+    }
+    Ok(permissions.is_private())
 }
 
-fn unchanged(why: impl std::fmt::Display) -> Failure {
-    Failure { text: format!("{why}; what is in force stays in force"), code: exit::NO }
+/// `code`: [`exit::NO`] where a start would refuse a file that can be read, and [`exit::UNABLE`] where one cannot be.
+fn unchanged(why: impl std::fmt::Display, code: u8) -> Failure {
+    Failure { text: format!("{why}; what is in force stays in force"), code }
+}
+
+fn refused(refused: Refused) -> Failure {
+    let code = if refused.errno.is_some() { exit::UNABLE } else { exit::NO };
+    unchanged(refused, code)
+}
+
+fn unread(name: &str, error: impl std::fmt::Display) -> Failure {
+    unchanged(format_args!("{name}: {error}"), exit::UNABLE)
 }
 
 fn failed(text: String) -> Failure {
@@ -46,7 +52,7 @@ fn failed(text: String) -> Failure {
 /// Reads configuration, drop-ins, symmetric keys and the programs' files.
 pub fn all(socket: &Path, config: &Path, form: Form) -> Result<String, Failure> {
     let name = config.display().to_string();
-    let unreadable = |error: io::Error| Failure { text: format!("{name}: {error}"), code: exit::UNABLE };
+    let unreadable = |error: io::Error| unread(&name, error);
     let file = file::open(config).map_err(unreadable)?;
     let is_private = judge(&file.metadata().map_err(unreadable)?, config)?;
     let text = read_text(file, MAX_FILE).map_err(unreadable)?;
@@ -54,12 +60,11 @@ pub fn all(socket: &Path, config: &Path, form: Form) -> Result<String, Failure> 
     let drop_ins = match drop_ins::beside(config) {
         None => Vec::new(),
         Some(folder) => {
-            let found = drop_ins::open(&folder, Limits::DROP_INS).map_err(unchanged)?;
+            let found = drop_ins::open(&folder, Limits::DROP_INS).map_err(refused)?;
             let texts = found.into_iter().map(|found| {
-                let found = found.map_err(unchanged)?;
+                let found = found.map_err(refused)?;
                 let path = folder.join(&found.name).display().to_string();
-                read(found, path.clone(), Limits::DROP_INS)
-                    .map_err(|error| unchanged(format_args!("{path}: {error}")))
+                read(found, path.clone(), Limits::DROP_INS).map_err(|error| unread(&path, error))
             });
             texts.collect::<Result<_, Failure>>()?
         }
@@ -112,19 +117,21 @@ fn read_keys(path: &Path) -> Result<Option<FileText>, Failure> {
         return Ok(None);
     }
     let name = path.display().to_string();
-    let unreadable = |error: io::Error| unchanged(format_args!("{name}: {error}"));
+    let unreadable = |error: io::Error| unread(&name, error);
     let file = file::open(path).map_err(unreadable)?;
     let facts = file.metadata().map_err(unreadable)?;
-    judge(&facts, path)?;
     // Its group may read it.
-    let is_private = !Permissions { owner: facts.uid(), mode: facts.mode() }.is_exposed();
+    let permissions = Permissions { owner: facts.uid(), mode: facts.mode() };
+    if permissions.is_changeable(own_uid()) || permissions.is_exposed() {
+        return Err(unchanged(ExposedKeys(&name, permissions), exit::NO));
+    }
     let text = read_text(file, MAX_FILE).map_err(unreadable)?;
-    Ok(Some(FileText { name, is_private, text }))
+    Ok(Some(FileText { name, is_private: true, text }))
 }
 
 /// Reads the programs' files alone.
 pub fn sources(socket: &Path, form: Form) -> Result<String, Failure> {
-    let (programs, mut left_out) = of_programs(socket).map_err(unchanged)?;
+    let (programs, mut left_out) = of_programs(socket).map_err(refused)?;
     let answer = control_socket::reload(socket, None, Some(&programs))?;
     let reply: ReloadedReply = control_socket::read(&answer)?;
     left_out.extend(reply.left_out.clone().unwrap_or_default());
@@ -173,9 +180,9 @@ fn read_text(file: File, most: u64) -> io::Result<String> {
     let mut octets = Vec::new();
     file.take(most).read_to_end(&mut octets)?;
     if octets.len() as u64 == most {
-        return Err(io::Error::other("longer than a configuration may be; is it the right file?"));
+        return Err(io::Error::other("longer than a configuration may be (is it the right file?)"));
     }
-    String::from_utf8(octets).map_err(io::Error::other)
+    String::from_utf8(octets).map_err(|_| io::Error::other("is not text in UTF-8 (is it the right file?)"))
 }
 
 /// What a reload of this did, in one line.

@@ -122,9 +122,19 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes a line to standard error. Where that fails, there is nobody to tell.
+/// Most lines of one complaint: more than the engine names faults of a configuration.
+const MOST_LINES: usize = 100;
+
+/// Writes a line to standard error, or several if the text has several, as that of a configuration with faults has. Where that fails, there
+/// is nobody to tell.
 pub fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "chimerctl: {}", escape(text));
+    let _ = io::stderr().write_all(complaint(text).as_bytes());
+}
+
+/// What is written.
+fn complaint(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.is_empty()).take(MOST_LINES);
+    lines.map(|line| format!("chimerctl: {}\n", escape(line))).collect()
 }
 
 #[cfg(test)]
@@ -138,6 +148,13 @@ mod tests {
         assert_eq!(screen.wrap("it has never answered; check it", 0, 0), "it has never\nanswered; check it");
         assert_eq!(screen.wrap("a0123456789012345678901", 0, 0), "a0123456789012345678\n901");
         assert_eq!(Screen::WIDE.wrap("it has never answered", 7, 4), "it has never answered");
+    }
+
+    #[test]
+    fn each_line_of_a_complaint_is_one_with_nothing_in_it_that_moves_a_terminal() {
+        assert_eq!(complaint("a.toml:1: x"), "chimerctl: a.toml:1: x\n");
+        assert_eq!(complaint("a:1: x\na:2: \u{1b}y\n"), "chimerctl: a:1: x\nchimerctl: a:2: \\u{1b}y\n");
+        assert_eq!(complaint(&"x\n".repeat(1_000)).lines().count(), MOST_LINES);
     }
 
     #[test]

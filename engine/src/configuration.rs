@@ -284,8 +284,10 @@ fn parse_all(texts: &Texts) -> Result<(Configuration, Vec<usize>), Configuration
         reading = texts.keys.as_ref().map(|keys| Reading::of(keys, allows_md5)).unwrap_or_default();
         Some((read_root(&merged.root, &reading.file, &mut faults)?, merged.secrets.clone()))
     });
-    let (mut list, mut warnings) = faults.into_lists();
-    list.append(&mut reading.faults);
+    let (mut rest, mut warnings) = faults.into_lists();
+    // First, since a source whose key has a fault has one too.
+    let mut list = std::mem::take(&mut reading.faults);
+    list.append(&mut rest);
     warnings.append(&mut reading.warnings);
     match found {
         Some((found, secrets)) if list.is_empty() => {

@@ -189,33 +189,20 @@ fn first(lines: &[String]) -> Vec<String> {
 impl InForce {
     /// What the daemon was started with.
     pub fn of(configuration: &Configuration, texts: Texts) -> Self {
-        let Configuration {
-            settings,
-            plan,
-            access,
-            policy,
-            client_keys,
-            keys,
-            offered,
-            uses_dhcp,
-            history_days,
-            ..
-        } = configuration.clone();
-        let (offered, unwanted) = (offered.sources, Vec::new());
-        let digest = texts.digest();
+        let found = configuration.clone();
         Self {
-            settings,
-            plan,
-            access,
-            policy,
-            client_keys,
-            keys,
-            uses_dhcp,
-            offered,
-            unwanted,
-            history_days,
+            settings: found.settings,
+            plan: found.plan,
+            access: found.access,
+            policy: found.policy,
+            client_keys: found.client_keys,
+            keys: found.keys,
+            uses_dhcp: found.uses_dhcp,
+            offered: found.offered.sources,
+            unwanted: Vec::new(),
+            history_days: found.history_days,
+            digest: texts.digest(),
             texts,
-            digest,
         }
     }
 

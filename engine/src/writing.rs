@@ -49,20 +49,30 @@ struct What {
     name: &'static str,
     /// What follows where it cannot be written.
     follows: &'static str,
+    /// Where its condition is kept.
+    of: fn(&mut AllWriting) -> &mut Writing,
 }
 
-const STATE: What =
-    What { name: "the state file (engine.state)", follows: "time is kept, but a restart will be slower" };
+const STATE: What = What {
+    name: "the state file (engine.state)",
+    follows: "time is kept, but a restart will be slower",
+    of: |all| &mut all.state,
+};
 const KEYS: What = What {
     name: "the file of keys (engine.keys)",
     follows: "a restart will need new key exchanges, and clients of this server new keys",
+    of: |all| &mut all.keys,
 };
 const REPORT: What = What {
     name: "engine.malfeasance",
     follows: "the proof that a Roughtime server signed a wrong time waits in memory",
+    of: |all| &mut all.report,
 };
-const ANCHORS: What =
-    What { name: "engine.anchors", follows: "the last anchor of audit log and history waits in memory" };
+const ANCHORS: What = What {
+    name: "engine.anchors",
+    follows: "the last anchor of audit log and history waits in memory",
+    of: |all| &mut all.anchors,
+};
 
 impl Running {
     /// Saves what is learnt of the clock and of names.
@@ -74,8 +84,7 @@ impl Running {
         let addresses = self.engine.kept_addresses();
         let written = self.state.save(&saved).and_then(|()| self.state.save_addresses(&addresses));
         self.unsaved = written.is_err().then_some(saved);
-        let change = self.writing.state.note(written.as_ref().map(drop));
-        self.tell_of_file(now, &STATE, written, change);
+        self.note_written(now, &STATE, written);
     }
 
     /// Saves the associations with NTS sources.
@@ -86,32 +95,21 @@ impl Running {
 
     /// The file of keys was written, or could not be.
     pub(crate) fn note_keys(&mut self, now: RawInstant, written: io::Result<()>) {
-        let change = self.writing.keys.note(written.as_ref().map(drop));
-        self.tell_of_file(now, &KEYS, written, change);
+        self.note_written(now, &KEYS, written);
     }
 
     /// Keeps the proof that a Roughtime server signed a wrong time.
     pub(crate) fn keep_report(&mut self, now: RawInstant, proof: Proof) {
-        let Some(reports) = &mut self.reports else { return };
-        let written = reports.keep(proof);
-        self.note_report(now, written);
-    }
-
-    fn note_report(&mut self, now: RawInstant, written: io::Result<()>) {
-        let change = self.writing.report.note(written.as_ref().map(drop));
-        self.tell_of_file(now, &REPORT, written, change);
+        if let Some(written) = self.reports.as_mut().map(|reports| reports.keep(proof)) {
+            self.note_written(now, &REPORT, written);
+        }
     }
 
     /// Keeps what Roughtime servers signed over audit log and history.
     pub(crate) fn keep_anchor(&mut self, now: RawInstant, anchor: Anchor) {
-        let Some(anchors) = &mut self.anchors else { return };
-        let written = anchors.keep(anchor);
-        self.note_anchors(now, written);
-    }
-
-    fn note_anchors(&mut self, now: RawInstant, written: io::Result<()>) {
-        let change = self.writing.anchors.note(written.as_ref().map(drop));
-        self.tell_of_file(now, &ANCHORS, written, change);
+        if let Some(written) = self.anchors.as_mut().map(|anchors| anchors.keep(anchor)) {
+            self.note_written(now, &ANCHORS, written);
+        }
     }
 
     /// Tries again what could not be written.
@@ -120,14 +118,13 @@ impl Running {
             self.save_state(now, saved);
         }
         let engine = &self.engine;
-        if let Some(written) = self.keeping.retry(now, || engine.associations()) {
-            self.note_keys(now, written);
-        }
-        if let Some(written) = self.reports.as_mut().and_then(|reports| reports.retry()) {
-            self.note_report(now, written);
-        }
-        if let Some(written) = self.anchors.as_mut().and_then(|anchors| anchors.retry()) {
-            self.note_anchors(now, written);
+        let keys = self.keeping.retry(now, || engine.associations());
+        let report = self.reports.as_mut().and_then(|reports| reports.retry());
+        let anchors = self.anchors.as_mut().and_then(|anchors| anchors.retry());
+        for (what, written) in [(&KEYS, keys), (&REPORT, report), (&ANCHORS, anchors)] {
+            if let Some(written) = written {
+                self.note_written(now, what, written);
+            }
         }
         let lack = self.anchors.as_mut().and_then(|anchors| anchors.take_lack(self.state.counts().anchors));
         if let Some(lack) = lack {
@@ -135,13 +132,9 @@ impl Running {
         }
     }
 
-    fn tell_of_file(
-        &mut self,
-        now: RawInstant,
-        What { name, follows }: &What,
-        written: io::Result<()>,
-        change: Option<Change>,
-    ) {
+    /// A file was written, or could not be: both ends of a fault are told.
+    fn note_written(&mut self, now: RawInstant, What { name, follows, of }: &What, written: io::Result<()>) {
+        let change = of(&mut self.writing).note(written.as_ref().map(drop));
         if let Err(error) = written {
             let text = format!(
                 "{name} cannot be written ({error}); {follows}, and it is tried again each minute: free some space on its disk"

@@ -48,6 +48,26 @@ impl fmt::Display for Changeable<'_> {
     }
 }
 
+/// What is wrong with a file of keys that others may read or change, and the remedy; the name comes escaped.
+#[derive(Debug)]
+pub struct ExposedKeys<'a>(pub &'a str, pub Permissions);
+
+impl fmt::Display for ExposedKeys<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(name, Permissions { owner, mode }) = self;
+        write!(
+            f,
+            "{name}: can be read or changed by others (owner {owner}, mode {:04o}), and holds keys; make the keys anew if they shouldn't \
+             know them, and: ",
+            mode & 0o7777
+        )?;
+        if *owner != 0 {
+            write!(f, "chown root:root {name}; ")?;
+        }
+        write!(f, "chmod 0640 {name}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +95,10 @@ mod tests {
         assert!(!Permissions { owner: 0, mode: 0o640 }.is_private());
         let said = Changeable("x.toml", Permissions { owner: 7, mode: 0o100_666 }).to_string();
         assert!(said.contains("(owner 7, mode 0666)") && said.ends_with("chmod 0644 x.toml"), "{said}");
+        // What holds keys is never made readable for others.
+        for (owner, remedy) in [(0, "and: chmod 0640 x"), (7, "and: chown root:root x; chmod 0640 x")] {
+            let said = ExposedKeys("x", Permissions { owner, mode: 0o100_666 }).to_string();
+            assert!(said.contains("mode 0666") && said.ends_with(remedy), "{said}");
+        }
     }
 }

@@ -100,7 +100,15 @@ fn each_exit_code_is_the_one_of_the_manual_and_each_of_the_manual_occurs() {
     }
     let manual = workspace().join("packaging/man/chimerctl.1").display().to_string();
     let of_november = ["--from", "2026-11-01", "--to", "2026-12-01"];
-    let unable: [&[&str]; 16] = [
+    let log = daemon.setup().place().join("state/audit.log").display().to_string();
+    let of_log = |option, file| vec!["audit", "--verify", "--file", log.as_str(), option, file];
+    for option in ["--history", "--anchors", "--governor", "--keys"] {
+        for file in ["/nonexistent", "/", "/dev/null", &manual] {
+            ends(2, &mut chimerctl(&daemon, &of_log(option, file)));
+        }
+    }
+    ends(0, &mut chimerctl(&daemon, &["audit", "--verify", "--file", &log]));
+    let unable: [&[&str]; 22] = [
         &[],
         &["sing"],
         &["status", "--loud"],
@@ -117,7 +125,13 @@ fn each_exit_code_is_the_one_of_the_manual_and_each_of_the_manual_occurs() {
         &["history", &manual],
         &[&["evidence", "--rule", "stig", "--history", &manual], &of_november[..]].concat(),
         &["reload", "--config", "/nonexistent"],
+        &["reload", "--config", "/"],
         &["import", "/nonexistent"],
+        &["import", "--root", "/nonexistent"],
+        &["import", "--from", "chrony", "--output", "/tmp/same", "--keys", "/tmp/../tmp/same", &manual],
+        &["audit", "--last", "0"],
+        &["history", "--since", "5m"],
+        &["add", "a.example", "mode=nts", "mode=ntp"],
     ];
     for arguments in unable {
         ends(2, &mut chimerctl(&daemon, arguments));
@@ -125,6 +139,16 @@ fn each_exit_code_is_the_one_of_the_manual_and_each_of_the_manual_occurs() {
     for arguments in QUESTIONS.into_iter().chain([&["burst"][..]]) {
         let mut command = Command::new(program("chimerctl"));
         ends(2, command.args(["--socket", "/nonexistent/socket"]).args(arguments));
+    }
+    let folder = daemon.setup().place().join("state").display().to_string();
+    for (arguments, said) in [
+        (&["plot", "--output", &folder][..], "is a directory"),
+        (&["plot", "--output", "/nonexistent/a.svg"], "the folder for it is not there"),
+        (&["import", "--from", "chrony", "--output", &folder, &manual], "is a directory"),
+    ] {
+        let output = run(&mut chimerctl(&daemon, arguments));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(3) && text.contains(said), "{arguments:?}: {text}");
     }
     let unwritten: [&[&str]; 3] = [&["--help"], &["--version"], &["status", "--json"]];
     for arguments in unwritten.into_iter().chain(QUESTIONS) {
@@ -138,6 +162,54 @@ fn each_exit_code_is_the_one_of_the_manual_and_each_of_the_manual_occurs() {
         found.insert(3);
     }
     assert_eq!(found, documented());
+}
+
+#[test]
+fn a_source_is_added_with_lists_and_each_fault_of_a_reload_has_a_line() {
+    let (daemon, _forgers) = daemon();
+    let added = run(&mut chimerctl(&daemon, &["add", "127.0.0.9", "send-from=127.0.0.1", "min-poll=3"]));
+    assert!(added.status.success(), "{added:?}");
+    let last = daemon.sources().pop().expect("it is asked");
+    assert_eq!((&last["name"], &last["send_from"]), (&"127.0.0.9".into(), &serde_json::json!(["127.0.0.1"])));
+    let both = ["add", "127.0.0.8", "send-from=127.0.0.1,127.0.0.2"];
+    let refused = run(&mut chimerctl(&daemon, &both));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && said.contains("the second address of its family"), "{said}");
+    let faulty = daemon.setup().place().join("faulty.toml");
+    std::fs::write(&faulty, "[clock]\nspeed = 3\nwidth = 4\n[[source]]\naddress = 5\n").expect("ours");
+    let faulty = faulty.display().to_string();
+    let refused = run(&mut chimerctl(&daemon, &["reload", "--config", &faulty]));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(!said.contains("\\n"), "{said}");
+    for part in [":2: speed", ":3: width", ":5: address"] {
+        let lines = said.lines().filter(|line| line.starts_with("chimerctl: ") && line.contains(part));
+        assert_eq!(lines.count(), 1, "{part}: {said}");
+    }
+}
+
+#[test]
+fn whoever_may_not_read_a_file_or_ask_the_daemon_is_told_who_may() {
+    if !bench::is_root() {
+        return bench::skip("only root becomes another user");
+    }
+    let (daemon, _forgers) = daemon();
+    let as_nobody = |words: &[&str]| {
+        let words = chimerctl(&daemon, words);
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(words.get_program());
+        let output = run(command.args(words.get_args()));
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for words in [&["status"][..], &["burst"], &["plot"]] {
+        let (code, said) = as_nobody(words);
+        let is_told = said.contains("usermod -a -G truechimer") && said.contains("use sudo");
+        assert!(code == Some(2) && is_told && said.lines().count() == 1, "{words:?}: {said}");
+    }
+    for words in [&["audit"][..], &["history"], &["reload"]] {
+        let (code, said) = as_nobody(words);
+        assert!(code == Some(2) && said.contains("is for root: use sudo"), "{words:?}: {said}");
+    }
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn a_source_is_asked_from_the_address_and_over_the_interface_that_are_configured
     }
     // The routing table leads over eth0; the second cable is asked for by its name, and before it is there.
     let daemon = of("send-over = \"eth1\"\n");
-    let why = "it lacks the address or the interface";
+    let why = "no interface of the name in `send-over`";
     let page =
         |daemon: &Daemon| String::from_utf8_lossy(&daemon.chimerctl(&["source", "1"]).stdout).into_owned();
     let names = |daemon: &Daemon| daemon.sources().first().map(|source| source["reason"].to_string());
@@ -92,6 +92,40 @@ fn a_source_is_asked_from_the_address_and_over_the_interface_that_are_configured
             .is_some_and(|source| source["reach"].as_u64().is_some_and(|reach| reach & 1 == 1))
     });
     assert_eq!((daemon.stop().code, serving.stop().code), (Some(0), Some(0)));
+}
+
+/// Which of the two is missing is said, and where it can be seen before a start.
+#[test]
+fn a_source_that_lacks_its_address_or_its_interface_says_which_and_a_check_warns_of_both() {
+    for (more, why, warned) in [
+        (
+            "send-from = [\"192.0.2.77\"]\n",
+            "the address in `send-from`",
+            "send-from: 192.0.2.77: no interface has",
+        ),
+        (
+            "send-over = \"no-such0\"\n",
+            "no interface of the name in `send-over`",
+            "send-over: no-such0: there is no",
+        ),
+    ] {
+        let port = free_port();
+        let text = source(format!("127.0.0.1:{port}")) + more;
+        let setup = Setup::new("lacking", &text).with_virtual_clock(0, 0.0);
+        let checked = setup.command().arg("--check").output().expect("it can be executed");
+        let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert!(checked.status.success(), "{said}");
+        assert_eq!(said.lines().filter(|line| line.contains(warned)).count(), 1, "{said}");
+        let daemon = setup.start();
+        let reason = |daemon: &Daemon| daemon.sources().first().map(|source| source["reason"].to_string());
+        daemon.wait_until(why, TIMEOUT, |daemon| reason(daemon).is_some_and(|reason| reason.contains(why)));
+        assert_eq!(daemon.stop().code, Some(0));
+    }
+    let usual =
+        Setup::new("lacking", &(source("127.0.0.1:1") + "send-from = [\"127.0.0.1\"]\nsend-over = \"lo\"\n"));
+    let checked = usual.command().arg("--check").output().expect("it can be executed");
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(checked.status.success() && !said.contains("send-"), "{said}");
 }
 
 #[test]

@@ -81,6 +81,64 @@ fn the_daemon_takes_the_file_that_is_written_and_nothing_is_written_over() {
     assert!(fs::symlink_metadata(&link).expect("ours").is_symlink());
 }
 
+#[test]
+fn what_is_replaced_keeps_its_mode_keys_are_renewed_alone_and_nothing_is_written_over_what_is_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new("import-modes");
+    let (out, keys) = (place.join("truechimer.toml"), place.join("truechimer.keys"));
+    let of_keys = put(&place, "chrony.keys", "1 SHA1 ASCII:secretkey0123456\n");
+    let conf = put(
+        &place,
+        "chrony.conf",
+        &format!("server 192.0.2.1 iburst key 1\nkeyfile {}\nrefclock SHM 0\n", path(&of_keys)),
+    );
+    let modes =
+        || [&out, &keys].map(|file| fs::metadata(file).expect("written").permissions().mode() & 0o7777);
+    let run = |words: &[&str]| import(&[&["--from", "chrony"], words, &[path(&conf)]].concat());
+    let both = ["--output", path(&out), "--keys", path(&keys)];
+    assert_eq!(run(&both).status.code(), Some(1));
+    assert_eq!(modes(), [0o600, 0o600]);
+    for (before, after) in [([0o644, 0o640], [0o644, 0o640]), ([0o640, 0o644], [0o640, 0o640])] {
+        for (file, mode) in [&out, &keys].into_iter().zip(before) {
+            fs::set_permissions(file, fs::Permissions::from_mode(mode)).expect("ours");
+        }
+        let forced = run(&[&both[..], &["--force"]].concat());
+        assert_eq!(forced.status.code(), Some(1), "{forced:?}");
+        assert_eq!(modes(), after);
+    }
+    // The keys alone, which says nothing of what else is lost.
+    let before = fs::read_to_string(&out).expect("ours");
+    put(&place, "chrony.keys", "1 SHA1 ASCII:anotherkey012345\n");
+    let alone = ["--keys", path(&keys), "--keys-only"];
+    assert_eq!(run(&alone).status.code(), Some(3), "it is there");
+    let renewed = run(&[&alone[..], &["--force"]].concat());
+    assert!(
+        renewed.status.success() && renewed.stdout.is_empty() && renewed.stderr.is_empty(),
+        "{renewed:?}"
+    );
+    assert!(fs::read_to_string(&keys).expect("ours").contains("616E6F74686572"));
+    assert_eq!((fs::read_to_string(&out).expect("ours"), modes()), (before.clone(), [0o640, 0o640]));
+    // Neither over the other, nor over what was read.
+    let same = place.join("../").join(place.path().file_name().expect("a name")).join("truechimer.toml");
+    for (words, said) in [
+        (&["--force", "--output", path(&out), "--keys", path(&same)][..], "name one file"),
+        (&["--force", "--output", path(&conf)], "is what is imported"),
+        (&["--force", "--keys", path(&of_keys), "--keys-only"], "is what is imported"),
+    ] {
+        let refused = run(words);
+        assert_eq!(refused.status.code(), Some(2), "{words:?}: {refused:?}");
+        assert!(text(&refused.stderr).contains(said), "{words:?}: {refused:?}");
+        assert!(refused.stdout.is_empty(), "{refused:?}");
+    }
+    assert_eq!(fs::read_to_string(&out).expect("ours"), before);
+    assert!(fs::read_to_string(&conf).expect("ours").starts_with("server 192.0.2.1"));
+    // Without keys there is nothing to renew.
+    let bare = put(&place, "bare.conf", "server 192.0.2.1 iburst\n");
+    let none = import(&["--from", "chrony", "--keys", path(&keys), "--keys-only", "--force", path(&bare)]);
+    assert_eq!(none.status.code(), Some(2), "{none:?}");
+    assert!(fs::read_to_string(&keys).expect("ours").contains("616E6F74686572"), "they stay");
+}
+
 /// What is said of a start is so: without a source there is none, but for a server that had its own time alone from the beginning.
 #[test]
 fn the_daemon_refuses_a_server_that_has_lost_its_sources_and_takes_one_without_any() {

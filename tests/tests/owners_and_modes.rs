@@ -434,7 +434,7 @@ fn check_warns_of_roots_certificates_and_keys_that_their_readers_cannot_read() {
         assert!(!check(setup).log.contains("cannot be used: "), "{:?}", check(setup));
     }
     mode(server.trust.key(), 0);
-    says(&server.setup, &["the key ", "mode 0000; chown truechimer-key"]);
+    says(&server.setup, &["the key ", "mode 0000; chmod u+r"]);
     mode(server.trust.chain(), 0o600);
     chown(server.trust.chain(), Some(0), Some(0)).expect("root may");
     says(&server.setup, &["the certificate ", "mode 0600; chmod a+r"]);

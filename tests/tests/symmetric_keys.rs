@@ -178,6 +178,6 @@ fn a_file_of_keys_that_others_may_read_ends_the_start_with_the_remedy() {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("it is ours");
     let exit = setup.run_to_end();
     assert_eq!(exit.code, Some(78), "{}", exit.log);
-    assert!(exit.log.contains("chmod 640"), "{}", exit.log);
+    assert!(exit.log.contains("chmod 0640"), "{}", exit.log);
     assert!(!exit.log.contains("secretkey"), "{}", exit.log);
 }

@@ -91,7 +91,7 @@ pub enum Command {
     Add {
         /// Its name or address
         name: String,
-        /// Keys of [[source]] with their values, as in truechimer.toml(5): mode=nts min-poll=4
+        /// Keys of [[source]] with their values, as in truechimer.toml(5): mode=nts min-poll=4 aead=gcm-siv,siv
         #[arg(value_name = "KEY=VALUE")]
         keys: Vec<String>,
     },
@@ -232,6 +232,7 @@ pub struct HistoryArguments {
 
 /// The options of `import`.
 #[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("targets").args(["output", "keys"]).multiple(true))]
 pub struct ImportArguments {
     /// The other daemon's file, and others of it; without, the one that is in a usual place
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
@@ -245,8 +246,11 @@ pub struct ImportArguments {
     /// Write the symmetric keys to this file, which must not be there: truechimer.keys beside truechimer.toml
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub keys: Option<PathBuf>,
-    /// Replace the files of --output and --keys
-    #[arg(long, requires = "output")]
+    /// Write nothing but the file of --keys
+    #[arg(long, requires = "keys", conflicts_with = "output")]
+    pub keys_only: bool,
+    /// Replace the files of --output and --keys, which keep their owners and modes
+    #[arg(long, requires = "targets")]
     pub force: bool,
     /// Write [server] as a comment, whatever the other daemon serves: as an installation does
     #[arg(long)]
@@ -343,8 +347,8 @@ pub struct AuditArguments {
     /// The audit log; otherwise the one that the daemon writes
     #[arg(long, value_name = "F", value_hint = clap::ValueHint::FilePath)]
     pub file: Option<PathBuf>,
-    /// Only the last N records
-    #[arg(long, value_name = "N")]
+    /// Only the last N records, 1 or more
+    #[arg(long, value_name = "N", value_parser = parse_count, conflicts_with = "verify")]
     pub last: Option<usize>,
 }
 
@@ -366,6 +370,12 @@ pub fn definition() -> clap::Command {
     Cli::command()
 }
 
+/// A number of records.
+fn parse_count(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| "expected a whole number of 1 or more; all are shown without it".to_owned())
+}
+
 /// An address; of a network that `clients` shows, its first one.
 fn parse_client(text: &str) -> Result<IpAddr, String> {
     let wrong =
@@ -381,6 +391,36 @@ mod tests {
     #[test]
     fn the_definition_is_one_that_can_be_parsed_by() {
         definition().debug_assert();
+    }
+
+    #[test]
+    fn what_makes_no_sense_together_or_at_all_is_refused_before_anything_is_read() {
+        let is_taken = |line: &str| {
+            Cli::try_parse_from(["chimerctl"].into_iter().chain(line.split(' ')))
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        for line in [
+            "audit --last 1",
+            "import --keys k --keys-only",
+            "import --keys k --keys-only --force",
+            "import --keys k --force",
+            "import --output o --keys k --force",
+        ] {
+            assert_eq!(is_taken(line), Ok(()), "{line}");
+        }
+        for (line, said) in [
+            ("audit --last 0", "a whole number of 1 or more"),
+            ("audit --last -1", "unexpected argument"),
+            ("audit --last many", "a whole number of 1 or more"),
+            ("audit --verify --last 3", "cannot be used with"),
+            ("import --keys-only", "--keys <FILE>"),
+            ("import --output o --keys k --keys-only", "cannot be used with"),
+            ("import --force", "required"),
+        ] {
+            let refused = is_taken(line).expect_err(line);
+            assert!(refused.contains(said), "{line}: {refused}");
+        }
     }
 
     #[test]

@@ -16,6 +16,17 @@ const SPANS: &str = "a number of seconds, or one with ns, us, ms, s, min, h or d
 const UNITS: [(&str, f64); 7] =
     [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("min", 60.0), ("s", 1.0), ("h", 3_600.0), ("d", 86_400.0)];
 
+/// Where a unit is meant that could be another one, which of ours is to be written.
+fn hint(text: &str) -> String {
+    let is_number = |text: &str| text.parse::<f64>().is_ok_and(f64::is_finite);
+    match text.strip_suffix('m').filter(|number| is_number(number)) {
+        Some(number) => {
+            format!(", and m alone is no unit: {number}min for minutes, {number}ms for milliseconds")
+        }
+        None => String::new(),
+    }
+}
+
 /// A length of time in seconds, 0 to 1e9: a number of them, or a number with a unit. All options that take one read it here.
 pub(crate) fn parse_span(text: &str) -> Result<f64, String> {
     let unit = UNITS.iter().find_map(|(unit, length)| Some((text.strip_suffix(unit)?, *length)));
@@ -24,7 +35,7 @@ pub(crate) fn parse_span(text: &str) -> Result<f64, String> {
     let is_number = number.starts_with(|first: char| first.is_ascii_digit() || first == '.');
     match number.parse::<f64>().map(|number| number * length) {
         Ok(seconds) if is_number && (0.0..=1e9).contains(&seconds) => Ok(seconds),
-        _ => Err(format!("expected {SPANS}")),
+        _ => Err(format!("expected {SPANS}{}", hint(text))),
     }
 }
 
@@ -39,11 +50,13 @@ pub(crate) fn parse_whole_span(text: &str) -> Result<u32, String> {
 
 /// A date of UTC, alone or with a time of day, or a span with its unit.
 pub(crate) fn parse_time(text: &str) -> Result<Time, String> {
-    let wrong = || "expected a time of UTC such as 2026-11-30 or 2026-11-30T12:00:00Z, or a length such as 90s, 30min, 12h or 7d";
+    const EXPECTED: &str = "expected a time of UTC such as 2026-11-30 or 2026-11-30T12:00:00Z, or a length before the end of the history such as \
+                            90s, 5min, 12h or 7d";
+    let wrong = || format!("{EXPECTED}{}", hint(text));
     // A number without a unit is a year that lacks its day.
     let is_span = text.ends_with(|last: char| last.is_ascii_lowercase());
     if is_span {
-        let seconds = parse_span(text).map_err(|_| wrong().to_owned())?;
+        let seconds = parse_span(text).map_err(|_| wrong())?;
         return Ok(Time::Before(seconds.round() as u32));
     }
     let number = |digits: &str, most: u32| {
@@ -61,7 +74,7 @@ pub(crate) fn parse_time(text: &str) -> Result<Time, String> {
             let seconds = hour * 3_600 + minute * 60 + rest.first().copied().unwrap_or(0);
             Ok(Time::At(*year, *month, *day, seconds))
         }
-        _ => Err(wrong().to_owned()),
+        _ => Err(wrong()),
     }
 }
 
@@ -69,7 +82,8 @@ pub(crate) fn parse_time(text: &str) -> Result<Time, String> {
 pub(crate) fn parse_interval(text: &str) -> Result<f64, String> {
     match parse_span(text) {
         Ok(seconds) if (0.2..=3600.0).contains(&seconds) => Ok(seconds),
-        _ => Err("expected from 0.2 seconds to an hour, such as 2, 500ms or 1min".to_owned()),
+        Ok(_) => Err("expected from 0.2 seconds to an hour, such as 2, 500ms or 1min".to_owned()),
+        Err(why) => Err(why),
     }
 }
 
@@ -129,6 +143,12 @@ mod tests {
         }
         for bad in ["-1", "+1", "nan", "inf", "x", "", "s", "1w", "1 s", "2e9", "1m"] {
             assert!(parse_span(bad).is_err(), "{bad}");
+        }
+        for line in ["history --since 5m", "wait-sync --timeout 5m", "step --approve 5m", "top --interval 5m"]
+        {
+            let refused = Cli::try_parse_from(["chimerctl"].into_iter().chain(line.split(' ')));
+            let said = refused.expect_err(line).to_string();
+            assert!(said.contains("5min for minutes"), "{line}: {said}");
         }
         assert_eq!(parse_whole_span("2min"), Ok(120));
         assert!(parse_whole_span("0").is_err() && parse_whole_span("1.5").is_err());

@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 /// Most keys that the daemon takes.
 const MOST: usize = ipc::message::server::MAX_KEY_RING;
 
+/// Most lines that are named each.
+const MOST_LINES: usize = 8;
+
 /// Whose file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -38,10 +41,20 @@ struct Found {
     keys: Vec<SymmetricKey>,
     /// Numbers of keys that cannot be carried, and why.
     refused: Vec<(u32, String)>,
+    /// Numbers of keys that are carried without something that was said of them.
+    wider: Vec<u32>,
+    /// Lines that are no keys, counted from 1.
+    strange: Vec<usize>,
 }
 
 /// Decides about the sources with a key, and about the clients'.
 pub fn settle(plan: &mut Plan, reader: &mut Reader<'_>) {
+    let before = plan.losses();
+    carry(plan, reader);
+    plan.key_losses = plan.losses().into_iter().filter(|loss| !before.contains(loss)).collect();
+}
+
+fn carry(plan: &mut Plan, reader: &mut Reader<'_>) {
     let wanted: Vec<u32> = plan.sources.iter().filter_map(|source| source.key).collect();
     let mut found = Found::default();
     let mut missing = "no file of keys is named".to_owned();
@@ -82,6 +95,8 @@ pub fn settle(plan: &mut Plan, reader: &mut Reader<'_>) {
         let refused = found.refused.iter().find(|(other, _)| *other == number).map(|(_, why)| why.clone());
         plan.loss(item, &format!("key {number}"), &refused.unwrap_or_else(|| missing.clone()));
         if let Some(source) = plan.sources.get_mut(at) {
+            // A key that is nowhere would be one fault more for whoever takes the signs away.
+            source.key = None;
             source.out = Some(
                 "without its key it would be believed without authentication; remove the signs # if that is acceptable"
                     .to_owned(),
@@ -104,6 +119,25 @@ fn tell(plan: &mut Plan, named: &Named, found: &Found) {
         count => format!("its {count} keys go into truechimer.keys, beside truechimer.toml"),
     };
     plan.note(named.item, "", &what);
+    for number in &found.wider {
+        let why = "carried, and without its list of addresses: here it is taken from whoever knows it";
+        plan.loss(named.item, &format!("key {number}"), why);
+    }
+    if let [first, rest @ ..] = found.strange.as_slice() {
+        let lines = match rest.len() {
+            0 => format!("line {first} of {} is", named.path),
+            1..MOST_LINES => {
+                let rest: Vec<String> = rest.iter().map(ToString::to_string).collect();
+                format!("lines {first}, {} of {} are", rest.join(", "), named.path)
+            }
+            more => format!("line {first} of {} and {more} others are", named.path),
+        };
+        let form = match named.format {
+            Format::Chrony => "a number, a type that may be missing, and a key",
+            Format::Ntp => "a number, a type and a key",
+        };
+        plan.loss(named.item, "", &format!("{lines} not carried: a key is {form}"));
+    }
     for (number, why) in &found.refused {
         // Of a source it is said there.
         if plan.sources.iter().all(|source| source.key != Some(*number)) {
@@ -115,18 +149,27 @@ fn tell(plan: &mut Plan, named: &Named, found: &Found) {
 impl Found {
     fn of(text: &str, named: &Named) -> Self {
         let mut found = Self::default();
-        for line in text.lines() {
+        for (line, at) in text.lines().zip(1..) {
             let words: Vec<&str> = match named.format {
                 Format::Chrony if line.trim_ascii().starts_with(['#', '%', ';', '!']) => continue,
                 Format::Chrony => line.split_ascii_whitespace().collect(),
                 Format::Ntp => line.split('#').next().unwrap_or_default().split_ascii_whitespace().collect(),
             };
-            let (number, kind, secret) = match (words.as_slice(), named.format) {
-                ([number, secret], Format::Chrony) => (number, "MD5", secret),
-                ([number, kind, secret, ..], _) => (number, *kind, secret),
-                _ => continue,
+            // Behind the key ntpd takes a list of the addresses from which it is believed.
+            let (number, kind, secret, is_bound) = match (words.as_slice(), named.format) {
+                ([], _) => continue,
+                ([number, secret], Format::Chrony) => (number, "MD5", secret, false),
+                ([number, kind, secret], _) => (number, *kind, secret, false),
+                ([number, kind, secret, _, ..], Format::Ntp) => (number, *kind, secret, true),
+                _ => {
+                    found.strange.push(at);
+                    continue;
+                }
             };
-            let Some(number) = number.parse::<u32>().ok().filter(|number| *number != 0) else { continue };
+            let Some(number) = number.parse::<u32>().ok().filter(|number| *number != 0) else {
+                found.strange.push(at);
+                continue;
+            };
             if named.trusted.as_ref().is_some_and(|trusted| !trusted.contains(&number)) {
                 found.refused.push((number, "trustedkey does not have it".to_owned()));
                 continue;
@@ -141,7 +184,10 @@ impl Found {
                         .refused
                         .push((number, format!("there are {MOST} keys before it, which is the limit")));
                 }
-                Ok(key) => found.keys.push(key),
+                Ok(key) => {
+                    found.wider.extend(is_bound.then_some(number));
+                    found.keys.push(key);
+                }
                 Err(why) => found.refused.push((number, why)),
             }
         }
@@ -160,7 +206,10 @@ fn convert(number: u32, kind: &str, secret: &str, format: Format) -> Result<Symm
         Format::Ntp if secret.len() > 20 => hexadecimal_octets(secret),
         Format::Ntp => Some(Zeroizing::new(secret.as_bytes().to_vec())),
     };
-    let octets = octets.ok_or("it is not hexadecimal, as a key of its length has to be")?;
+    let octets = octets.ok_or(match format {
+        Format::Chrony => "what follows HEX: is not a row of pairs of hexadecimal digits",
+        Format::Ntp => "it is not hexadecimal, as a key of more than 20 characters has to be",
+    })?;
     SymmetricKey::new(number, found, &octets)
         .ok_or_else(|| format!("a key of {} octets is none of {}", octets.len(), found.name()))
 }
@@ -215,6 +264,22 @@ mod tests {
             "1 MD5 HEX:616263\n2 MD5 HEX:616263\n3 SHA256 HEX:00FF\n4 AES128 HEX:7365637265746B657930313233343536\n"
         );
         assert_eq!(refused.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [5, 6, 7, 3]);
+        let why = &refused.iter().find(|(number, _)| *number == 7).unwrap().1;
+        assert_eq!(why, "what follows HEX: is not a row of pairs of hexadecimal digits");
+    }
+
+    #[test]
+    fn no_line_of_a_file_is_lost_in_silence() {
+        let of = |text: &str, format| {
+            let named = Named { path: "/etc/keys".to_owned(), item: 0, format, trusted: None };
+            let found = Found::of(text, &named);
+            let numbers = found.keys.iter().map(SymmetricKey::number).collect::<Vec<_>>();
+            (numbers, found.wider, found.strange)
+        };
+        let text = "1 SHA1 abc\n\n# 2 SHA1 abc\nnothing\n0 SHA1 abc\n70000000000 SHA1 abc\n3 SHA1 abc 192.0.2.1,192.0.2.2\n4 SHA1 abc # later\n";
+        assert_eq!(of(text, Format::Ntp), (vec![1, 3, 4], vec![3], vec![4, 5, 6]));
+        // chronyd takes no line with more than a key.
+        assert_eq!(of(text, Format::Chrony), (vec![1], vec![], vec![4, 5, 6, 7, 8]));
     }
 
     #[test]
@@ -229,5 +294,6 @@ mod tests {
         );
         assert_eq!(refused.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [6, 7]);
         assert!(refused.iter().all(|(_, why)| !why.contains("notquite") && !why.contains("only-for")));
+        assert!(refused[0].1.contains("more than 20 characters"), "{refused:?}");
     }
 }

@@ -52,6 +52,8 @@ pub struct Imported {
     pub text: String,
     /// What matters and was not carried, or has to be done by hand: a line each, with file and line.
     pub losses: Vec<String>,
+    /// Those of them that are about symmetric keys.
+    pub key_losses: Vec<String>,
     /// How many sources decide in it; without any, and without DHCP, the daemon does not take it.
     pub sources: usize,
     /// What goes into truechimer.keys, readable for nobody but root; none: there are no symmetric keys.
@@ -153,7 +155,7 @@ pub fn import_for(
     }
     let sources = plan.sources.iter().filter(|source| finish::decides(source)).count();
     let keys = Some(key_file::render(&plan.symmetric_keys)).filter(|keys| !keys.is_empty());
-    Ok(Imported { text, losses: plan.losses(), sources, keys })
+    Ok(Imported { text, losses: plan.losses(), key_losses: plan.key_losses, sources, keys })
 }
 
 #[cfg(test)]

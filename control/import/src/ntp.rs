@@ -16,8 +16,8 @@ use crate::access::Network;
 use crate::drift::{self, Sign};
 use crate::files::{FileError, MAX_DEPTH, Reader, lines};
 use crate::key_file::{self, Format, Named};
-use crate::plan::{Part, Plan, quoted};
-use crate::serving::KeyExchange;
+use crate::plan::{Part, Plan, number, quoted};
+use crate::serving::{KeyExchange, LEAST_OF_ORPHANS, too_low};
 use crate::words::{Line, Words};
 use nic::Interfaces;
 use restrict::Restrictions;
@@ -42,6 +42,40 @@ const MATTER: [&str; 10] = [
 /// Those of them that the time came from.
 const SOURCES: [&str; 5] = ["broadcastclient", "multicastclient", "manycastclient", "refclock", "phone"];
 
+/// What `tos` says of this host's own time, each with its line.
+#[derive(Debug, Default)]
+struct Orphan {
+    /// Its stratum, 1 to 15.
+    stratum: Option<(u8, usize)>,
+    /// Seconds without a source before it is served.
+    wait: Option<(f64, usize)>,
+}
+
+impl Orphan {
+    fn settle(&self, plan: &mut Plan) {
+        let Some((stratum, item)) = self.stratum else {
+            if let Some((_, item)) = self.wait {
+                plan.note(item, "orphanwait", "not carried: there is no orphan beside it");
+            }
+            return;
+        };
+        let used = stratum.max(LEAST_OF_ORPHANS);
+        let said = format!("orphan {stratum}");
+        if used != stratum {
+            plan.loss(item, &said, &too_low(used));
+        }
+        let words = "as local-orphan and local-stratum under [server]; servers that are orphans together name each other as [[source]] \
+                     there, where ntpd has peer";
+        plan.note(item, &said, words);
+        plan.set(Part::Server, "local-orphan", "true".to_owned(), item);
+        plan.set(Part::Server, "local-stratum", used.to_string(), item);
+        if let Some((seconds, item)) = self.wait {
+            plan.note(item, "orphanwait", "as local-wait-unsynchronised under [server]");
+            plan.set(Part::Server, "local-wait-unsynchronised", number(seconds), item);
+        }
+    }
+}
+
 /// What is known of all files together.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -51,6 +85,8 @@ pub struct Found {
     local: Option<usize>,
     stratum: Option<(u8, usize)>,
     ceiling: Option<u8>,
+    /// `tos orphan` and `orphanwait`.
+    orphan: Orphan,
     drift: Option<(String, usize)>,
     nts_enabled: bool,
     pair: [Option<(String, usize)>; 2],
@@ -275,6 +311,7 @@ fn settle(plan: &mut Plan, reader: &mut Reader<'_>, found: &mut Found) {
     } else if let Some((_, item)) = found.stratum {
         plan.note(item, "", "not carried: there is no such server");
     }
+    found.orphan.settle(plan);
     plan.serving.rules = found.restrictions.rules();
     if !plan.serving.rules.allow_any() && plan.serving.blocked.is_none() {
         plan.serving.unwanted = Some("everybody is restricted".to_owned());

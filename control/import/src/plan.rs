@@ -124,6 +124,8 @@ pub struct Plan {
     pub key_file: Option<Named>,
     /// What was found in it.
     pub symmetric_keys: Vec<SymmetricKey>,
+    /// What of it is lost.
+    pub key_losses: Vec<String>,
 }
 
 impl Plan {

@@ -59,3 +59,14 @@ impl Serving {
         self.blocked.get_or_insert_with(|| why.to_owned());
     }
 }
+
+/// The least `local-stratum` with `local-orphan`.
+pub const LEAST_OF_ORPHANS: u8 = 5;
+
+/// What is said of one that is lower.
+pub fn too_low(used: u8) -> String {
+    format!(
+        "{used} here, which is the least with orphan: no source of that stratum or above has a vote; all servers that are orphans \
+         together need the same one"
+    )
+}

@@ -214,6 +214,14 @@ pub(crate) fn slots(octets: &[u8]) -> (Vec<Anchor>, Vec<SlotFault>) {
     (anchors, faults)
 }
 
+/// Whether this can be a file of anchors: one is there, or it is blank as far as the first sector of its only slot.
+pub fn are_anchors(octets: &[u8]) -> bool {
+    const SECTOR: usize = 512;
+    let looked_at = if octets.len() > SLOT { octets.len() } else { SECTOR };
+    octets.chunks(SLOT).any(|slot| slot.starts_with(&FORM))
+        || octets.iter().take(looked_at).all(|octet| *octet == 0)
+}
+
 /// The number in the head of a slot.
 fn number(octets: &[u8; SLOT]) -> Option<u64> {
     let number = octets.strip_prefix(&FORM)?.first_chunk()?;

@@ -29,9 +29,9 @@ mod times;
 mod verify;
 mod words;
 
-pub use anchors::{Claim, Key, Signature};
+pub use anchors::{Claim, Key, Signature, are_anchors};
 pub use log::{Fault, Line, Log};
 pub use report::{Chain, Finding, Of, Report, Weight};
 pub use times::Doubt;
-pub use verify::{Files, verify};
+pub use verify::{Files, is_governor, verify};
 pub use words::word;

@@ -110,6 +110,11 @@ fn weight_of_torn(number: u64, anchors: &[Anchor], log: &Log<'_>) -> Weight {
     }
 }
 
+/// Whether this is a record of the governor, of this version, with one whole slot at least.
+pub fn is_governor(octets: &[u8]) -> bool {
+    record(octets).is_some()
+}
+
 fn record(octets: &[u8]) -> Option<Record> {
     let slot = |place: u64| -> [u8; SLOT] {
         let at = usize::try_from(place).unwrap_or(usize::MAX);

@@ -43,11 +43,11 @@ pub enum AskError {
 }
 
 impl AskError {
-    /// 2 if no daemon answers, otherwise 1.
-    pub fn exit_code(&self) -> u8 {
+    /// 1 if the daemon refuses, and 2 if there is no answer.
+    pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::NotRunning(_) | Self::Forbidden(_) | Self::TooSlow(_) => 2,
-            _ => 1,
+            Self::Refused(_) => 1,
+            _ => 2,
         }
     }
 }
@@ -63,7 +63,8 @@ impl fmt::Display for AskError {
             ),
             Self::Forbidden(path) => write!(
                 f,
-                "{} may not be opened; use sudo, or join the group truechimer to read the status",
+                "{} may not be opened by this user; use sudo, which changes need in any case; or, to read, have root put the user into \
+                 the group of the socket (usermod -a -G truechimer NAME), and log in anew",
                 path.display()
             ),
             Self::TooSlow(deadline) => {
@@ -357,13 +358,15 @@ mod tests {
     #[test]
     fn a_reply_is_one_line_with_an_object() {
         assert_eq!(says("good", b"{\"a\":1}\n").unwrap()["a"], 1);
-        assert!(matches!(says("cut", b"{\"a\":1}"), Err(AskError::NotUnderstood)));
+        let cut = says("cut", b"{\"a\":1}").unwrap_err();
+        assert!(matches!(cut, AskError::NotUnderstood) && cut.exit_code() == 2);
         assert!(matches!(says("list", b"[1]\n"), Err(AskError::NotUnderstood)));
         assert!(matches!(says("text", b"hello\n"), Err(AskError::NotUnderstood)));
         assert!(matches!(says("none", b""), Err(AskError::NotUnderstood)));
+        let refused = says("error", b"{\"error\":\"not for you\"}\n").unwrap_err();
         assert_eq!(
-            says("error", b"{\"error\":\"not for you\"}\n").unwrap_err().to_string(),
-            "the daemon refused: not for you"
+            (refused.to_string().as_str(), refused.exit_code()),
+            ("the daemon refused: not for you", 1)
         );
     }
 

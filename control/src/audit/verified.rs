@@ -8,6 +8,7 @@ use crate::screen::{Form, print};
 use crate::text::json;
 use crate::{Failure, exit, file, minutes};
 use command_line::AuditArguments;
+use history::History;
 use ipc::anchor::SLOT;
 use ipc::governor_record;
 use ipc::text::escape;
@@ -21,6 +22,13 @@ use std::path::{Path, PathBuf};
 
 /// Octets of the longest file of anchors that is read: an hourly one for two years.
 const MOST_ANCHORS: u64 = 20_000 * SLOT as u64;
+
+/// What is said of a file that is named and is no record of the governor,
+const NO_GOVERNOR: &str = "is no governor's record that this version knows; name the file governor of the state directory, or a copy of it";
+
+/// or holds no anchors.
+const NO_ANCHORS: &str =
+    "is no file of anchors; name engine.anchors of the state directory, or a copy of it, with --anchors";
 
 /// A file that may not be there: its place, and its octets.
 type Found = (PathBuf, Option<Vec<u8>>);
@@ -49,17 +57,18 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// Reads the files beside this log, or those that are named.
+    /// Reads the files beside this log, or those that are named. `option`: what of the command line names another log.
     ///
     /// # Errors
-    /// A file that was named cannot be read, or the list of keys is none.
-    pub fn read(log: &Path, named: Named<'_>) -> Result<Self, Failure> {
+    /// A file that was named cannot be read, or is none of its kind; or one beside the log cannot be read.
+    pub fn read(log: &Path, option: &str, named: Named<'_>) -> Result<Self, Failure> {
         // In this order: what one names is in those after it, also while a daemon writes them.
         let governor = beside(log, named.governor, GOVERNOR, governor_record::LENGTH)?;
         let anchors = beside(log, named.anchors, ANCHORS, MOST_ANCHORS)?;
-        let octets = read(log)?;
-        super::refuse_foreign(log, &octets)?;
+        let octets = read(log, option)?;
+        super::refuse_foreign(log, &octets, option)?;
         let history = beside(log, named.history, HISTORY, minutes::LARGEST)?;
+        refuse_others(named, [&governor, &anchors, &history])?;
         let keys = named.keys.map(|keys| read_keys(keys)).transpose()?;
         Ok(Self { log: octets, history, governor, anchors, keys })
     }
@@ -92,7 +101,7 @@ pub fn verify(log: &Path, asked: &AuditArguments, form: Form) -> Result<String, 
         history: asked.history.as_ref(),
         keys: asked.keys.as_ref(),
     };
-    let files = Gathered::read(log, named)?;
+    let files = Gathered::read(log, super::OPTION, named)?;
     let report = files.report();
     let places = [&files.governor, &files.anchors, &files.history];
     let text = match form {
@@ -116,6 +125,25 @@ fn beside(log: &Path, named: Option<&PathBuf>, usual: &str, most: u64) -> Result
         Ok(octets) => Ok((path, Some(octets))),
         Err(error) => Err(unread(&path, &error.to_string())),
     }
+}
+
+/// Refuses a file that is named and is another one: what is said of it would be said of a mistake. What lies beside the log in the place of
+/// such a file was put there, and is judged.
+fn refuse_others(named: Named<'_>, [governor, anchors, history]: [&Found; 3]) -> Result<(), Failure> {
+    let is_other = |is_named: bool, found: &Found, is_one: fn(&[u8]) -> bool| {
+        is_named && !found.1.as_deref().is_none_or(is_one)
+    };
+    if is_other(named.governor.is_some(), governor, proof::is_governor) {
+        return Err(unread(&governor.0, NO_GOVERNOR));
+    }
+    if is_other(named.anchors.is_some(), anchors, proof::are_anchors) {
+        return Err(unread(&anchors.0, NO_ANCHORS));
+    }
+    let is_history = |octets: &[u8]| !minutes::is_foreign(&History::read(octets).survey(), octets);
+    if is_other(named.history.is_some(), history, is_history) {
+        return Err(unread(&history.0, minutes::FOREIGN));
+    }
+    Ok(())
 }
 
 fn unread(path: &Path, why: &str) -> Failure {

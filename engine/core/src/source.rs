@@ -273,7 +273,7 @@ impl Source {
                 Some(reason)
             }
         };
-        if matches!(reason, Silence::Unreachable | Silence::Local) {
+        if reason == Silence::Unreachable || reason.is_local() {
             self.poll_process.unsent(now, self.respectful(need), nonces);
         }
     }

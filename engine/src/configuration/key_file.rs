@@ -37,6 +37,8 @@ pub struct KeyFile {
     name: Option<String>,
     keys: Vec<SymmetricKey>,
     unused: Vec<(u32, Unused)>,
+    /// Lines with a fault, by the numbers that they begin with.
+    faulty: Vec<(u32, usize)>,
 }
 
 /// A file that was read, with what is wrong or doubtful in it.
@@ -69,6 +71,8 @@ impl Reading {
             }
             if let Err(said) = reading.take(line, number, allows_md5) {
                 reading.faults.push(reading.fault(number, said));
+                let key = line.split_ascii_whitespace().next().and_then(|word| word.parse().ok());
+                reading.file.faulty.extend(key.map(|key: u32| (key, number)));
             }
         }
         if reading.file.keys.len() > MAX_KEY_RING {
@@ -184,7 +188,12 @@ impl KeyFile {
                     "key {number} of {name} has no type: its line is a number, a type and the key; use AES128"
                 )
             }
-            None => format!("there is no key {number} in {name}; add a line with it, or name another"),
+            None => match self.faulty.iter().find(|(other, _)| *other == number) {
+                Some((_, line)) => {
+                    format!("key {number} is not used while line {line} of {name} has a fault")
+                }
+                None => format!("there is no key {number} in {name}; add a line with it, or name another"),
+            },
         })
     }
 

@@ -158,7 +158,7 @@ fn parse_socket(text: &str, usual: u16) -> Result<Option<SocketAddr>, Wrong> {
         },
     };
     match address {
-        _ if address.port() == 0 => Err("port 0 is not a port; leave it out for the usual one"),
+        _ if address.port() == 0 => Err("at port 0, which is none; leave it out for the usual one"),
         _ => Ok(Some(address)),
     }
 }

@@ -45,6 +45,12 @@ pub fn read(root: &Section<'_>, faults: &mut Faults<'_>) -> Option<RoughtimeSett
             let text =
                 format!("key: it is that of {} too, so both are one server; leave one out", twin.0.name);
             faults.add(table.place_of("key"), text);
+        } else if let Some((twin, _)) = servers.iter().find(|(other, _)| {
+            (other.server.host, other.server.port) == (signer.server.host, signer.server.port)
+        }) {
+            let text =
+                format!("address: it is that of {} too, and a server has one key; leave one out", twin.name);
+            faults.add(table.place_of("address"), text);
         } else if let Some((twin, _)) = servers.iter().find(|(_, other)| *other == operator) {
             let text = format!(
                 "operator: {} has the same; take one server of each operator, or one could outvote the others by itself",
@@ -84,6 +90,13 @@ fn read_server(table: &Section<'_>, faults: &mut Faults<'_>) -> Option<(usize, S
     let (host, port) = address.and_then(|(at, text)| read_address(at, text, faults))?;
     let public_key = key.and_then(|(at, text)| read_public_key(at, text, faults))?;
     let (at, operator) = operator?;
+    if operator.trim().is_empty() {
+        faults.add(
+            at,
+            "operator: it is empty; write who runs the server, as operator = \"Example Foundation\"",
+        );
+        return None;
+    }
     let name = address?.1.to_owned();
     let server = RoundServer { public_key, version: version.number(), host, port };
     Some((at, Signer { name, server }, operator.trim().to_lowercase()))

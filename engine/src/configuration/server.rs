@@ -82,13 +82,12 @@ fn read_keys(
     let is_a_sources = |number: u32| {
         sources.iter().filter_map(|source| source.key.as_ref()).any(|key| key.number() == number)
     };
-    let Some(numbers) = section.wholes("keys", 1..=i64::from(u32::MAX), 1, faults) else {
+    let Some(numbers) = section.key_numbers("keys", faults) else {
         return key_file.keys().iter().filter(|key| !is_a_sources(key.number())).cloned().collect();
     };
     let mut found: Vec<SymmetricKey> = Vec::new();
     for (at, number) in numbers {
-        let key = u32::try_from(number).map_err(|_| String::new()).and_then(|number| key_file.find(number));
-        match key {
+        match key_file.find(number) {
             Ok(key) if found.iter().any(|other| other.number() == key.number()) => {
                 faults.add(at, format!("keys: {number} is there already; leave one out"));
             }

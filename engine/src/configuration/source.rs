@@ -260,13 +260,13 @@ fn read_key(
     key_file: &KeyFile,
     faults: &mut Faults<'_>,
 ) -> Option<SymmetricKey> {
-    let number = section.whole("key", 1..=i64::from(u32::MAX), 1, faults)?;
+    let (_, number) = section.key_number("key", faults)?;
     if is_nts {
         let text = "key: NTS has keys of its own; leave key out, or mode = \"nts\"";
         faults.add(section.place_of("key"), text);
         return None;
     }
-    match key_file.find(u32::try_from(number).ok()?) {
+    match key_file.find(number) {
         Ok(key) => Some(key),
         Err(why) => {
             faults.add(section.place_of("key"), format!("key: {why}"));

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::unistd::{read, write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use zeroize::Zeroizing;
 
 /// How a request starts that may be long.
 const CHANGE: &[u8] = b"{\"verb\":\"reload\"";
@@ -41,7 +42,8 @@ pub struct Connection {
     socket: OwnedFd,
     ends: RawInstant,
     may_change: bool,
-    request: Vec<u8>,
+    /// It may have keys in it.
+    request: Zeroizing<Vec<u8>>,
     /// What is asked, and until when the reply may wait.
     waiting: Option<(Verb, RawInstant)>,
     reply: Option<Vec<u8>>,
@@ -52,7 +54,8 @@ impl Connection {
     /// Takes an accepted, non-blocking socket.
     pub fn new(socket: OwnedFd, now: RawInstant, may_change: bool) -> Self {
         let ends = now.after(LIFETIME);
-        Self { socket, ends, may_change, request: Vec::new(), waiting: None, reply: None, written: 0 }
+        let request = Zeroizing::new(Vec::new());
+        Self { socket, ends, may_change, request, waiting: None, reply: None, written: 0 }
     }
 
     /// When there is something to do at the latest.
@@ -108,17 +111,17 @@ impl Connection {
 
     /// The request's line when it is whole, or why it never will be.
     #[allow(clippy::type_complexity, reason = "read once, here")]
-    fn read_request(&mut self) -> Result<Option<Result<Vec<u8>, RequestError>>, Errno> {
+    fn read_request(&mut self) -> Result<Option<Result<Zeroizing<Vec<u8>>, RequestError>>, Errno> {
         loop {
             let is_change = self.may_change && self.request.starts_with(CHANGE);
             let limit = if is_change { MAX_CHANGE } else { MAX_REQUEST };
-            let mut octets = [0; MAX_REQUEST];
+            let mut octets = Zeroizing::new([0; MAX_REQUEST]);
             let known = self.request.len();
             let room = limit.saturating_sub(known).min(MAX_REQUEST);
             match read(&self.socket, octets.get_mut(..room).unwrap_or_default()) {
                 // The peer ended its half without a line end.
                 Ok(0) => return Err(Errno::EPIPE),
-                Ok(count) => self.request.extend(octets.iter().take(count)),
+                Ok(count) => append(&mut self.request, octets.get(..count).unwrap_or_default()),
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EAGAIN) => return Ok(None),
                 Err(errno) => return Err(errno),
@@ -150,6 +153,17 @@ impl Connection {
             }
         }
     }
+}
+
+/// Adds octets, without a copy that stays behind where the old ones were.
+fn append(request: &mut Zeroizing<Vec<u8>>, octets: &[u8]) {
+    let needed = request.len().saturating_add(octets.len());
+    if needed > request.capacity() {
+        let mut longer = Zeroizing::new(Vec::with_capacity(needed.max(request.capacity().saturating_mul(2))));
+        longer.extend_from_slice(request);
+        *request = longer;
+    }
+    request.extend_from_slice(octets);
 }
 
 fn finish(reply: String) -> Vec<u8> {

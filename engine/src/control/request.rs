@@ -6,8 +6,10 @@ use crate::log::Severity;
 use ipc::message::server::{ClientOrder, ClientsWanted, MAX_WANTED};
 use report::HistorySpan;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::fmt;
 use std::net::IpAddr;
+use zeroize::Zeroizing;
 
 /// A request that may be followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,13 +102,17 @@ impl std::error::Error for RequestError {}
 #[serde(deny_unknown_fields)]
 struct Document<'a> {
     verb: &'a str,
-    file: Option<String>,
+    #[serde(borrow)]
+    file: Option<&'a RawValue>,
     #[serde(default)]
     private: bool,
     source: Option<String>,
-    drop_ins: Option<Vec<Part>>,
-    programs: Option<Vec<Part>>,
-    keys: Option<Part>,
+    #[serde(borrow)]
+    drop_ins: Option<Vec<Part<'a>>>,
+    #[serde(borrow)]
+    programs: Option<Vec<Part<'a>>>,
+    #[serde(borrow)]
+    keys: Option<Part<'a>>,
     level: Option<String>,
     sort: Option<&'a str>,
     limit: Option<u16>,
@@ -117,16 +123,60 @@ struct Document<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Part {
+struct Part<'a> {
     name: String,
     private: bool,
-    text: String,
+    #[serde(borrow)]
+    text: &'a RawValue,
 }
 
-impl From<Part> for FileText {
-    fn from(Part { name, private, text }: Part) -> Self {
-        Self { is_private: private, ..Self::private(&name, &text) }
+impl TryFrom<Part<'_>> for FileText {
+    type Error = RequestError;
+
+    fn try_from(Part { name, private, text }: Part<'_>) -> Result<Self, RequestError> {
+        Ok(Self { name, text: text_of(text)?, is_private: private })
     }
+}
+
+/// The text of a string of JSON (RFC 8259 section 7), which was found to be one. There may be keys in it, and serde_json leaves copies of
+/// what it unescapes.
+fn text_of(value: &RawValue) -> Result<Zeroizing<String>, RequestError> {
+    let quoted = value.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let mut rest = quoted.ok_or(RequestError::NotUnderstood)?;
+    // No character is longer than what it is written as.
+    let mut text = Zeroizing::new(String::with_capacity(rest.len()));
+    while let Some((plain, escaped)) = rest.split_once('\\') {
+        text.push_str(plain);
+        let (letter, behind) = unescape(escaped).ok_or(RequestError::NotUnderstood)?;
+        text.push(letter);
+        rest = behind;
+    }
+    text.push_str(rest);
+    Ok(text)
+}
+
+/// What follows a backslash as a character, and what is behind it.
+fn unescape(escaped: &str) -> Option<(char, &str)> {
+    let mut letters = escaped.chars();
+    let letter = match letters.next()? {
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'u' => {
+            let unit = |text: &str| u16::from_str_radix(text.get(..4)?, 16).ok();
+            let (high, behind) = (unit(letters.as_str())?, letters.as_str().get(4..)?);
+            let low = behind.strip_prefix("\\u").and_then(unit).filter(|_| (0xd800..0xdc00).contains(&high));
+            let units = [high, low.unwrap_or_default()];
+            let letter =
+                char::decode_utf16(units.into_iter().take(1 + usize::from(low.is_some()))).next()?.ok()?;
+            return Some((letter, if low.is_some() { behind.get(6..)? } else { behind }));
+        }
+        letter @ ('"' | '\\' | '/') => letter,
+        _ => return None,
+    };
+    Some((letter, letters.as_str()))
 }
 
 /// Of the configuration, in messages: who asks knows its path.
@@ -166,12 +216,14 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
         "add" => Verb::Add(of.unwrap_or_default()),
         "remove" => Verb::Remove(of.unwrap_or_default()),
         "reload" => {
-            let all = |parts: Vec<Part>| parts.into_iter().map(FileText::from).collect();
-            let main = document
-                .file
-                .map(|text| FileText { is_private: document.private, ..FileText::private(NEW, &text) });
-            let (drop_ins, programs) = (document.drop_ins.map(all), document.programs.map(all));
-            Verb::Reload(Reload { main, drop_ins, programs, keys: document.keys.map(FileText::from) })
+            let all = |parts: Option<Vec<Part<'_>>>| -> Result<Option<Vec<FileText>>, RequestError> {
+                parts.map(|parts| parts.into_iter().map(FileText::try_from).collect()).transpose()
+            };
+            let main = document.file.map(text_of).transpose()?;
+            let main = main.map(|text| FileText { name: NEW.to_owned(), text, is_private: document.private });
+            let (drop_ins, programs) = (all(document.drop_ins)?, all(document.programs)?);
+            let keys = document.keys.map(FileText::try_from).transpose()?;
+            Verb::Reload(Reload { main, drop_ins, programs, keys })
         }
         "status" => Verb::Status,
         "sources" => Verb::Sources,
@@ -224,4 +276,58 @@ fn clients_wanted(sort: Option<&str>, limit: Option<u16>) -> Result<ClientsWante
 /// The reply to a request that is not followed.
 pub fn refusal(error: RequestError) -> String {
     crate::answers::refused(&error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn reload(text: &str) -> Result<String, RequestError> {
+        let line = format!("{{\"verb\":\"reload\",\"file\":{text}}}");
+        match parse(line.as_bytes(), true)? {
+            Verb::Reload(Reload { main: Some(main), .. }) => Ok(main.text.to_string()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_text_is_what_json_says_it_is() {
+        for (written, text) in [
+            (r#""""#, ""),
+            (r#""a\nb\t\"c\" \\ \/ \b\f\r""#, "a\nb\t\"c\" \\ / \u{8}\u{c}\r"),
+            (r#""\u00e4 \uD83D\uDE00 x""#, "ä 😀 x"),
+            (r#""ä😀""#, "ä😀"),
+        ] {
+            assert_eq!(reload(written).as_deref(), Ok(text), "{written}");
+        }
+        for bad in [
+            r#""\uD83D""#,
+            r#""\uDE00\uD83D""#,
+            r#""\uD83D\u0041""#,
+            r#""\u12""#,
+            r#""\x""#,
+            "1",
+            "[]",
+            "{}",
+            r#""a"#,
+        ] {
+            assert_eq!(reload(bad), Err(RequestError::NotUnderstood), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_as_it_was_sent(text in "(?s).{0,60}") {
+            let written = serde_json::Value::from(text.as_str()).to_string();
+            prop_assert_eq!(reload(&written), Ok(text));
+        }
+
+        #[test]
+        fn what_serde_takes_for_a_text_is_the_same_here(written in "[\\\\u\"0-9a-fD\u{e4}nx/ ]{0,16}") {
+            let quoted = format!("\"{written}\"");
+            let known = serde_json::from_str::<String>(&quoted).map_err(|_| RequestError::NotUnderstood);
+            prop_assert_eq!(reload(&quoted), known);
+        }
+    }
 }

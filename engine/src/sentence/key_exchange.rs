@@ -46,6 +46,12 @@ impl Sentence for ExchangeFailure {
                  server"
             }
             Self::Unreachable => "there is no route to the key exchange server",
+            Self::NoInterface => {
+                "this host has no interface of the name in `send-over` now, for the key exchange; ip link shows which there are"
+            }
+            Self::NoOwnAddress => {
+                "no interface of this host has the address in `send-from` now, for the key exchange; ip address shows which there are"
+            }
             Self::Reset => "the connection ended in the middle of the key exchange",
             Self::NoRoots => {
                 "the root certificates cannot be read; check `roots` of the source and `system-roots` under [nts]"

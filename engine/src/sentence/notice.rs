@@ -270,9 +270,11 @@ impl Sentence for Silence {
             Self::PortUnreachable => "no server listens on its port",
             Self::Unreachable => "there is no route to it",
             Self::Prohibited => "a firewall forbids it",
-            Self::Local => {
-                "no socket could be opened on this host, or it lacks the address or the interface from which it is to be asked"
+            Self::Local => "no socket, port or buffer is free on this host; check its memory and its limits",
+            Self::NoInterface => {
+                "this host has no interface of the name in `send-over` now; ip link shows which there are"
             }
+            Self::NoAddress => "no interface of this host has the address in `send-from` now; ip address shows which there are",
         }
         .into()
     }

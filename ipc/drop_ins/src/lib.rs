@@ -195,7 +195,7 @@ fn open_file(directory: &Dir, path: &Path, name: String) -> Result<(Found, u64),
         openat(directory, name.as_str(), flags, Mode::empty()).map_err(|errno| refused_file(path, errno))?;
     let facts = fstat(&fd).map_err(|errno| refused_file(path, errno))?;
     if SFlag::from_bits_truncate(facts.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-        return Err(irregular(path, None));
+        return Err(irregular(path, Errno::EINVAL));
     }
     let permissions = permissions(&facts);
     if permissions.is_changeable(geteuid().as_raw()) {
@@ -237,19 +237,18 @@ fn refused_file(path: &Path, errno: Errno) -> Refused {
             errno,
             "is a symbolic link, which is not followed here; put the file itself into the folder, or remove the link",
         ),
-        Errno::ENXIO | Errno::ENODEV => irregular(path, Some(errno)),
-        Errno::EACCES | Errno::EPERM => Refused::by_kernel(path, errno, unreadable(path, errno, 0o644)),
+        Errno::ENXIO | Errno::ENODEV => irregular(path, errno),
+        Errno::EACCES | Errno::EPERM => Refused::by_kernel(path, errno, unreadable(path, errno, 0o600)),
         errno => Refused::by_kernel(path, errno, format_args!("cannot be read ({})", errno.desc())),
     }
 }
 
-fn irregular(path: &Path, errno: Option<Errno>) -> Refused {
-    Refused {
-        errno,
-        ..Refused::new(path, "is no regular file; remove it, or give it a name that does not end with .toml")
-    }
+fn irregular(path: &Path, errno: Errno) -> Refused {
+    let why = "is no regular file; remove it, or give it a name that does not end with .toml";
+    Refused::by_kernel(path, errno, why)
 }
 
+/// `mode`: the least with which root can read it; a file may hold a secret.
 fn unreadable(path: &Path, errno: Errno, mode: u32) -> String {
     let name = ipc::text::escape(&path.display().to_string());
     format!(

@@ -20,7 +20,10 @@ const WORDS: [(&str, &str); 85] = [
         "for the local clock, write local-stratum = 10 under [server]; there are no other reference clocks",
     ),
     ("tinker", BOUNDED),
-    ("tos", "for minsane, write minimum-sources under [clock]; the rest has nothing like it"),
+    (
+        "tos",
+        "for minsane, write minimum-sources under [clock], and for orphan local-orphan and local-stratum under [server]; chimerctl import carries the rest",
+    ),
     ("leapfile", "nothing to write: leap seconds are announced by the sources"),
     ("statsdir", NO_STATISTICS),
     ("statistics", NO_STATISTICS),

@@ -195,8 +195,19 @@ pub enum Silence {
     Unreachable,
     /// ICMP or the local policy: forbidden.
     Prohibited,
-    /// No socket, buffer or address available on this host.
+    /// No socket, port or buffer is available on this host.
     Local,
+    /// There is no interface of the name over which it is to be sent.
+    NoInterface,
+    /// No interface of this host has the address from which it is to be sent.
+    NoAddress,
+}
+
+impl Silence {
+    /// The query has not left this host, for something that it lacks.
+    pub const fn is_local(self) -> bool {
+        matches!(self, Self::Local | Self::NoInterface | Self::NoAddress)
+    }
 }
 
 /// Datagrams that came to a query's socket and were thrown away there, by reason (saturating).

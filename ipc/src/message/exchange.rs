@@ -298,6 +298,10 @@ pub enum ExchangeFailure {
     Refused,
     /// No route to any of the addresses.
     Unreachable,
+    /// There is no interface of the name over which the server is to be asked.
+    NoInterface,
+    /// No interface of this host has the address from which the server is to be asked.
+    NoOwnAddress,
     /// The connection ended in the middle.
     Reset,
     /// The root certificates cannot be read.

@@ -5,6 +5,7 @@
 //! link for orders. The link ends with the launch.
 
 use crate::codec::{Decode, Encode};
+use crate::departure::Departure;
 pub use crate::plan::{
     KeyService, LaunchPlan, MAX_KEY_LISTEN, MAX_KEY_THREADS, MAX_LISTEN, MAX_ROOT_SETS, MAX_ROOTS,
     MAX_THREADS, ROOT_WORDS,
@@ -22,6 +23,8 @@ pub const START_PATIENCE: Span = Span::from_secs(300);
 pub enum ToLaunch {
     /// First message, once: what the configuration file asks of the launch.
     Plan(LaunchPlan),
+    /// Of a check alone, after the plan, once for each source that does not leave it to the kernel: how packets to it leave.
+    Leaves(Departure),
     /// Second message, once: every child has said its own hello.
     Hello,
     /// Last message, in place of what would come next: end the daemon, with the exit code that belongs to this cause.

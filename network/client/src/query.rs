@@ -1,7 +1,7 @@
 //! One query and the socket that exists for it alone.
 
 use super::reply::{Expected, Rejection, check};
-use super::silence::{of_receiving, of_sending, of_trouble};
+use super::silence::{of_lack, of_receiving, of_sending, of_trouble};
 use crate::datagram::{Arrival, Report, receive, report};
 use crate::socket_options::prepare_query;
 use ipc::address::Address;
@@ -13,7 +13,7 @@ use ipc::message::client::{
 use ipc::packet::{MAX_PACKET, Packet};
 use ipc::units::{RawInstant, Span};
 use network::clock::{self, Pair};
-use network::departure;
+use network::departure::{self, Lack};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{
@@ -70,7 +70,7 @@ impl Open {
             return Err(Silence::Deadline);
         }
         let destination = query.destination.socket_address();
-        let socket = connected(destination, &query.departure).map_err(of_sending)?;
+        let socket = connected(destination, &query.departure).map_err(of_lack)?;
         let own = clock::raw();
         let octets = query.packet.octets();
         let mut outcome = send(socket.as_raw_fd(), octets, MsgFlags::MSG_NOSIGNAL);
@@ -212,7 +212,7 @@ fn local_address(socket: &OwnedFd) -> Address {
 
 /// A socket that talks to `destination` only: the kernel chooses the port at random when it is connected,
 /// and drops what comes from anywhere else.
-fn connected(destination: SocketAddr, departure: &Departure) -> Result<OwnedFd, Errno> {
+fn connected(destination: SocketAddr, departure: &Departure) -> Result<OwnedFd, Lack> {
     let family = if destination.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(family, SockType::Datagram, flags, None)?;

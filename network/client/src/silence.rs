@@ -2,8 +2,18 @@
 
 use crate::datagram::Trouble;
 use ipc::message::client::Silence;
+use network::departure::Lack;
 use nix::errno::Errno;
 use nix::libc::{SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6};
+
+/// A socket cannot be made as the query is to leave.
+pub(super) fn of_lack(lack: Lack) -> Silence {
+    match lack {
+        Lack::Interface => Silence::NoInterface,
+        Lack::Address => Silence::NoAddress,
+        Lack::Other(errno) => of_sending(errno),
+    }
+}
 
 /// A socket, a connection or a packet was refused: the query never left.
 pub(super) fn of_sending(errno: Errno) -> Silence {
@@ -96,6 +106,14 @@ mod tests {
         }
         for errno in [Errno::ENETDOWN, Errno::ENETUNREACH, Errno::EHOSTUNREACH] {
             assert_eq!(of_sending(errno), Silence::Unreachable, "{errno}");
+        }
+        for (lack, silence) in [
+            (Lack::Interface, Silence::NoInterface),
+            (Lack::Address, Silence::NoAddress),
+            (Lack::Other(Errno::EMFILE), Silence::Local),
+            (Lack::Other(Errno::ENETUNREACH), Silence::Unreachable),
+        ] {
+            assert_eq!(of_lack(lack), silence, "{lack:?}");
         }
         assert_eq!(of_sending(Errno::EPERM), Silence::Prohibited);
         assert_eq!(of_receiving(Errno::EMSGSIZE), None);

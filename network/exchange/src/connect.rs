@@ -4,7 +4,8 @@
 use ipc::departure::Departure;
 use ipc::message::exchange::ExchangeFailure;
 use ipc::units::{RawInstant, Span};
-use network::{clock, departure};
+use network::clock;
+use network::departure::{self, Lack};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{
@@ -33,7 +34,8 @@ struct Attempt {
 /// this one sets the time limit.
 ///
 /// # Errors
-/// `Refused` if one of the addresses refused, otherwise `Unreachable`.
+/// `Refused` if one of the addresses refused; otherwise `NoInterface` or `NoOwnAddress` if this host lacks what it is to ask from, and
+/// `Unreachable` else.
 pub(super) fn connect_to_any(
     addresses: &[SocketAddr],
     turn: u8,
@@ -56,7 +58,7 @@ pub(super) fn connect_to_any(
                     }
                     open.push(attempt);
                 }
-                Err(errno) => note(&mut failure, errno),
+                Err(lack) => note_lack(&mut failure, lack),
             }
             continue;
         }
@@ -100,14 +102,14 @@ fn head_start(addresses: usize) -> Span {
     Span::saturating(share.min(HEAD_START.nanos()))
 }
 
-fn start(address: SocketAddr, departure: &Departure) -> Result<Attempt, Errno> {
+fn start(address: SocketAddr, departure: &Departure) -> Result<Attempt, Lack> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(family, SockType::Stream, flags, None)?;
     departure::prepare(&socket, address, departure)?;
     match connect(socket.as_raw_fd(), &SockaddrStorage::from(address)) {
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(Attempt { socket, address }),
-        Err(errno) => Err(errno),
+        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -127,6 +129,18 @@ fn finish(attempt: Attempt) -> Result<(TcpStream, SocketAddr), ExchangeFailure> 
     let stream = TcpStream::from(attempt.socket);
     stream.set_nonblocking(false).map_err(|_| ExchangeFailure::Unreachable)?;
     Ok((stream, attempt.address))
+}
+
+/// What this host lacks is said where no server has refused.
+fn note_lack(failure: &mut ExchangeFailure, lack: Lack) {
+    let lacks = match lack {
+        Lack::Interface => ExchangeFailure::NoInterface,
+        Lack::Address => ExchangeFailure::NoOwnAddress,
+        Lack::Other(errno) => return note(failure, errno),
+    };
+    if *failure == ExchangeFailure::Unreachable {
+        *failure = lacks;
+    }
 }
 
 fn note(failure: &mut ExchangeFailure, errno: Errno) {

@@ -65,7 +65,7 @@ const fn is_of_an_exchange(reason: ExchangeFailure) -> bool {
 const fn is_of_a_round(heard: &Heard) -> bool {
     match heard {
         Heard::NoAddress(reason) => is_a_childs(*reason),
-        Heard::Answer | Heard::Unreachable | Heard::Nothing | Heard::Invalid => true,
+        Heard::Answer | Heard::Unreachable | Heard::Refused | Heard::Nothing | Heard::Invalid => true,
     }
 }
 

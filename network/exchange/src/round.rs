@@ -151,6 +151,7 @@ fn exchange(
         let length = match recv(socket.as_raw_fd(), &mut packet, MsgFlags::empty()) {
             Ok(length) => length,
             Err(Errno::EAGAIN | Errno::EINTR) => continue,
+            Err(Errno::ECONNREFUSED) => return Err(Heard::Refused),
             Err(_) => return Err(Heard::Unreachable),
         };
         let received = clock::raw();

@@ -123,8 +123,8 @@ fn who_is_silent_or_signs_nothing_is_named_and_the_others_are_heard() {
     let silent: Behaviour = |_, _, _| Vec::new();
     let round = measure(1, [closed, serve(1, silent), serve(2, honest), nowhere, serve(3, foreign)]);
     let (answers, ended) = outcome(&mut parent, &round).unwrap();
-    let [unreachable, nothing, answer, no_address, invalid] = *ended.heard else { panic!("{ended:?}") };
-    assert_eq!((unreachable, nothing, answer), (Heard::Unreachable, Heard::Nothing, Heard::Answer));
+    let [refused, nothing, answer, no_address, invalid] = *ended.heard else { panic!("{ended:?}") };
+    assert_eq!((refused, nothing, answer), (Heard::Refused, Heard::Nothing, Heard::Answer));
     let Heard::NoAddress(reason) = no_address else { panic!("{no_address:?}") };
     assert!(!matches!(reason, LookupFailure::Broken | LookupFailure::Deadline), "{reason:?}");
     assert_eq!(invalid, Heard::Invalid);

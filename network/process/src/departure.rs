@@ -7,19 +7,36 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
+/// What of a departure this host lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// There is no such interface.
+    Interface,
+    /// No interface has the address, or not yet.
+    Address,
+    /// Something else, as the kernel says.
+    Other(Errno),
+}
+
+impl From<Errno> for Lack {
+    fn from(errno: Errno) -> Self {
+        Self::Other(errno)
+    }
+}
+
 /// For a socket before it is connected to `destination`: it takes the interface, the code point and the address of a departure.
 /// No right is needed for that.
 ///
 /// # Errors
-/// The kernel's: there is no such interface (`ENODEV`), no interface has the address (`EADDRNOTAVAIL`). A code point that it does not
-/// set is none: the packet leaves without it.
+/// [`Lack`]. A code point that the kernel does not set is none: the packet leaves without it.
 pub fn prepare(
     socket: &(impl AsFd + AsRawFd),
     destination: SocketAddr,
     departure: &Departure,
-) -> Result<(), Errno> {
+) -> Result<(), Lack> {
     if let Some(interface) = departure.interface {
-        setsockopt(socket, sockopt::BindToDevice, &OsString::from(interface.as_str()))?;
+        let set = setsockopt(socket, sockopt::BindToDevice, &OsString::from(interface.as_str()));
+        set.map_err(|errno| if errno == Errno::ENODEV { Lack::Interface } else { Lack::Other(errno) })?;
     }
     let class = departure.traffic_class();
     if class != 0 {
@@ -29,7 +46,8 @@ pub fn prepare(
         };
     }
     match departure.from(destination) {
-        Some(from) => bind(socket.as_raw_fd(), &SockaddrStorage::from(from)),
+        Some(from) => bind(socket.as_raw_fd(), &SockaddrStorage::from(from))
+            .map_err(|errno| if errno == Errno::EADDRNOTAVAIL { Lack::Address } else { Lack::Other(errno) }),
         None => Ok(()),
     }
 }

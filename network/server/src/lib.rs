@@ -36,6 +36,7 @@ mod limit;
 mod listener;
 mod mmsg;
 mod outgoing;
+mod parts;
 mod protected;
 mod respond;
 mod served_clock;
@@ -67,6 +68,7 @@ use network::interfaces::{Interfaces, Served};
 use network::outbox::Outbox;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
+use parts::Parts;
 use protocol::nts::cookie::CookieKeys;
 use protocol::nts::ratchet::EpochKey;
 use protocol::primitives;
@@ -136,8 +138,8 @@ pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, threads: Work
     let mut server = Server {
         engine: Outbox::new(link),
         shared: &shared,
-        list: None,
-        key_ring: None,
+        list: Parts::default(),
+        key_ring: Parts::default(),
         watch: Watch::default(),
         reports: Reports::default(),
         interfaces,
@@ -157,9 +159,9 @@ struct Server<'s> {
     engine: Outbox<FromServer, ToServer>,
     shared: &'s Shared,
     /// Parts of an incomplete access list.
-    list: Option<Vec<Rule>>,
+    list: Parts<Rule>,
     /// Parts of incomplete symmetric keys.
-    key_ring: Option<Vec<SymmetricKey>>,
+    key_ring: Parts<SymmetricKey>,
     /// Tracks the threads' progress, to answer pings.
     watch: Watch,
     reports: Reports<KINDS>,
@@ -241,24 +243,17 @@ impl Server<'_> {
 
     fn collect(&mut self, part: &Access) -> Result<(), Ending> {
         const IMPOSSIBLE: Ending = Ending::Rule("access rules with impossible numbers");
-        if part.begins {
-            self.list = Some(Vec::new());
-        }
-        let list = self.list.as_mut().ok_or(Ending::Rule("a part of no list of access rules"))?;
-        list.extend(part.rules.iter());
-        if list.len() > MAX_LIST {
-            return Err(IMPOSSIBLE);
-        }
-        if part.ends {
-            let access = AccessList::new(list).map_err(|_| IMPOSSIBLE)?;
-            self.list = None;
-            self.shared.change_rules(|rules| {
-                rules.access = access;
-                if rules.departures.is_none() && rules.limiter.is_none() {
-                    equip(rules);
-                }
-            });
-        }
+        let most = (MAX_LIST, Ending::Rule("a part of no list of access rules"), IMPOSSIBLE);
+        let Some(list) = self.list.take((part.begins, part.ends), part.rules.iter().copied(), most)? else {
+            return Ok(());
+        };
+        let access = AccessList::new(&list).map_err(|_| IMPOSSIBLE)?;
+        self.shared.change_rules(|rules| {
+            rules.access = access;
+            if rules.departures.is_none() && rules.limiter.is_none() {
+                equip(rules);
+            }
+        });
         Ok(())
     }
 
@@ -286,17 +281,10 @@ impl Server<'_> {
 
     fn collect_keys(&mut self, part: &SymmetricKeys) -> Result<(), Ending> {
         const IMPOSSIBLE: Ending = Ending::Rule("symmetric keys that make no set");
-        if part.begins {
-            self.key_ring = Some(Vec::new());
-        }
-        let keys = self.key_ring.as_mut().ok_or(Ending::Rule("a part of no symmetric keys"))?;
-        keys.extend(part.keys.iter().cloned());
-        if keys.len() > MAX_KEY_RING {
-            return Err(IMPOSSIBLE);
-        }
-        if part.ends {
-            let ring = Arc::new(KeyRing::new(keys).ok_or(IMPOSSIBLE)?);
-            self.key_ring = None;
+        let most = (MAX_KEY_RING, Ending::Rule("a part of no symmetric keys"), IMPOSSIBLE);
+        let keys = self.key_ring.take((part.begins, part.ends), part.keys.iter().cloned(), most)?;
+        if let Some(keys) = keys {
+            let ring = Arc::new(KeyRing::new(&keys).ok_or(IMPOSSIBLE)?);
             self.shared.change_rules(|rules| rules.key_ring = Some(ring));
         }
         Ok(())

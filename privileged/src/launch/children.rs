@@ -349,15 +349,24 @@ pub fn check(options: &Options, users: &Users, config: &configuration::Files) ->
         let status = given.spawn(command)?.wait().map_err(|error| Ending::Launch(error.to_string()))?;
         Ok(match status.code() {
             Some(0) => {
-                if let Ok(Some((_, ToLaunch::Plan(plan)))) = LaunchLink::new(ours).receive() {
+                let mut link = LaunchLink::new(ours);
+                if let Ok(Some((_, ToLaunch::Plan(plan)))) = link.receive() {
+                    while let Ok(Some((_, ToLaunch::Leaves(departure)))) = link.receive() {
+                        sockets::warn_of_departure(&departure);
+                    }
                     named::warn(&plan, users);
                     sockets::warn_of_interfaces(&plan);
-                    state_files::warn_of_files(&options.state);
+                    let refusals =
+                        [state_files::foretell(&options.state), state_files::foretell_run(&options.run)];
                     state_files::warn_of_room(&options.state);
                     if options.clock == ClockChoice::Kernel {
                         vmclock::tell_evidence(plan.profile, plan.forward_step);
                     }
                     policies::within_owner_and_mode(|| programs::look(&folder, &plan, &options.clock))?;
+                    if refusals.contains(&true) {
+                        // It is said above.
+                        return Ok(Ending::Configuration(String::new()));
+                    }
                 }
                 Ending::Asked
             }

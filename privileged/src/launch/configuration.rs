@@ -9,7 +9,7 @@
 use super::diagnosis::{self, explain, is_ours, kind, make_roots, noun, owner_and_mode};
 use super::path_walk::PathWalk;
 use drop_ins::{Found, Limits, Refused};
-use ipc::permissions::Permissions;
+use ipc::permissions::{ExposedKeys, Permissions};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::libc::{O_NOCTTY, O_NONBLOCK};
@@ -19,9 +19,6 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-
-/// The path of the example, for a missing configuration.
-const EXAMPLE: &str = "the example in /usr/share/doc/truechimer is a start";
 
 /// Files of one folder.
 #[derive(Debug, Default)]
@@ -50,7 +47,7 @@ pub struct Files {
 /// # Errors
 /// As [`open`]; or why a drop-in, or their folder, is refused.
 pub fn open_all(config: &Path) -> Result<Files, Ending> {
-    let main = open(config)?;
+    let main = open(config, Holds::Configuration)?;
     let refused = |refused: Refused| match refused.errno {
         Some(errno) => diagnosis::refused(errno, refused.to_string()),
         None => Ending::Configuration(refused.to_string()),
@@ -72,17 +69,7 @@ fn open_keys(config: &Path) -> Result<Option<(PathBuf, File)>, Ending> {
     if std::fs::symlink_metadata(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
         return Ok(None);
     }
-    let file = open(&path)?;
-    let facts = fstat(&file).map_err(|errno| refused(&path, &PathWalk::of(&path), errno))?;
-    if (Permissions { owner: facts.st_uid, mode: facts.st_mode }).is_exposed() {
-        let (seen, shown) = (owner_and_mode(&facts), path.display());
-        let why = format!(
-            "can be read or changed by others ({seen}), and holds keys; make the keys anew if they shouldn't know them, and: \
-             chmod 640 {shown}"
-        );
-        return Err(wrong(&path, &why));
-    }
-    Ok(Some((path, file)))
+    Ok(Some((path.clone(), open(&path, Holds::Keys)?)))
 }
 
 /// Opens what programs have left in the run directory; what is faulty is reported and left out. They may leave more at any time,
@@ -104,24 +91,56 @@ pub fn open_programs(run: &Path) -> Folder {
     programs
 }
 
-/// Opens the configuration alone.
+/// What is in a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// What everybody may read.
+    Configuration,
+    /// Symmetric keys, which its group may read.
+    Keys,
+}
+
+impl Holds {
+    /// What a remedy keeps of its mode at most.
+    const fn kept(self) -> u32 {
+        match self {
+            Self::Configuration => 0o755,
+            Self::Keys => 0o640,
+        }
+    }
+
+    /// What to do where it is missing, or something else is in its place.
+    const fn example(self) -> &'static str {
+        match self {
+            Self::Configuration => "the example in /usr/share/doc/truechimer is a start",
+            Self::Keys => "remove it, or put the file of keys there (SYMMETRIC KEYS in truechimer.toml(5))",
+        }
+    }
+}
+
+/// Opens one file alone.
 ///
 /// # Errors
 /// The path with the reason and the remedy: not there, not readable by owner and mode, no regular file, or owned by
 /// another user than root and the one that starts this program.
-fn open(path: &Path) -> Result<File, Ending> {
+fn open(path: &Path, holds: Holds) -> Result<File, Ending> {
     let walk = PathWalk::of(path);
     // Without waiting for the other end of a fifo.
     let mut options = File::options();
     options.read(true).custom_flags(O_NONBLOCK | O_NOCTTY);
-    let file = options.open(path).map_err(|error| refused(path, &walk, diagnosis::errno(&error)))?;
-    let facts = fstat(&file).map_err(|errno| refused(path, &walk, errno))?;
+    let file = options.open(path).map_err(|error| refused(path, &walk, holds, diagnosis::errno(&error)))?;
+    let facts = fstat(&file).map_err(|errno| refused(path, &walk, holds, errno))?;
     if kind(&facts) != SFlag::S_IFREG {
-        return Err(wrong(path, &format!("is {}; name a regular file: {EXAMPLE}", noun(&facts))));
+        return Err(wrong(path, &format!("is {}; name a regular file: {}", noun(&facts), holds.example())));
     }
     let permissions = Permissions { owner: facts.st_uid, mode: facts.st_mode };
-    if permissions.is_changeable(geteuid().as_raw()) {
-        let mode = facts.st_mode & 0o755;
+    let is_changeable = permissions.is_changeable(geteuid().as_raw());
+    if holds == Holds::Keys && (is_changeable || permissions.is_exposed()) {
+        let name = path.display().to_string();
+        return Err(Ending::Configuration(ExposedKeys(&name, permissions).to_string()));
+    }
+    if is_changeable {
+        let mode = facts.st_mode & holds.kept();
         let (seen, remedy) = (owner_and_mode(&facts), make_roots(path, &facts, mode));
         let why = format!("can be changed by others than root ({seen}), and with it the time; {remedy}");
         return Err(wrong(path, &why));
@@ -150,22 +169,22 @@ fn wrong(path: &Path, why: &str) -> Ending {
 }
 
 /// Why it cannot be opened, from the resolution of its path.
-fn refused(path: &Path, walk: &PathWalk, errno: Errno) -> Ending {
+fn refused(path: &Path, walk: &PathWalk, holds: Holds, errno: Errno) -> Ending {
     let reason = match errno {
-        Errno::EACCES | Errno::EPERM => barred(path, walk, errno),
-        Errno::ENOENT => Some(missing(path, walk)),
+        Errno::EACCES | Errno::EPERM => barred(path, walk, holds, errno),
+        Errno::ENOENT => Some(missing(path, walk, holds)),
         Errno::ELOOP => Some("leads through symbolic links in a circle; remove them".into()),
         Errno::ENOTDIR => walk.end().map(|(place, _)| {
             format!("{} on its way is not a directory; name a file that exists", place.display())
         }),
-        Errno::ENXIO => Some(format!("is a socket or a device; name a regular file: {EXAMPLE}")),
+        Errno::ENXIO => Some(format!("is a socket or a device; name a regular file: {}", holds.example())),
         _ => None,
     };
     diagnosis::refused(errno, format!("{}: {}", path.display(), reason.unwrap_or_else(|| explain(errno))))
 }
 
 /// What denies access: the file itself, or a directory on its path.
-fn barred(path: &Path, walk: &PathWalk, errno: Errno) -> Option<String> {
+fn barred(path: &Path, walk: &PathWalk, holds: Holds, errno: Errno) -> Option<String> {
     let (place, facts) = walk.end()?;
     let seen = match place == path {
         true => owner_and_mode(facts),
@@ -178,7 +197,7 @@ fn barred(path: &Path, walk: &PathWalk, errno: Errno) -> Option<String> {
         format!("the service unit hides it ({line}): put the file itself elsewhere, such as /etc/truechimer")
     } else if walk.broken.is_none() {
         // It may hold a secret: the suggested mode gives no further user access.
-        make_roots(place, facts, facts.st_mode & 0o755 | 0o600)
+        make_roots(place, facts, facts.st_mode & holds.kept() | 0o600)
     } else if is_ours(facts) {
         make_roots(place, facts, 0o755)
     } else {
@@ -190,7 +209,8 @@ fn barred(path: &Path, walk: &PathWalk, errno: Errno) -> Option<String> {
     ))
 }
 
-fn missing(path: &Path, walk: &PathWalk) -> String {
+fn missing(path: &Path, walk: &PathWalk, holds: Holds) -> String {
+    let example = holds.example();
     // The message begins with the path already.
     let place = match &walk.broken {
         Some((place, _)) if place == path => "it".to_owned(),
@@ -203,11 +223,11 @@ fn missing(path: &Path, walk: &PathWalk) -> String {
     let hidden = hidden.unwrap_or_default();
     match &walk.link {
         Some((link, target)) => format!(
-            "{} points to {}, and {place} is not there{hidden}; correct the link, or write the file: {EXAMPLE}",
+            "{} points to {}, and {place} is not there{hidden}; correct the link, or write the file: {example}",
             link.display(),
             target.display()
         ),
-        None => format!("{place} is not there{hidden}; {EXAMPLE}"),
+        None => format!("{place} is not there{hidden}; {example}"),
     }
 }
 

@@ -24,6 +24,9 @@ const MOST_ASIDE: u32 = 9;
 /// Readable and writable only by its owner.
 const OURS: u32 = 0o600;
 
+/// The level (of syslog) of what a start would be refused for.
+pub const REFUSED: u8 = 3;
+
 /// The consequence if others could read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrecy {
@@ -119,7 +122,8 @@ pub fn foretell(
         Ok(found) => found,
         Err(Errno::ENOENT) => return None,
         Err(errno) => {
-            return Some((3, format!("{}: {}; a start would be refused", full.display(), explain(errno))));
+            let why = format!("{}: {}; until then a start is refused", full.display(), explain(errno));
+            return Some((REFUSED, why));
         }
     };
     let facts = fstat(&found).ok()?;
@@ -135,7 +139,7 @@ pub fn foretell(
         Fate::SetAside(why) => {
             Some((4, format!("{full_name} {why}: a start moves it to {name}{ASIDE}, and begins a new one")))
         }
-        Fate::Refused(why) => Some((3, format!("{full_name}: {why}; until then a start is refused"))),
+        Fate::Refused(why) => Some((REFUSED, format!("{full_name}: {why}; until then a start is refused"))),
     }
 }
 

@@ -25,7 +25,8 @@ pub fn warn(plan: &LaunchPlan, users: &Users) {
             "chmod a+r",
             MAX_PEM as u64,
         );
-        let chown = format!("chown {}", Process::KeyHolder.user());
+        let user = Process::KeyHolder.user();
+        let chown = format!("chmod u+r,go= {0}; chown {user}", service.key.as_str());
         look(("the key", &service.key), users.identity(Process::KeyHolder), &chown, MAX_PEM as u64);
         if let Some(why) = exposure(Path::new(service.key.as_str())) {
             say(4, &format_args!("the key {} is not used: {why}", service.key.as_str()));
@@ -57,20 +58,27 @@ fn fault(walk: &PathWalk, reader: Option<(u32, u32)>, remedy: &str, longest: u64
     if u64::try_from(facts.st_size).is_ok_and(|size| size > longest) {
         return Some(format!("it is longer than {longest} octets"));
     }
-    let (uid, gid) = reader?;
     let is_barred = |(place, facts): &&(std::path::PathBuf, FileStat)| {
         let right = if place == end { 0o4 } else { 0o1 };
-        !has(facts, (uid, gid), right)
+        match reader {
+            Some(reader) => !has(facts, reader, right),
+            // Without the users it is only known what nobody may do.
+            None => [right << 6, right << 3, right].iter().all(|right| facts.st_mode & right == 0),
+        }
     };
     let (place, facts) = walk.places.iter().find(is_barred)?;
-    let remedy = if place == end { remedy } else { "chmod a+x" };
-    Some(format!(
-        "{} reads it, and {} has {}; {remedy} {}",
-        users::name_of(uid),
-        place.display(),
-        owner_and_mode(facts),
-        place.display()
-    ))
+    let remedy = match reader {
+        _ if place != end => "chmod a+x",
+        // Its reader has it already, without the right.
+        Some((uid, _)) if facts.st_uid == uid => "chmod u+r",
+        _ => remedy,
+    };
+    let who = reader.map_or_else(
+        || "nobody can read it".to_owned(),
+        |(uid, _)| format!("{} reads it", users::name_of(uid)),
+    );
+    let (place, seen) = (place.display(), owner_and_mode(facts));
+    Some(format!("{who}, and {place} has {seen}; {remedy} {place}"))
 }
 
 /// Who may read or change the private key whom it does not concern, and what to do.

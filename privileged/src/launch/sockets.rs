@@ -9,6 +9,7 @@
 
 mod refusal;
 
+use ipc::departure::Departure;
 use ipc::message::launch::{LaunchPlan, MAX_KEY_THREADS, MAX_THREADS};
 use ipc::served_at::{Missing, ServedAt, Service};
 use keeper::ending::{Ending, say};
@@ -21,7 +22,8 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeSpec;
 use refusal::{Place, Refusal};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Receive buffer in octets (the kernel doubles it): beside a flood at half the line's load, the kernel's
@@ -164,6 +166,25 @@ pub fn warn_of_interfaces(plan: &LaunchPlan) {
     let keys = plan.key_service.iter().flat_map(|service| service.listen.iter());
     plan.listen.iter().for_each(|entry| warn_of_interface(entry, Service::Time));
     keys.for_each(|entry| warn_of_interface(entry, Service::Keys));
+}
+
+/// Warns, for `--check`, of what a source is to be asked over or from and is not there now. It may come later.
+pub fn warn_of_departure(departure: &Departure) {
+    if let Some(name) = &departure.interface
+        && if_nametoindex(name.as_str()).is_err()
+    {
+        let name = name.as_str();
+        let text = "there is no such interface now (ip link shows which there are); until it is there the source is not asked";
+        say(4, &format_args!("send-over: {name}: {text}"));
+    }
+    for address in departure.from.iter().flatten() {
+        let ip = address.ip();
+        let bound = UdpSocket::bind((ip, 0)).map(drop);
+        if bound.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable) {
+            let text = "no interface has this address now (ip address shows which there are); until one has it the source is not asked";
+            say(4, &format_args!("send-from: {ip}: {text}"));
+        }
+    }
 }
 
 fn warn_of_interface(entry: &ServedAt, service: Service) {

@@ -16,12 +16,12 @@ use ipc::{anchor, audit_line, governor_record, history};
 use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::stat::fstat;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::geteuid;
 use policies::Role;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const GOVERNOR: &str = "governor";
@@ -83,33 +83,52 @@ pub fn warn_of_room(path: &Path) {
 }
 
 /// Says, for `--check`, what a start would make of the state directory and of the files in it: refuse them, mend them, or set them
-/// aside. One that is not there is made by the service unit.
-pub fn warn_of_files(path: &Path) {
-    if !path.exists() {
-        return;
-    }
-    let directory = match Directory::open(path) {
+/// aside. One that is not there is made by the service unit. True: a start would be refused.
+pub fn foretell(path: &Path) -> bool {
+    let Some(directory) = (match open_for_check(path) {
         Ok(directory) => directory,
-        Err(ending) => {
-            say(3, &format_args!("{ending}; until then a start is refused"));
-            return;
-        }
+        Err(()) => return true,
+    }) else {
+        return false;
     };
-    let is_ours = fstat(directory.fd()).is_ok_and(|facts| facts.st_uid == geteuid().as_raw());
-    if !is_ours {
-        say(
-            4,
-            &format_args!(
-                "{}: only its owner sees what a start would make of the files in it; check as root",
-                path.display()
-            ),
-        );
-        return;
-    }
+    let mut is_refused = false;
     for (name, _) in ALL {
         let secrecy = if name == KEYS { Secrecy::Lost } else { Secrecy::Mendable };
         if let Some((level, text)) = kept::foretell(directory.fd(), path, name, secrecy) {
+            is_refused |= level == kept::REFUSED;
             say(level, &text);
+        }
+    }
+    is_refused
+}
+
+/// The same of the run directory, of which nothing but itself is judged.
+pub fn foretell_run(path: &Path) -> bool {
+    open_for_check(path).is_err()
+}
+
+/// A directory of the daemon's, as a start would open it; `None`: it is not there, or only another user sees what a start makes of it.
+///
+/// # Errors
+/// A start would be refused, which is said.
+fn open_for_check(path: &Path) -> Result<Option<Directory>, ()> {
+    let Ok(facts) = std::fs::metadata(path) else { return Ok(None) };
+    let own = geteuid();
+    if !own.is_root() && facts.uid() != own.as_raw() {
+        let path = path.display();
+        say(
+            4,
+            &format_args!(
+                "{path}: only its owner sees what a start would make of it and of the files in it; check as root"
+            ),
+        );
+        return Ok(None);
+    }
+    match policies::within_owner_and_mode(|| Directory::open(path)) {
+        Ok(directory) => Ok(Some(directory)),
+        Err(ending) => {
+            say(kept::REFUSED, &format_args!("{ending}; until then a start is refused"));
+            Err(())
         }
     }
 }

@@ -55,3 +55,59 @@ fn a130_a_record_and_a_log_that_are_set_aside_together_are_no_first_start() {
     let daemon = setup.start();
     assert!(daemon.log().contains("budgets start empty"), "{}", daemon.log());
 }
+
+/// A script acts by the exit code: what a start would be refused for is no warning.
+#[test]
+fn a_check_ends_with_78_for_a_directory_or_a_file_with_which_a_start_does() {
+    if lacks_root() {
+        return;
+    }
+    type Spoil = fn(&Path);
+    let faults: [(Spoil, &str); 4] = [
+        (|place| give_to_nobody(&place.join("state")), "owner nobody"),
+        (|place| mode(&place.join("state"), 0o777), "mode 0777"),
+        (|place| mode(&place.join("run"), 0o777), "mode 0777"),
+        (
+            |place| {
+                let _ = fs::remove_file(place.join("state/governor"));
+                symlink("elsewhere", place.join("state/governor")).expect("ours");
+            },
+            "is a symbolic link",
+        ),
+    ];
+    for (spoil, said) in faults {
+        let setup = idle("refused");
+        assert_eq!(setup.start().stop().code, Some(0));
+        assert_eq!(check(&setup).code, Some(0));
+        spoil(setup.place().path());
+        let exit = check(&setup);
+        let is_said = exit
+            .log
+            .lines()
+            .any(|line| line.contains(said) && line.contains("until then a start is refused"));
+        assert!(exit.code == Some(78) && is_said, "{said}: {exit:?}");
+        assert_eq!(setup.run_to_end().code, Some(78), "{said}");
+    }
+}
+
+#[test]
+fn a_check_names_a_file_that_nobody_can_read_also_where_the_users_are_missing() {
+    let passwd = fs::read_to_string("/etc/passwd").expect("it is there");
+    if lacks_root() || passwd.contains("truechimer-clock:") {
+        return;
+    }
+    let server = NtsServer::new("nobody-reads", &["127.0.0.1"], "");
+    let config = server.setup.place().join("truechimer.toml");
+    let check = || {
+        let program = bench::programs::program("truechimerd");
+        let output = std::process::Command::new(program).arg("--check").arg("--config").arg(&config).output();
+        String::from_utf8_lossy(&output.expect("it can be executed").stderr).into_owned()
+    };
+    assert!(!check().contains("nobody can read it"), "{}", check());
+    for (file, what) in [(server.trust.key(), "the key "), (server.trust.chain(), "the certificate ")] {
+        mode(file, 0);
+        let said = check();
+        let is_said = said.lines().any(|line| line.contains(what) && line.contains("nobody can read it"));
+        assert!(is_said, "{what}: {said}");
+    }
+}

@@ -3,7 +3,7 @@
 use super::{Found, at, number, only, replace};
 use crate::access::{self, Network};
 use crate::plan::{Part, Plan, number as toml, quoted};
-use crate::serving::{KeyExchange, is_interface};
+use crate::serving::{KeyExchange, LEAST_OF_ORPHANS, is_interface, too_low};
 use crate::words::{Line, Words};
 use ipc::file_path::FilePath;
 use ipc::message::exchange::HostName;
@@ -153,9 +153,6 @@ fn is_of_link(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
-/// The least `local-stratum` with `local-orphan`.
-const LEAST_OF_ORPHANS: u8 = 5;
-
 fn local(plan: &mut Plan, item: usize, words: &mut Words) {
     let (mut stratum, mut orphan) = (10, false);
     while let Some(word) = words.take() {
@@ -187,14 +184,7 @@ fn local(plan: &mut Plan, item: usize, words: &mut Words) {
         }
     }
     if orphan && stratum < LEAST_OF_ORPHANS {
-        plan.loss(
-            item,
-            &format!("stratum {stratum}"),
-            &format!(
-                "{LEAST_OF_ORPHANS} here, which is the least with orphan: no source of that stratum or above has a vote; all servers \
-                 that are orphans together need the same one"
-            ),
-        );
+        plan.loss(item, &format!("stratum {stratum}"), &too_low(LEAST_OF_ORPHANS));
         stratum = LEAST_OF_ORPHANS;
     }
     plan.set(Part::Server, "local-stratum", stratum.to_string(), item);

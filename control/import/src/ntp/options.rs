@@ -39,12 +39,19 @@ pub fn tos(plan: &mut Plan, found: &mut Found, line: &Line, mut words: Words) {
                     "not carried: all that agree are used, and of each pool members are asked, 4 unless written otherwise",
                 );
             }
-            ("orphan", _) => plan.loss(
-                item,
-                said,
-                "not carried: for this host's own time write local-stratum under [server]",
-            ),
-            ("floor" | "mindist" | "orphanwait" | "beacon" | "cohort" | "bcpollbstep", _) => {
+            // No source has a stratum above 15, so from 16 on it is off.
+            ("orphan", Some(stratum)) if stratum >= 16.0 => {
+                plan.note(item, said, "not carried: with 16 or more there is no such time");
+            }
+            ("orphan", Some(stratum)) if stratum >= 1.0 => {
+                if let Some((_, before)) = found.orphan.stratum.replace((stratum as u8, item)) {
+                    plan.superseded(before, item);
+                }
+            }
+            ("orphanwait", Some(seconds)) if (0.0..=1e6).contains(&seconds) => {
+                found.orphan.wait = Some((seconds, item));
+            }
+            ("floor" | "mindist" | "beacon" | "cohort" | "bcpollbstep", _) => {
                 plan.note(item, said, "not carried: there is nothing like it here");
             }
             _ => plan.loss(item, said, "not understood, and not carried"),
@@ -103,10 +110,18 @@ pub fn nts(plan: &mut Plan, found: &mut Found, line: &Line, mut words: Words) {
             "mintls" | "maxtls" | "tlsciphersuites" | "tlsciphers" | "tlsecdhcurves" => {
                 plan.note(item, said, "fixed: TLS 1.3");
             }
-            "aead" if value == "AES_SIV_CMAC_256" => plan.aead = Some(quoted("siv")),
-            "aead" if value == "AES_SIV_CMAC_512" => plan.aead = Some(quoted("siv-512")),
+            "aead" if aead(&value).is_some() => plan.aead = aead(&value),
             _ => plan.loss(item, said, "not understood, and not carried"),
         }
+    }
+}
+
+/// An algorithm of NTPsec, as a value here.
+pub fn aead(name: &str) -> Option<String> {
+    match name {
+        "AES_SIV_CMAC_256" => Some(quoted("siv")),
+        "AES_SIV_CMAC_512" => Some(quoted("siv-512")),
+        _ => None,
     }
 }
 

@@ -118,7 +118,11 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, adds: bool, mut wor
         );
     }
     if flags.contains("notrust") {
-        plan.loss(item, "notrust", "there are no keys of clients: these get no answer here");
+        plan.loss(
+            item,
+            "notrust",
+            "clients are not let in by their keys here: these get no answer, with a key or without; who is to have one goes into allow",
+        );
     }
     for network in networks {
         let entry = found.restrictions.0.entry((network, of_port));

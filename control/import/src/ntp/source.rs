@@ -1,9 +1,10 @@
 //! server, pool, peer and fudge of ntp.conf.
 
 use super::Found;
+use super::options::aead;
 use crate::chrony::{LINK_LOCAL, NTS_POOL, polls};
 use crate::place;
-use crate::plan::{Part, Plan, Source, quoted};
+use crate::plan::{Part, Plan, Source};
 use crate::words::{Line, Words};
 use ipc::file_path::FilePath;
 
@@ -113,10 +114,9 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, mu
             }
             "cert" | "expire" | "aead" => {
                 let value = words.take().unwrap_or_default();
-                match (word.as_str(), value.as_str()) {
-                    ("aead", "AES_SIV_CMAC_256") => source.keys.push(("aead", quoted("siv"))),
-                    ("aead", "AES_SIV_CMAC_512") => source.keys.push(("aead", quoted("siv-512"))),
-                    _ => plan.loss(
+                match aead(&value).filter(|_| word == "aead") {
+                    Some(aead) => source.keys.push(("aead", aead)),
+                    None => plan.loss(
                         item,
                         format!("{word} {value}").trim_end(),
                         "not carried: there is nothing like it here",

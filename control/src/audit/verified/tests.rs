@@ -144,3 +144,38 @@ fn a_list_that_is_none_is_refused_with_the_reason() {
     let failure = folder.verify(&folder.keys(), TEXT).unwrap_err();
     assert!(failure.contains("keys.json: it is not a list of Roughtime servers in JSON"), "{failure}");
 }
+
+#[test]
+fn a_file_that_is_named_is_one_of_its_kind_or_there_is_no_answer() {
+    let folder = Folder::of("named", &host().disk());
+    let place = |name: &str| folder.0.join(name);
+    std::fs::write(place("short"), b"x").unwrap();
+    std::fs::write(place("long"), [b'x'; 3 * SLOT]).unwrap();
+    std::fs::create_dir(place("folder")).unwrap();
+    type Name = fn(PathBuf) -> AuditArguments;
+    let options: [(Name, &str); 4] = [
+        (|path| AuditArguments { history: Some(path), ..asked() }, "is no history"),
+        (|path| AuditArguments { anchors: Some(path), ..asked() }, "is no file of anchors"),
+        (|path| AuditArguments { governor: Some(path), ..asked() }, "is no governor's record"),
+        (|path| AuditArguments { keys: Some(path), ..asked() }, "it is not a list of Roughtime servers"),
+    ];
+    for (option, is_none) in options {
+        for (name, expected) in [
+            ("absent", "No such file"),
+            ("folder", "is no regular file"),
+            ("short", is_none),
+            ("long", is_none),
+            ("audit.log", is_none),
+        ] {
+            let failure = verify(&place("audit.log"), &option(place(name)), TEXT).err();
+            let failure = failure.unwrap_or_else(|| panic!("{name}: {is_none}"));
+            let is_too_long = failure.text.contains("is longer than such a file can be");
+            let said = is_too_long && name != "short" || failure.text.contains(expected);
+            assert!(said && failure.code == exit::UNABLE, "{name}: {}", failure.text);
+        }
+    }
+    // Nobody named it: it was put in the place of the history, and that is what is to be seen.
+    std::fs::copy(place("long"), place(HISTORY)).unwrap();
+    let failure = verify(&place("audit.log"), &asked(), TEXT).err().unwrap();
+    assert_eq!(failure.code, exit::NO, "{}", failure.text);
+}

@@ -174,6 +174,7 @@ fn has_obstacle(source: &Source) -> bool {
 }
 
 fn is_routeless(failure: KeyExchangeFailure) -> bool {
-    use ipc::message::exchange::ExchangeFailure;
-    failure == KeyExchangeFailure::Failed(ExchangeFailure::Unreachable)
+    use ipc::message::exchange::ExchangeFailure as Why;
+    let KeyExchangeFailure::Failed(why) = failure else { return false };
+    matches!(why, Why::Unreachable | Why::NoInterface | Why::NoOwnAddress)
 }

@@ -60,7 +60,7 @@ pub(super) struct Blocked([Option<RawInstant>; 2]);
 
 impl Blocked {
     pub(super) fn note(&mut self, address: Address, obstacle: Silence, now: RawInstant) {
-        if matches!(obstacle, Silence::Unreachable | Silence::Local | Silence::Prohibited) {
+        if obstacle.is_local() || matches!(obstacle, Silence::Unreachable | Silence::Prohibited) {
             self.0[usize::from(address.ip().is_ipv6())] = Some(now);
         }
     }

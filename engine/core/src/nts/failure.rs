@@ -20,6 +20,8 @@ impl KeyExchangeFailure {
                 ExchangeFailure::Lookup(_)
                 | ExchangeFailure::NotStarted
                 | ExchangeFailure::Unreachable
+                | ExchangeFailure::NoInterface
+                | ExchangeFailure::NoOwnAddress
                 | ExchangeFailure::NoRoots
                 | ExchangeFailure::Broken
                 | ExchangeFailure::Denied(_),

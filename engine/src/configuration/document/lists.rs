@@ -1,7 +1,7 @@
 //! Lists of texts and of numbers.
 
-use super::{Faults, Section, describe, within};
-use std::ops::RangeInclusive;
+use super::{Faults, Section, describe};
+use toml::Spanned;
 use toml::de::{DeArray, DeValue};
 
 impl<'a> Section<'a> {
@@ -18,32 +18,43 @@ impl<'a> Section<'a> {
         Some(read_texts(key, array, example, faults))
     }
 
-    /// The whole numbers of a list, each with its octet; `None` if the key is absent.
-    pub fn wholes(
-        &self,
-        key: &str,
-        range: RangeInclusive<i64>,
-        example: i64,
-        faults: &mut Faults<'_>,
-    ) -> Option<Vec<(usize, i64)>> {
+    /// The number of a symmetric key, with its octet; `None` if the key is absent. What is none is never shown: it may be the key itself.
+    pub fn key_number(&self, key: &str, faults: &mut Faults<'_>) -> Option<(usize, u32)> {
+        let (_, value) = self.entry(key)?;
+        key_number(key, value, faults)
+    }
+
+    /// The same of a list.
+    pub fn key_numbers(&self, key: &str, faults: &mut Faults<'_>) -> Option<Vec<(usize, u32)>> {
         let (_, value) = self.entry(key)?;
         let DeValue::Array(array) = value.get_ref() else {
-            let found = describe(value.get_ref());
             let text =
-                format!("{key}: expected a list of whole numbers, found {found}; write {key} = [{example}]");
+                format!("{key}: expected a list of numbers of keys, such as [10, 11]; {WHERE_KEYS_ARE}");
             faults.add(value.span().start, text);
             return None;
         };
-        let mut numbers = Vec::new();
-        for item in array.iter() {
-            let found = match item.get_ref() {
-                DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
-                _ => None,
-            };
-            let found = within(item, found, &range, (key, "a whole number", &example), faults);
-            numbers.extend(found.map(|number| (item.span().start, number)));
+        Some(array.iter().filter_map(|item| key_number(key, item, faults)).collect())
+    }
+}
+
+/// Where what belongs to a number is written.
+const WHERE_KEYS_ARE: &str =
+    "the key itself stands behind its number in the file of keys (truechimer.keys beside truechimer.toml)";
+
+fn key_number(key: &str, value: &Spanned<DeValue<'_>>, faults: &mut Faults<'_>) -> Option<(usize, u32)> {
+    let at = value.span().start;
+    let number = match value.get_ref() {
+        DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
+        _ => None,
+    };
+    match number.filter(|number| *number > 0) {
+        Some(number) => Some((at, number)),
+        None => {
+            let text =
+                format!("{key}: expected the number of a key, from 1 to {}; {WHERE_KEYS_ARE}", u32::MAX);
+            faults.add(at, text);
+            None
         }
-        Some(numbers)
     }
 }
 

@@ -115,6 +115,42 @@ fn a_file_has_no_more_keys_than_a_server_takes() {
     assert_eq!(read(&text(MAX_KEY_RING + 1), false).faults.len(), 1);
 }
 
+#[test]
+fn the_line_of_a_key_that_has_a_fault_is_named_before_the_source_that_has_it() {
+    let text = "[[source]]\naddress = \"192.0.2.1\"\nkey = 7\n";
+    let mut texts = Texts::only(FileText::private("c.toml", text));
+    texts.keys = Some(FileText::private("c.keys", "# a comment\n7 SHA1 HEX:0g\n"));
+    let said = crate::configuration::read(&mut texts).unwrap_err().to_string();
+    let said: Vec<&str> = said.lines().collect();
+    assert!(said[0].starts_with("c.keys:2: key 7: what follows HEX:"), "{said:?}");
+    let source = "c.toml:3: key: key 7 is not used while line 2 of c.keys has a fault";
+    assert_eq!((said[1], said.len()), (source, 2));
+}
+
+#[test]
+fn what_is_no_number_of_a_key_is_never_shown_and_the_remedy_names_the_file() {
+    for value in ["\"verysecretkey\"", "0", "-1", "4294967296", "true", "[7]", "1.5"] {
+        for text in [
+            format!("[[source]]\naddress = \"192.0.2.1\"\nkey = {value}\n"),
+            format!(
+                "[server]\nlisten = [\"0.0.0.0:123\"]\nallow = [\"0.0.0.0/0\"]\nlocal-stratum = 10\nkeys = [{value}]\n"
+            ),
+            format!(
+                "[server]\nlisten = [\"0.0.0.0:123\"]\nallow = [\"0.0.0.0/0\"]\nlocal-stratum = 10\nkeys = {value}\n"
+            ),
+        ] {
+            if text.ends_with("keys = [7]\n") {
+                continue;
+            }
+            let mut texts = Texts::only(FileText::private("c.toml", &text));
+            texts.keys = Some(FileText::private("c.keys", "7 SHA1 secretkey0123456\n"));
+            let said = crate::configuration::read(&mut texts).unwrap_err().to_string();
+            assert!(said.contains("truechimer.keys beside truechimer.toml"), "{text}: {said}");
+            assert!(said.lines().count() == 1 && !said.contains("verysecret"), "{text}: {said}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_panics(text in "(?s).{0,200}", rest in "[0-9 ]{0,4}[A-Z0-9]{0,7} (HEX:|ASCII:)?[0-9a-f]{0,40}") {

@@ -34,7 +34,7 @@ fn made(path: &str, text: &str, kind: Kind) -> Imported {
 
 /// The reader takes it; where it names no source, with as many as there may be.
 fn taken(imported: &Imported) -> Configuration {
-    let Imported { text, sources, losses, keys } = imported;
+    let Imported { text, sources, losses, keys, .. } = imported;
     let read_whole = |text: &str| {
         let mut texts = Texts::only(FileText::private("imported.toml", text));
         texts.keys = keys.as_ref().map(|keys| FileText::private("imported.keys", keys));

@@ -142,6 +142,8 @@ pub enum Heard {
     NoAddress(LookupFailure),
     /// No packet can be sent there.
     Unreachable,
+    /// ICMP: nobody listens on its port.
+    Refused,
     /// Nothing came.
     Nothing,
     /// What came is no valid answer.
@@ -161,7 +163,13 @@ impl Heard {
             Self::Answer => "it answered",
             Self::NoAddress(reason) => reason.sentence(),
             Self::Unreachable => "no packet can be sent to it; check network and firewall",
-            Self::Nothing => "it does not answer; check that UDP to its port is let through",
+            Self::Refused => {
+                "no server listens on its port; check the port in `address` (usually 5319 or 2002)"
+            }
+            Self::Nothing => {
+                "it does not answer; check the port in `address` and that UDP to it is let through, and compare `key` with its operator's: \
+                 with another key most servers are silent"
+            }
             Self::Invalid => {
                 "its answers are not signed by the configured key, or have another version; compare key and version with its \
                  operator's"
