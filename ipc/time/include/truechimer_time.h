@@ -1,8 +1,9 @@
 /* The time with how wrong it can be, from truechimer's page in shared memory: one function, truechimer_now().
  *
  * It takes no lock and makes no system call beyond reading two clocks (none, where the C library reads them by itself); the
- * first call opens and maps the page, for all threads; each thread keeps what follows from it (200 octets). For 64-bit Linux, gcc or clang, C or C++, with -std=gnu11 or later or
- * _GNU_SOURCE defined. The same arithmetic as the crate truechimer-time; a test compares them.
+ * first call opens and maps the page, for all threads, and each thread keeps what follows from it (160 octets of thread-local
+ * storage). For 64-bit Linux, gcc or clang, C or C++, with -std=gnu11 or later or _GNU_SOURCE defined. The same arithmetic as
+ * the crate truechimer-time; a test compares them.
  *
  * SPDX-License-Identifier: Apache-2.0 OR MIT
  */
