@@ -88,7 +88,6 @@ use ipc_link::Link;
 use nix::sys::stat::fstat;
 use policies::inherited::InheritError;
 use policies::{ConfineError, Inherited, Role};
-use protocol::primitives;
 use std::fmt::Display;
 use std::fs::File;
 use std::net::IpAddr;
@@ -99,8 +98,7 @@ fn main() {
     end_on_panic();
     let words = Inherited::from_args().unwrap_or_else(|error| fail(error));
     words.close_others();
-    // Before the filter: a module tests itself and gathers entropy.
-    primitives::test().and_then(|()| primitives::start()).unwrap_or_else(|error| fail(error));
+    protocol::primitives::begin().unwrap_or_else(|error| fail(error));
     if words.flag("replay") {
         confine(&words);
         exit(recording::replay_standard_input());

@@ -19,3 +19,13 @@ pub use module::{name, random, start, test};
 pub(crate) use portable::{Cmac128, Cmac256, CookieCipher, Prk, open, seal};
 #[cfg(not(feature = "fips"))]
 pub use portable::{name, random, start, test};
+
+use crate::nts::aead::SealError;
+
+/// [`test`] and [`start`], for a process with one thread: before the filter, since a module tests itself and gathers entropy.
+///
+/// # Errors
+/// As these.
+pub fn begin() -> Result<(), SealError> {
+    test().and_then(|()| start())
+}
