@@ -1,6 +1,7 @@
 //! The report of `truechimerd --check` on a valid configuration.
 
 use crate::configuration::{Configuration, Texts};
+use ipc::message::launch::ToLaunch;
 use ipc::text::escape;
 use std::fmt::Write as _;
 
@@ -35,4 +36,11 @@ pub fn describe(configuration: &Configuration, texts: &Texts) -> String {
         let _ = writeln!(text, "cookie keys: {whose}");
     }
     text
+}
+
+/// What truechimerd looks at: the plan, and from where and over what sources are asked.
+pub fn messages(configuration: &Configuration) -> impl Iterator<Item = ToLaunch> {
+    let departures = configuration.settings.sources.iter().map(|source| source.departure);
+    let chosen = departures.filter(|it| it.interface.is_some() || it.from.iter().any(Option::is_some));
+    std::iter::once(ToLaunch::Plan(configuration.plan)).chain(chosen.map(ToLaunch::Leaves))
 }

@@ -118,12 +118,8 @@ fn main() {
         // The files that it names are looked at by truechimerd, which sees them.
         if let Ok(end) = words.fd("launch") {
             let mut link: Link<ToLaunch, FromLaunch> = Link::new(end);
-            let _ = link.send(&ToLaunch::Plan(loaded.configuration.plan));
-            let sources = &loaded.configuration.settings.sources;
-            for departure in sources.iter().map(|source| source.departure) {
-                if departure.interface.is_some() || departure.from.iter().any(Option::is_some) {
-                    let _ = link.send(&ToLaunch::Leaves(departure));
-                }
+            for message in check::messages(&loaded.configuration) {
+                let _ = link.send(&message);
             }
         }
         exit(0);
