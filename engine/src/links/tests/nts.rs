@@ -26,6 +26,7 @@ fn exchange(id: u64, offer: AeadOffer) -> Exchange {
         not_before: None,
         offer,
         turn: 0,
+        at: None,
         departure: ipc::departure::Departure::USUAL,
         families: Families::Both,
     }
