@@ -5,7 +5,8 @@ use crate::screen::{Form, Screen};
 use crate::text::{UNKNOWN, counts, day, json, known, length, list, plain, table};
 use control_socket::{ask, read};
 use report::read::{
-    CertificateReply, CookieKeysReply, KeyExchangeReply, KeysReply, ReloadedReply, SourceKeys, SourceReport,
+    CertificateReply, CookieKeysReply, FurtherCertificateReply, KeyExchangeReply, KeysReply, ReloadedReply,
+    SourceKeys, SourceReport,
 };
 use report::{AssociationState, CertificateState, CookieKeyOrigin};
 use std::path::Path;
@@ -31,29 +32,47 @@ pub fn await_certificate(socket: &Path, reload: &ReloadedReply) -> Result<(Strin
     let readings = reload.readings.unwrap_or(0);
     for _ in 0..LOOKS {
         let reply: KeysReply = read(&ask(socket, "keys")?)?;
-        let certificate = reply.key_exchange.and_then(|service| service.certificate).unwrap_or_default();
+        let service = reply.key_exchange.unwrap_or_default();
+        let certificate = service.certificate.unwrap_or_default();
         if certificate.readings.is_some_and(|read| read > readings) {
-            return Ok(judge(reload, &certificate));
+            return Ok(judge(reload, &certificate, service.further.as_deref().unwrap_or_default()));
         }
         thread::sleep(BETWEEN);
     }
     Ok(("the certificate was not read within 30 s; see chimerctl keys and the log".to_owned(), false))
 }
 
-fn judge(reload: &ReloadedReply, certificate: &CertificateReply) -> (String, bool) {
-    let is_in_use = known(certificate.state.as_ref()) == Some(CertificateState::InUse);
+fn judge(
+    reload: &ReloadedReply,
+    certificate: &CertificateReply,
+    further: &[FurtherCertificateReply],
+) -> (String, bool) {
+    let in_use = Some(CertificateState::InUse);
+    let are_in_use = further.iter().all(|it| known(it.state.as_ref()) == in_use);
+    let is_in_use = known(certificate.state.as_ref()) == in_use && are_in_use;
     let is_other = reload.other_files == Some(true);
     let files = match (&reload.certificate_file, &reload.key_file) {
         (Some(certificate), Some(key)) => format!("read {certificate} and its key {key}: "),
         _ => String::new(),
     };
     let rest = if is_other { "; the one that the file names is taken up by a restart" } else { "" };
-    (format!("{files}{}{rest}", describe(certificate)), is_in_use && !is_other)
+    let further: String = further.iter().map(|it| format!("; {}", describe_further(it))).collect();
+    (format!("{files}{}{further}{rest}", describe(certificate)), is_in_use && !is_other)
+}
+
+fn describe_further(further: &FurtherCertificateReply) -> String {
+    let FurtherCertificateReply { state, not_before, not_after, days_left, warning, .. } = further.clone();
+    let as_first =
+        CertificateReply { state, not_before, not_after, days_left, warning, ..CertificateReply::default() };
+    format!("{}: {}", plain(further.file.as_ref()), describe(&as_first))
 }
 
 /// One line about the certificate; empty if there is no key exchange service.
 pub fn certificate_line(service: Option<&KeyExchangeReply>) -> Option<String> {
-    service?.certificate.as_ref().map(describe)
+    let service = service?;
+    let further = service.further.iter().flatten().filter(|it| it.warning.is_some());
+    let further: String = further.map(|it| format!("; {}", describe_further(it))).collect();
+    service.certificate.as_ref().map(|first| format!("{}{further}", describe(first)))
 }
 
 fn describe(certificate: &CertificateReply) -> String {
@@ -76,9 +95,11 @@ fn page(reply: &KeysReply, screen: Screen) -> String {
         text.push_str(&cookie_keys(keys, screen));
     }
     if let Some(service) = &reply.key_exchange {
-        let certificate = certificate_line(Some(service)).unwrap_or_else(|| UNKNOWN.to_owned());
+        let certificate = service.certificate.as_ref().map_or_else(|| UNKNOWN.to_owned(), describe);
         text.push('\n');
-        text.push_str(&list(screen, &[("certificate", certificate)]));
+        let mut rows = vec![("certificate", certificate)];
+        rows.extend(service.further.iter().flatten().map(|it| ("further", describe_further(it))));
+        text.push_str(&list(screen, &rows));
         text.push_str(&counters(service, screen));
     }
     text
@@ -277,6 +298,7 @@ mod tests {
         assert_eq!(line("seal with"), "seal with that of 2027-01-09");
         assert_eq!(line("open with"), "open with those of 2027-01-09, 2027-01-10");
         assert!(line("certificate").starts_with("certificate in use until 2027-01-15 (5 days left); the"));
+        assert!(line("further").starts_with("further /etc/truechimer/nts/b.pem: the private key of"));
         for (at, name) in ["accepted", "exchanged", "limited", "denied", "tls", "refused", "late", "gone"]
             .iter()
             .enumerate()
@@ -295,10 +317,14 @@ mod tests {
             read(&json!({ "state": state, "readings": 2, "not_after": 1_800_000_000, "days_left": 9 }))
                 .unwrap()
         };
-        let (said, is_done) = judge(&reload(false), &in_use("in-use"));
+        let (said, is_done) = judge(&reload(false), &in_use("in-use"), &[]);
         assert_eq!(said, "read /a/c.pem and its key /a/k.pem: in use until 2027-01-15 (9 days left)");
-        assert!(is_done && !judge(&reload(false), &in_use("mismatch")).1);
-        let (said, is_done) = judge(&reload(true), &in_use("in-use"));
+        assert!(is_done && !judge(&reload(false), &in_use("mismatch"), &[]).1);
+        let further: FurtherCertificateReply =
+            read(&json!({ "file": "/b.pem", "state": "no-key", "warning": "the key is not there" })).unwrap();
+        let (said, is_done) = judge(&reload(false), &in_use("in-use"), &[further]);
+        assert!(!is_done && said.ends_with("(9 days left); /b.pem: the key is not there"), "{said}");
+        let (said, is_done) = judge(&reload(true), &in_use("in-use"), &[]);
         assert!(!is_done && said.starts_with("read /a/c.pem and"), "{said}");
         assert!(said.ends_with("the one that the file names is taken up by a restart"), "{said}");
     }

@@ -30,6 +30,10 @@ pub fn describe(configuration: &Configuration, texts: &Texts) -> String {
             escape(service.certificate.as_str()),
             escape(service.key.as_str())
         );
+        for pair in service.pairs().skip(1) {
+            let (certificate, key) = (escape(pair.certificate.as_str()), escape(pair.key.as_str()));
+            let _ = writeln!(text, "further certificate: {certificate}; key: {key}");
+        }
     }
     if let Some(keys) = keys {
         let whose = if keys.fleet.is_some() { "the fleet's" } else { "this server's own" };

@@ -1,9 +1,9 @@
-//! The state of the key exchange service, as reported by its process.
+//! The state of the key exchange service and of its certificates, as reported by its process.
 
 use engine_core::io::Now;
 use ipc::file_path::FilePath;
 use ipc::message::key_service::{KeyCounters, Loaded, MAX_PEM, Objection, Unread};
-use ipc::message::launch::KeyService;
+use ipc::message::launch::{self, KeyService, MAX_PAIRS};
 use ipc::units::{Span, WallTime};
 use nix::errno::Errno;
 
@@ -18,47 +18,112 @@ const READ_AGAIN: Span = Span::from_secs(3_600);
 /// The processes that read the files see only directories that existed at the start.
 const LATE: &str = "if its folder came after the start: systemctl restart truechimer";
 
-/// The certificate, and the counts.
+/// The certificates, and the counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyExchange {
+    /// The one for clients that ask for no name, or for one that no certificate is for.
+    pub first: Pair,
+    /// Further ones.
+    further: [Option<Pair>; MAX_PAIRS - 1],
+    /// How often they were read, in this run.
+    pub readings: u32,
+    /// Counts; none: nothing counted yet.
+    pub counters: Option<KeyCounters>,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pair {
     /// The files of certificate and key.
     files: Option<(FilePath, FilePath)>,
+    /// It stands under `[[server.nts.pair]]`.
+    is_further: bool,
     /// The result of the last reading; none: not read yet.
     pub last: Option<Loaded>,
     /// Since and until when the certificate in use is valid, in seconds since 1970; none: there is none.
     pub in_use: Option<(i64, i64)>,
     /// When the files were last read, or requested to be.
     asked: Option<Now>,
-    /// How often it was read, in this run.
-    pub readings: u32,
-    /// Counts; none: nothing counted yet.
-    pub counters: Option<KeyCounters>,
 }
 
 impl KeyExchange {
     /// Nothing has been reported yet.
     pub fn of(service: &KeyService) -> Self {
-        Self { files: Some((service.certificate, service.key)), ..Self::default() }
+        let pair = |files: launch::Pair, is_further| Pair {
+            files: Some((files.certificate, files.key)),
+            is_further,
+            ..Pair::default()
+        };
+        let first = launch::Pair { certificate: service.certificate, key: service.key };
+        let further = service.further.map(|files| files.map(|files| pair(files, true)));
+        Self { first: pair(first, false), further, ..Self::default() }
+    }
+
+    /// Further ones, in their order.
+    pub fn further(&self) -> impl Iterator<Item = &Pair> {
+        self.further.iter().flatten()
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Pair> {
+        [&mut self.first].into_iter().chain(self.further.iter_mut().flatten())
+    }
+
+    /// The certificate of this number was read.
+    pub fn read(&mut self, number: u8, loaded: Loaded) {
+        let last = self.further().count();
+        if usize::from(number) == last {
+            self.readings = self.readings.saturating_add(1);
+        }
+        if let Some(pair) = self.all_mut().nth(number.into()) {
+            pair.read(loaded);
+        }
+    }
+
+    /// The files were read now, or are requested to be.
+    pub fn note_reading(&mut self, now: Now) {
+        self.all_mut().for_each(|pair| pair.note_reading(now));
+    }
+
+    /// Whether the files are to be read again although nobody asks for it ([`Pair::is_reading_due`]).
+    pub fn is_reading_due(&mut self, now: Now) -> bool {
+        // Each is asked: it notes since when it waits.
+        self.all_mut().filter_map(|pair| pair.is_reading_due(now).then_some(())).count() > 0
+    }
+
+    /// The counters have changed.
+    pub fn count(&mut self, counters: KeyCounters) {
+        self.counters = Some(counters);
+    }
+
+    /// A warning about each certificate that there is one about.
+    pub fn warnings(&self, now: WallTime) -> Vec<String> {
+        [&self.first].into_iter().chain(self.further()).filter_map(|pair| pair.warning(now)).collect()
+    }
+}
+
+impl Pair {
+    /// The file of the certificate; empty: it is not known.
+    pub fn certificate(&self) -> &str {
+        self.files.as_ref().map_or("", |(certificate, _)| certificate.as_str())
     }
 
     /// The certificate was read.
-    pub fn read(&mut self, loaded: Loaded) {
+    fn read(&mut self, loaded: Loaded) {
         self.last = Some(loaded);
-        self.readings = self.readings.saturating_add(1);
         if let Loaded::InUse { not_before, not_after } = loaded {
             self.in_use = Some((not_before, not_after));
         }
     }
 
     /// The files were read now, or are requested to be.
-    pub const fn note_reading(&mut self, now: Now) {
+    const fn note_reading(&mut self, now: Now) {
         self.asked = Some(now);
     }
 
     /// Whether the files are to be read again although nobody asks for it: as soon as the certificate in use has ended,
     /// whatever was found before, and each hour while there is none that is valid, or while the time of a newer one may
     /// come (or this host's clock may have been wrong).
-    pub fn is_reading_due(&mut self, now: Now) -> bool {
+    fn is_reading_due(&mut self, now: Now) -> bool {
         let Some(last) = self.last else { return false };
         let asked = *self.asked.get_or_insert(now);
         let has_ended = |at: WallTime| self.has_ended(at);
@@ -73,11 +138,6 @@ impl KeyExchange {
         self.in_use.is_some_and(|(_, until)| seconds(at) > until)
     }
 
-    /// The counters have changed.
-    pub fn count(&mut self, counters: KeyCounters) {
-        self.counters = Some(counters);
-    }
-
     /// Whole days that the certificate in use is still valid for, rounded down; negative: it has expired.
     pub fn days_left(&self, now: WallTime) -> Option<i64> {
         let (_, until) = self.in_use?;
@@ -86,7 +146,23 @@ impl KeyExchange {
 
     /// A warning about the certificate; none: there is none.
     pub fn warning(&self, now: WallTime) -> Option<String> {
+        let text = self.trouble(now)?;
+        if !self.is_further {
+            return Some(text);
+        }
+        let file = self.certificate();
+        let whose = match text.contains(file) {
+            true => "[[server.nts.pair]]".to_owned(),
+            false => format!("[[server.nts.pair]] ({file})"),
+        };
+        Some(text.replacen("[server.nts]", &whose, 1))
+    }
+
+    fn trouble(&self, now: WallTime) -> Option<String> {
         let in_use = match (self.in_use, self.has_ended(now)) {
+            (None, _) if self.is_further => {
+                "; clients that ask for its names are shown the first one until that is mended"
+            }
             (None, _) => "; no keys are exchanged until that is mended",
             (Some(_), false) => "; the one before stays in use",
             (Some(_), true) => {
@@ -208,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_certificate_is_warned_about_ten_days_before_its_end_and_after_it() {
-        let mut state = KeyExchange::default();
+        let mut state = Pair::default();
         assert_eq!(state.warning(at(0)), None);
         state.read(Loaded::InUse { not_before: 100, not_after: 100 + 90 * DAY });
         assert!(state.warning(at(99)).unwrap().contains("not valid yet"));
@@ -222,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_files_are_read_again_when_the_certificate_in_use_ends_whatever_they_held_before() {
-        let mut state = KeyExchange::default();
+        let mut state = Pair::default();
         let now =
             |seconds: i64| Now { raw: RawInstant::MIN.after(Span::from_secs(seconds)), wall: at(seconds) };
         assert!(!state.is_reading_due(now(0)), "the reading of the start has not ended");
@@ -234,7 +310,7 @@ mod tests {
             Loaded::NoCertificate(Unread::Unsupported),
             Loaded::InUse { not_before: 0, not_after: DAY },
         ] {
-            state = KeyExchange::default();
+            state = Pair::default();
             state.read(Loaded::InUse { not_before: 0, not_after: DAY });
             state.read(last);
             state.note_reading(now(DAY - 9));
@@ -254,7 +330,7 @@ mod tests {
         assert!(!state.is_reading_due(now(80 * DAY)), "to read it once more would be to consent");
         state.read(Loaded::Kept(Objection::NotYetValid));
         assert!(state.is_reading_due(now(80 * DAY)), "its time may have come");
-        state = KeyExchange::default();
+        state = Pair::default();
         state.read(Loaded::Mismatch);
         state.note_reading(now(0));
         assert!(
@@ -267,7 +343,7 @@ mod tests {
     fn a_certificate_that_cannot_be_read_leaves_the_one_before_in_use() {
         let path = |text| FilePath::parse(text).unwrap();
         let files = Some((path("/a/chain.pem"), path("/a/key.pem")));
-        let mut state = KeyExchange { files, ..KeyExchange::default() };
+        let mut state = Pair { files, ..Pair::default() };
         state.read(Loaded::NoKey(Unread::Refused(13)));
         let said = state.warning(at(1)).unwrap();
         assert!(said.contains("no keys are exchanged") && said.contains("/a/key.pem"), "{said}");
@@ -281,10 +357,49 @@ mod tests {
         let said = state.warning(at(1)).unwrap();
         assert!(said.contains("(mode 0644)"), "{said}");
         assert!(said.contains("chgrp truechimer-key /a/key.pem; chmod 640 /a/key.pem; no keys"), "{said}");
-        state.readings = 1;
         state.read(Loaded::InUse { not_before: 0, not_after: 90 * DAY });
         state.read(Loaded::Mismatch);
         assert!(state.warning(at(1)).unwrap().contains("stays in use"));
-        assert_eq!((state.in_use, state.readings), (Some((0, 90 * DAY)), 3));
+        assert_eq!(state.in_use, Some((0, 90 * DAY)));
+    }
+
+    #[test]
+    fn each_of_several_certificates_is_told_of_by_its_file() {
+        let path = |text: &str| FilePath::parse(text).unwrap();
+        let files = |name| launch::Pair {
+            certificate: path(format!("/a/{name}.pem").as_str()),
+            key: path(format!("/a/{name}-key.pem").as_str()),
+        };
+        let service = KeyService {
+            listen: ipc::list::Bounded::NOWHERE,
+            threads: 1,
+            certificate: files("one").certificate,
+            key: files("one").key,
+            further: [Some(files("two")), Some(files("three")), None],
+        };
+        let mut state = KeyExchange::of(&service);
+        assert!(state.warnings(at(1)).is_empty(), "none was read yet");
+        state.read(0, Loaded::InUse { not_before: 0, not_after: 90 * DAY });
+        state.read(1, Loaded::InUse { not_before: 0, not_after: 5 * DAY });
+        assert_eq!(state.readings, 0);
+        state.read(2, Loaded::NoKey(Unread::Refused(13)));
+        assert_eq!(state.readings, 1, "all of them");
+        let said = state.warnings(at(DAY));
+        assert_eq!(said.len(), 2);
+        assert!(
+            said[0].starts_with("the certificate of [[server.nts.pair]] (/a/two.pem) expires in 4 days"),
+            "{said:?}"
+        );
+        assert!(
+            said[1].contains("/a/three-key.pem") && said[1].contains("are shown the first one"),
+            "{said:?}"
+        );
+        let now =
+            |seconds: i64| Now { raw: RawInstant::MIN.after(Span::from_secs(seconds)), wall: at(seconds) };
+        state.note_reading(now(DAY));
+        assert!(!state.is_reading_due(now(DAY + 1)));
+        assert!(state.is_reading_due(now(5 * DAY + 1)), "one has ended");
+        state.read(7, Loaded::Mismatch);
+        assert_eq!(state.readings, 1);
     }
 }

@@ -105,7 +105,7 @@ pub fn launch(
 /// Takes the key exchange service's messages about itself; false for any other message.
 pub fn learn(key_exchange: &mut Option<KeyExchange>, fact: &Fact) -> bool {
     match (key_exchange, fact) {
-        (Some(known), Fact::Certificate(loaded)) => known.read(*loaded),
+        (Some(known), Fact::Certificate(number, loaded)) => known.read(*number, *loaded),
         (Some(known), Fact::KeyCounters(counters)) => known.count(*counters),
         _ => return false,
     }
@@ -129,7 +129,7 @@ fn too_early(fact: &Fact) -> Breach {
         Fact::Reload | Fact::HistoryNoted(_) => Breach::new(Process::Privileged, "spoke before its time"),
         // Taken at any time.
         Fact::Network(_) => Breach::new(Process::Client, "spoke before its time"),
-        Fact::Certificate(_) | Fact::KeyCounters(_) => {
+        Fact::Certificate(..) | Fact::KeyCounters(_) => {
             Breach::new(Process::KeyService, "spoke where there is none")
         }
         Fact::Input(Input::Welcome(_) | Input::Applied(..) | Input::Refused(..) | Input::ClockEvent(_)) => {

@@ -66,7 +66,7 @@ pub enum Fact {
     /// An interface that `listen` names for this is missing, or is there again.
     Interface(Service, InterfaceName, bool),
     /// What became of reading the certificate.
-    Certificate(Loaded),
+    Certificate(u8, Loaded),
     /// Counts of the key exchange service.
     KeyCounters(KeyCounters),
     /// This process answered a ping.
@@ -146,6 +146,7 @@ impl Links {
     /// [`Breach`] as everywhere here: the process at the other end is gone or doesn't read.
     pub fn send_plan(&mut self, now: RawInstant, plan: LaunchPlan) -> Result<(), Breach> {
         self.plan = Some(plan);
+        self.key_service.expect_pairs(plan.key_service.map_or(1, |service| service.pairs().count()));
         self.send_launch(now, ToLaunch::Plan(plan))
     }
 

@@ -291,9 +291,9 @@ impl Running {
                 }
                 Fact::Counters(counters) => self.surroundings.counters = Some(counters),
                 Fact::Clients(told) => self.told = told.or(self.told.take()),
-                Fact::Certificate(_) | Fact::KeyCounters(_) => {
+                Fact::Certificate(..) | Fact::KeyCounters(_) => {
                     learn(&mut self.surroundings.key_exchange, &fact);
-                    if let (Fact::Certificate(_), Some(known)) = (&fact, &mut self.surroundings.key_exchange)
+                    if let (Fact::Certificate(..), Some(known)) = (&fact, &mut self.surroundings.key_exchange)
                     {
                         known.note_reading(now);
                     }
@@ -413,10 +413,11 @@ impl Running {
     /// Logs a warning about the certificate, at most once a day unless it changes.
     fn watch_certificate(&mut self, now: Now) {
         let Some(known) = &self.surroundings.key_exchange else { return };
-        let warning = known.warning(now.wall);
+        let warnings = known.warnings(now.wall);
+        let warning = Some(warnings.join("\n")).filter(|text| !text.is_empty());
         let is_new = warning != self.warned.as_ref().map(|(text, _)| text.clone());
         let is_old = self.warned.as_ref().is_some_and(|(_, at)| now.raw.since(*at).nanos() >= REMIND.nanos());
-        let severity = if known.in_use.is_some() { Severity::WARNING } else { Severity::ERROR };
+        let severity = if known.first.in_use.is_some() { Severity::WARNING } else { Severity::ERROR };
         match warning {
             None if self.warned.take().is_some() => {
                 let text = "the certificate of [server.nts] and its key are in order and in use";
@@ -424,7 +425,9 @@ impl Running {
             }
             None => {}
             Some(text) if is_new || is_old => {
-                self.log.write_limited(now.raw, severity, Event::CertificateTrouble.says(&text));
+                for line in &warnings {
+                    self.log.write_limited(now.raw, severity, Event::CertificateTrouble.says(line));
+                }
                 self.warned = Some((text, now.raw));
             }
             Some(_) => {}

@@ -402,7 +402,9 @@ impl InForce {
         }
         let reads = service.map(|service| (service.certificate, service.key));
         let named = plan.key_service.map(|service| (service.certificate, service.key));
-        let other_files = reads.is_some() && named.is_some() && reads != named;
+        let of_further = |plan: &LaunchPlan| plan.key_service.map(|service| service.further);
+        let are_others = reads != named || of_further(&plan) != of_further(&self.plan);
+        let other_files = reads.is_some() && named.is_some() && are_others;
         let rules = self.access.len();
         let is_of_programs = false;
         Ok(Reloaded {

@@ -401,7 +401,7 @@ fn in_use(days: i64) -> FromKeyService {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let now = i64::try_from(now).unwrap();
     let loaded = Loaded::InUse { not_before: now - 86_400, not_after: now + days * 86_400 + 3_600 };
-    FromKeyService::Certificate(loaded)
+    FromKeyService::Certificate(0, loaded)
 }
 
 #[test]

@@ -26,6 +26,16 @@ pub const MAX_ROOTS: u64 = 8 << 20;
 pub const ROOT_WORDS: [&str; 1 + MAX_ROOT_SETS] =
     ["system-roots", "roots-1", "roots-2", "roots-3", "roots-4"];
 
+/// Most pairs of certificate and key that the key exchange service has.
+pub const MAX_PAIRS: usize = 4;
+
+/// The words that name the files of certificates to the process that reads them, in the order of the pairs.
+pub const CERTIFICATE_WORDS: [&str; MAX_PAIRS] =
+    ["certificate", "certificate-2", "certificate-3", "certificate-4"];
+
+/// The same of the files of private keys.
+pub const KEY_WORDS: [&str; MAX_PAIRS] = ["key", "key-2", "key-3", "key-4"];
+
 /// Most threads of the key exchange service.
 pub const MAX_KEY_THREADS: u8 = 16;
 
@@ -80,6 +90,26 @@ pub struct KeyService {
     pub certificate: FilePath,
     /// Its private key, PEM.
     pub key: FilePath,
+    /// Further ones, for clients that ask for a name of theirs (SNI, RFC 6066 section 3).
+    pub further: [Option<Pair>; MAX_PAIRS - 1],
+}
+
+/// A certificate and its private key, each in a file that another process reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Pair {
+    /// The chain of certificates, PEM, the server's own first.
+    pub certificate: FilePath,
+    /// Its private key, PEM.
+    pub key: FilePath,
+}
+
+impl KeyService {
+    /// All pairs: first the one for clients that ask for no name, or for one that no certificate is for.
+    pub fn pairs(&self) -> impl Iterator<Item = Pair> {
+        let first = Pair { certificate: self.certificate, key: self.key };
+        [first].into_iter().chain(self.further.into_iter().flatten())
+    }
 }
 
 impl LaunchPlan {

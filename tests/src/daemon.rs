@@ -13,7 +13,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -187,6 +187,17 @@ impl Setup {
     /// Gives the configured private key to the user of the key holder, as an administrator does.
     fn give_key(&self) {
         if let Some(key) = self.key.as_ref().filter(|key| crate::is_root() && key.exists()) {
+            let user = self.first_uid + Role::KeyHolder as u32;
+            std::os::unix::fs::chown(key, Some(user), Some(user)).expect("root may");
+        }
+    }
+
+    /// Gives another private key to the user of the key holder.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn give(&self, key: &Path) {
+        if crate::is_root() {
             let user = self.first_uid + Role::KeyHolder as u32;
             std::os::unix::fs::chown(key, Some(user), Some(user)).expect("root may");
         }

@@ -242,7 +242,7 @@ impl KeyPair {
     pub fn loaded(&mut self) -> Loaded {
         loop {
             match self.hear() {
-                FromKeyService::Certificate(loaded) => return loaded,
+                FromKeyService::Certificate(_, loaded) => return loaded,
                 FromKeyService::Counters(_) => {}
                 other => panic!("{other:?}"),
             }

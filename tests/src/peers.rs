@@ -91,7 +91,7 @@ pub fn chronyd(configuration: &str) -> Option<Command> {
 }
 
 /// A chronyd of this name, unable to set the clock; the lines of its configuration are its further arguments.
-pub(crate) fn chronyd_program(name: &str) -> Option<Command> {
+pub fn chronyd_program(name: &str) -> Option<Command> {
     let mut command = Command::new(find_peer(name)?);
     command.args(["-x", "-d", "-U"]);
     as_ourselves(&mut command);

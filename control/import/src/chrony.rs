@@ -12,7 +12,7 @@ mod include;
 mod server;
 mod source;
 
-pub use source::{LINK_LOCAL, NTS_POOL, polls};
+pub use source::{LINK_LOCAL, polls};
 
 use crate::access::ChronyRules;
 use crate::files::{Reader, lines};

@@ -333,7 +333,13 @@ fn what_is_no_alarm_is_a_note_and_what_is_one_is_told_at_the_head() {
         (CHRONY, "sourcedir /etc/no /run/chrony-dhcp\nminsources 3".to_owned(), "minimum-sources = 3", 0),
         (CHRONY, "server a iburst\nminsources 2".to_owned(), "1 here, because that many sources are left", 1),
         (CHRONY, "minsources 2\nserver a key 1".to_owned(), "1 here, because no source is left", 4),
-        (CHRONY, "pool p iburst nts maxsources 4".to_owned(), "a pool with NTS is one source here", 1),
+        (
+            CHRONY,
+            "pool p iburst nts maxsources 3".to_owned(),
+            "\nmode = \"nts\"\npool = true\nmembers = 3\n",
+            0,
+        ),
+        (CHRONY, "pool 192.0.2.1 iburst nts".to_owned(), "an address is one server here", 0),
         (CHRONY, "server a iburst # noselect key 1".to_owned(), "# noselect key 1: left out", 0),
         (CHRONY, "server a iburst\nallow 10.0.0.0/8 #all".to_owned(), "allow = [\"10.0.0.0/8\"]", 0),
         (CHRONY, "server a iburst\nallow # 10.0.0.0/8".to_owned(), "there is no network before the #", 1),
@@ -378,8 +384,8 @@ fn what_is_no_alarm_is_a_note_and_what_is_one_is_told_at_the_head() {
         (
             NTP,
             "pool p iburst nts\nrestrict default ignore".to_owned(),
-            "a pool with NTS is one source here",
-            1,
+            "\nmode = \"nts\"\npool = true\nmembers = 4\n",
+            0,
         ),
         (NTP, "server a\nrestrict default ignore\nbroadcast 192.0.2.255".to_owned(), "docs/from-ntpd.md", 1),
         (

@@ -144,8 +144,8 @@ metrics! {
     KeExchanges = "truechimer_server_key_exchanges_total", Counter, "Key exchanges that ended with cookies";
     KeFailures = "truechimer_server_key_exchange_failures_total", Counter, "Connections that ended without cookies (reason)";
     CertificateState = "truechimer_server_certificate_state", Gauge, "1 for how the last reading of the certificate ended (state)";
-    CertificateBegin = "truechimer_server_certificate_begin_timestamp_seconds", Gauge, "Since when the certificate in use is valid, in seconds since 1970";
-    CertificateEnd = "truechimer_server_certificate_expiry_timestamp_seconds", Gauge, "When the certificate in use ends, in seconds since 1970";
+    CertificateBegin = "truechimer_server_certificate_begin_timestamp_seconds", Gauge, "Since when the certificate in use is valid, in seconds since 1970; of further ones with their file as `certificate`";
+    CertificateEnd = "truechimer_server_certificate_expiry_timestamp_seconds", Gauge, "When the certificate in use ends, in seconds since 1970; of further ones with their file as `certificate`";
     CertificateReadings = "truechimer_server_certificate_readings_total", Counter, "How often the certificate was read";
     CookieKeys = "truechimer_server_cookie_keys", Gauge, "Keys that open cookies";
     CookieKeysSettled = "truechimer_server_cookie_keys_settled", Gauge, "Whether the keys of cookies change each day, which they do once the clock was synchronised: 1 or 0";

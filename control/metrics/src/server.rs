@@ -3,7 +3,7 @@
 use crate::clock::known;
 use crate::metric::Metric;
 use crate::page::Page;
-use report::read::{CertificateReply, KeyExchangeReply, KeysReply};
+use report::read::{CertificateReply, FurtherCertificateReply, KeyExchangeReply, KeysReply};
 use std::collections::BTreeMap;
 
 /// A counter of the daemon, its metric, and the reason that is its label; empty: it has none.
@@ -49,6 +49,7 @@ pub fn add_key_exchange(page: &mut Page, service: Option<&KeyExchangeReply>) {
     add_rows(page, &KEY_EXCHANGE, service.counters.as_ref());
     if let Some(certificate) = &service.certificate {
         add_certificate(page, certificate);
+        service.further.iter().flatten().for_each(|further| add_further(page, further));
     }
 }
 
@@ -78,6 +79,12 @@ fn add_certificate(page: &mut Page, certificate: &CertificateReply) {
     page.number(Metric::CertificateBegin, &[], certificate.not_before.map(|since| since as f64));
     page.number(Metric::CertificateEnd, &[], certificate.not_after.map(|until| until as f64));
     page.count(Metric::CertificateReadings, &[], certificate.readings.map(u64::from));
+}
+
+fn add_further(page: &mut Page, further: &FurtherCertificateReply) {
+    let file = [("certificate", further.file.as_deref().unwrap_or_default())];
+    page.number(Metric::CertificateBegin, &file, further.not_before.map(|since| since as f64));
+    page.number(Metric::CertificateEnd, &file, further.not_after.map(|until| until as f64));
 }
 
 #[cfg(test)]

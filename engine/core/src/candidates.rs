@@ -27,6 +27,10 @@ const FIRST_REST: f64 = 16.0;
 /// The longest rest while some source answers, seconds.
 const LONGEST_REST: f64 = 3600.0;
 
+/// First and longest rest after a key exchange that a server has answered, seconds.
+const FIRST_EXCHANGE: f64 = 10.0;
+const LONGEST_EXCHANGE: f64 = 432_000.0;
+
 /// How an address failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -34,6 +38,8 @@ pub(crate) enum Fault {
     Unsent,
     /// No reply came.
     Silent,
+    /// It answers, and no keys came of it: it rests as RFC 8915 section 4.2 has a client wait.
+    Rejected,
     /// It answers, but has no time that can be used now, which may end at any moment.
     Unready,
     /// It is of no use: it refuses, is this host, or has a false time.
@@ -61,11 +67,15 @@ impl Candidate {
     /// When it may be tried again.
     fn rests_until(&self, need: Need) -> RawInstant {
         let Some(Failure { fault, at }) = self.last else { return RawInstant::MIN };
+        if fault == Fault::Rejected {
+            let seconds = FIRST_EXCHANGE * libm::pow(1.5, f64::from(self.failures.saturating_sub(1).min(30)));
+            return at.after(whole_millis(seconds.min(LONGEST_EXCHANGE)));
+        }
         let longest = match fault {
             Fault::Unsent => need.longest_unsent().or(Some(LONGEST_REST)),
             Fault::Silent => need.longest_interval().or(Some(LONGEST_REST)),
             Fault::Unready => need.longest_unready(),
-            Fault::Useless => None,
+            Fault::Useless | Fault::Rejected => None,
         };
         let Some(longest) = longest else { return at.after(whole_millis(LONGEST_REST)) };
         let doublings = i32::from(self.failures.saturating_sub(1).min(10));
@@ -171,7 +181,9 @@ impl Candidates {
     /// What was in the way may be over: those that did not answer need not rest.
     pub(crate) fn forgive(&mut self) {
         for candidate in &mut self.list {
-            candidate.last.take_if(|failure| !matches!(failure.fault, Fault::Unready | Fault::Useless));
+            candidate.last.take_if(|failure| {
+                !matches!(failure.fault, Fault::Unready | Fault::Useless | Fault::Rejected)
+            });
         }
     }
 

@@ -15,6 +15,7 @@ mod kept_addresses;
 mod key_exchanges;
 mod lookups;
 mod network_changes;
+mod nts_pools;
 mod observing;
 mod operators;
 mod outage;

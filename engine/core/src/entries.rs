@@ -68,6 +68,8 @@ pub(crate) enum Phase {
     Running,
     /// Another entry names the same server; that one is asked.
     Duplicate,
+    /// A further member of an NTS pool for which there is no address: it is not asked, has no vote, and nobody misses it.
+    Vacant,
 }
 
 /// The addresses of a plain source's name that worked last.
@@ -109,9 +111,15 @@ pub(crate) struct Entry {
     pub(crate) id: EntryId,
     pub(crate) settings: SourceSettings,
     pub(crate) phase: Phase,
-    /// None where an address is configured, and with NTS: its key exchange finds the address.
+    /// Of a further member of an NTS pool: the entry of the first one, which has what they have in common.
+    pub(crate) pool: Option<EntryId>,
+    /// None where an address is configured, and with NTS but for the first member of a pool: its key exchange finds the address.
     pub(crate) lookup: Option<Lookup>,
     pub(crate) authentication: Authentication,
+    /// Of the first member of an NTS pool: the addresses of its name, at which keys are exchanged.
+    pub(crate) hosts: Candidates,
+    /// Of a member of an NTS pool: at which of these its keys are exchanged.
+    pub(crate) host: Option<Address>,
     /// The addresses of its name, or of the time server that its key exchange named.
     pub(crate) candidates: Candidates,
     pub(crate) members: Vec<Source>,
@@ -141,8 +149,11 @@ impl Entry {
             id,
             settings,
             phase: Phase::Waiting,
+            pool: None,
             lookup: None,
             authentication,
+            hosts: Candidates::default(),
+            host: None,
             candidates: Candidates::default(),
             members: Vec::new(),
             kept: Kept::default(),
@@ -152,6 +163,16 @@ impl Entry {
             forgotten: false,
             offline: false,
         }
+    }
+
+    /// The entry that stands for the `[[source]]`: itself, unless it is a further member of an NTS pool.
+    pub(crate) fn configured(&self) -> EntryId {
+        self.pool.unwrap_or(self.id)
+    }
+
+    /// Whether it is of an NTS pool, and where it is to exchange keys is not known yet.
+    pub(crate) fn is_hostless(&self) -> bool {
+        self.settings.is_nts_pool() && self.host.is_none()
     }
 
     /// What a certificate has to name: its host name or address, as configured; empty for an address of an interface.
@@ -191,7 +212,7 @@ impl Entry {
     /// Whether it has a vote and no source yet: its name has no address, or its keys are not there.
     pub(crate) fn is_nameless(&self) -> bool {
         let awaits = matches!(self.settings.place, Place::Name(..)) || self.settings.nts.is_some();
-        awaits && self.members.is_empty()
+        awaits && self.members.is_empty() && self.phase != Phase::Vacant
     }
 
     /// Whether the vote of one of its sources, or its own where it has none yet, is an authenticated one.
@@ -232,6 +253,11 @@ impl Entry {
     }
 }
 
+/// How many entries one `[[source]]` has.
+fn seats(settings: &SourceSettings) -> usize {
+    if settings.is_nts_pool() { usize::from(settings.members) } else { 1 }
+}
+
 /// All entries, in the order of the configuration. What is asked for without a further word is that of entries which may have
 /// a vote; those that are only measured have to be asked for by name (`all_…`, or the [`Group`]), or by an id.
 #[derive(Clone, Debug, PartialEq)]
@@ -251,32 +277,64 @@ impl Entries {
         entries
     }
 
-    /// Adds one at the end; none where there are too many.
+    /// Adds one at the end, of an NTS pool with all its members; none where there are too many.
     pub(crate) fn add(&mut self, settings: SourceSettings) -> Option<EntryId> {
-        if self.list.len() >= MOST_ENTRIES {
+        if self.list.len() + seats(&settings) > MOST_ENTRIES {
             return None;
         }
         let id = EntryId(self.next_entry);
         self.next_entry += 1;
         self.list.push(Entry::new(id, settings));
+        self.add_members(id);
         Some(id)
     }
 
-    /// Takes one out.
-    pub(crate) fn remove(&mut self, id: EntryId) -> Option<Entry> {
-        let at = self.list.iter().position(|entry| entry.id == id)?;
+    /// Gives an NTS pool the members that it lacks; those that are new.
+    pub(crate) fn add_members(&mut self, first: EntryId) -> Vec<EntryId> {
+        let Some(settings) = self.get(first).map(|entry| entry.settings.clone()) else { return Vec::new() };
+        let of_pool = |entry: &Entry| entry.configured() == first;
+        let mut new = Vec::new();
+        for _ in self.list.iter().filter(|entry| of_pool(entry)).count()..seats(&settings) {
+            let Some(last) = self.list.iter().rposition(of_pool).filter(|_| self.list.len() < MOST_ENTRIES)
+            else {
+                break;
+            };
+            let id = EntryId(self.next_entry);
+            self.next_entry += 1;
+            self.list.insert(last + 1, Entry { pool: Some(first), ..Entry::new(id, settings.clone()) });
+            new.push(id);
+        }
+        new
+    }
+
+    /// Takes out what stands for one `[[source]]`.
+    pub(crate) fn remove(&mut self, id: EntryId) -> Vec<Entry> {
+        self.list.extract_if(.., |entry| entry.configured() == id).collect()
+    }
+
+    /// Takes one member of an NTS pool out.
+    pub(crate) fn remove_member(&mut self, id: EntryId) -> Option<Entry> {
+        let at = self.list.iter().position(|entry| entry.id == id && entry.pool.is_some())?;
         Some(self.list.remove(at))
     }
 
     /// Puts one with other settings in the place of an entry, as if it had just been added, and gives back what was
-    /// there.
-    pub(crate) fn replace(&mut self, id: EntryId, settings: SourceSettings) -> Option<Entry> {
-        let entry = self.get_mut(id)?;
-        Some(core::mem::replace(entry, Entry::new(id, settings)))
+    /// there; none if there is too little room for its members.
+    pub(crate) fn replace(&mut self, id: EntryId, settings: SourceSettings) -> Vec<Entry> {
+        let Some(at) = self.list.iter().position(|entry| entry.id == id) else { return Vec::new() };
+        let before = self.remove(id);
+        self.list.insert(at, Entry::new(id, settings));
+        self.add_members(id);
+        before
+    }
+
+    /// Those that stand for one `[[source]]`, the first one first.
+    pub(crate) fn members_of(&self, id: EntryId) -> Vec<EntryId> {
+        self.list.iter().filter(|entry| entry.configured() == id).map(|entry| entry.id).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.iter().count()
+        self.iter().filter(|entry| entry.phase != Phase::Vacant).count()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -6,7 +6,7 @@
 use crate::orders::OrderKind;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use ipc::message::client::Silence;
 use ipc::message::exchange::{Heard, LookupFailure, MeasureFailure, Organisation};
 use ipc::message::privileged::Refusal;
@@ -82,6 +82,8 @@ pub enum EntryNotice {
     NoKeys {
         /// The reason.
         failure: KeyExchangeFailure,
+        /// Of a member of a pool: the address at which keys were to be exchanged.
+        at: Option<IpAddr>,
         /// The previous keys are still valid.
         keeps: bool,
         /// The clock was just set by sources whose certificates could not be judged.

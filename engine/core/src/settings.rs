@@ -190,6 +190,11 @@ impl SourceSettings {
             && self.key.is_some() == other.key.is_some()
     }
 
+    /// Whether it is a pool whose members have keys of their own each.
+    pub const fn is_nts_pool(&self) -> bool {
+        self.nts.is_some() && self.members > 1
+    }
+
     /// Whether its replies count as authenticated, by NTS or by a symmetric key. One of MD5, or one that is short enough to be found
     /// by trying from a single packet, proves nothing: such a source is asked with its MAC, and decides what a plain one does.
     pub fn is_authenticated(&self) -> bool {

@@ -2,35 +2,51 @@
 
 use super::write;
 use crate::cookie_keys::CookieSource;
-use crate::key_exchange::KeyExchange;
+use crate::key_exchange::{KeyExchange, Pair};
 use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::units::WallTime;
 use report::{
-    CertificateReply, CertificateState, CookieKeyOrigin, CookieKeysReply, Counts, FORMAT, KeyExchangeReply,
-    KeysReply, Report, SourceKeys,
+    CertificateReply, CertificateState, CookieKeyOrigin, CookieKeysReply, Counts, FORMAT,
+    FurtherCertificateReply, KeyExchangeReply, KeysReply, Report, SourceKeys,
 };
 
 /// The key exchange service at this moment of the steered clock.
 pub fn service(known: &KeyExchange, now: WallTime) -> KeyExchangeReply {
-    let state = match known.last {
+    let counts =
+        |counters: KeyCounters| Counts(KeyCounters::NAMES.into_iter().zip(counters.list()).collect());
+    let first = &known.first;
+    let certificate = CertificateReply {
+        state: state(first),
+        readings: known.readings,
+        not_before: first.in_use.map(|(since, _)| since),
+        not_after: first.in_use.map(|(_, until)| until),
+        days_left: first.days_left(now),
+        warning: first.warning(now),
+    };
+    let further = |pair: &Pair| FurtherCertificateReply {
+        file: pair.certificate().to_owned(),
+        state: state(pair),
+        not_before: pair.in_use.map(|(since, _)| since),
+        not_after: pair.in_use.map(|(_, until)| until),
+        days_left: pair.days_left(now),
+        warning: pair.warning(now),
+    };
+    KeyExchangeReply {
+        certificate,
+        counters: known.counters.map(counts),
+        further: known.further().map(further).collect(),
+    }
+}
+
+fn state(pair: &Pair) -> CertificateState {
+    match pair.last {
         None => CertificateState::Unread,
         Some(Loaded::InUse { .. }) => CertificateState::InUse,
         Some(Loaded::NoCertificate(_)) => CertificateState::NoCertificate,
         Some(Loaded::NoKey(_)) => CertificateState::NoKey,
         Some(Loaded::Mismatch) => CertificateState::Mismatch,
         Some(Loaded::Kept(_)) => CertificateState::Kept,
-    };
-    let counts =
-        |counters: KeyCounters| Counts(KeyCounters::NAMES.into_iter().zip(counters.list()).collect());
-    let certificate = CertificateReply {
-        state,
-        readings: known.readings,
-        not_before: known.in_use.map(|(since, _)| since),
-        not_after: known.in_use.map(|(_, until)| until),
-        days_left: known.days_left(now),
-        warning: known.warning(now),
-    };
-    KeyExchangeReply { certificate, counters: known.counters.map(counts) }
+    }
 }
 
 /// The reply.

@@ -5,6 +5,7 @@ use engine_core::io::Now;
 use engine_core::notice::SignerNotice;
 use engine_core::status::SignedStatus;
 use ipc::message::key_service::{KeyCounters, Loaded};
+use ipc::message::launch::{KeyService, Pair};
 use ipc::units::RawInstant;
 use report::{
     AssociationState, ClockName, LastReplyReport, LeapName, MeasurementOutcome, MeasurementReport, NtsReport,
@@ -372,8 +373,20 @@ fn the_longest_course_fits_into_a_reply() {
 }
 
 fn full_surroundings() -> Surroundings {
-    let mut known = KeyExchange::default();
-    known.read(Loaded::InUse { not_before: 1_700_000_000, not_after: 1_800_000_000 });
+    let path = |text: &str| FilePath::parse(text).unwrap();
+    let pair = |name: &str| Pair {
+        certificate: path(&format!("/etc/truechimer/nts/{name}.pem")),
+        key: path(&format!("/etc/truechimer/nts/{name}-key.pem")),
+    };
+    let mut known = KeyExchange::of(&KeyService {
+        listen: ipc::list::Bounded::NOWHERE,
+        threads: 1,
+        certificate: pair("a").certificate,
+        key: pair("a").key,
+        further: [Some(pair("b")), None, None],
+    });
+    known.read(0, Loaded::InUse { not_before: 1_700_000_000, not_after: 1_800_000_000 });
+    known.read(1, Loaded::Mismatch);
     known.count(KeyCounters::from_list(std::array::from_fn(|at| at as u64 + 1)));
     Surroundings {
         clock: ClockKind::Kernel,

@@ -11,13 +11,16 @@ use ipc::file_path::FilePath;
 use ipc::list::Bounded;
 use ipc::message::exchange::HostName;
 use ipc::message::key_service::{KeyPolicy, MAX_CONNECTIONS, MAX_HANDSHAKES};
-use ipc::message::launch::{KeyService, MAX_KEY_LISTEN, MAX_KEY_THREADS};
+use ipc::message::launch::{KeyService, MAX_KEY_LISTEN, MAX_KEY_THREADS, MAX_PAIRS, Pair};
 use ipc::served_at::ServedAt;
 use policies::CONFIGURATION_FOLDER;
 use protocol::nts::ratchet::SECRET;
 use std::fmt;
 use std::path::Path;
 use zeroize::Zeroizing;
+
+/// The title of further certificates.
+const PAIR: &str = "[[server.nts.pair]]";
 
 /// `[server.nts]`, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +53,7 @@ pub fn read(server: &Section<'_>, served: &[Address], faults: &mut Faults<'_>) -
     let section = server.table("nts", "[server.nts]", faults)?;
     section.refuse_unknown(&keys::SERVER_NTS, faults);
     let fleet = read_fleet(&section, faults);
-    let names_service = ["listen", "certificate", "key"].iter().any(|key| section.has(key));
+    let names_service = ["listen", "certificate", "key", "pair"].iter().any(|key| section.has(key));
     let service = match names_service || !section.has("fleet-secret") {
         true => read_service(&section, faults),
         false => None,
@@ -61,9 +64,53 @@ pub fn read(server: &Section<'_>, served: &[Address], faults: &mut Faults<'_>) -
 
 fn read_service(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<KeyService> {
     let listen = read_listen(section, faults);
+    let first = read_pair(section, ("[server.nts]", &keys::SERVER_NTS), faults);
+    let mut further = Vec::new();
+    for section in section.tables("pair", PAIR, faults) {
+        section.refuse_unknown(&keys::SERVER_NTS_PAIR, faults);
+        if further.len() == MAX_PAIRS - 1 {
+            let text = format!(
+                "{PAIR}: more than {} of them; a certificate may be for several names: have one for all that belong together",
+                MAX_PAIRS - 1
+            );
+            faults.add(section.at, text);
+            break;
+        }
+        further.push(read_pair(&section, (PAIR, &keys::SERVER_NTS_PAIR), faults));
+    }
+    let all = || [first].into_iter().chain(further.iter().copied()).flatten();
+    let is_read_by_both = |pair: &Pair| all().any(|other| other.key == pair.certificate);
+    if all().any(|pair| pair.key != pair.certificate && is_read_by_both(&pair)) {
+        let text = format!(
+            "{PAIR}: the key of one is the certificate of another; the process that talks TLS reads the certificates and must \
+             not be able to read a key: put them into files of their own"
+        );
+        faults.add(section.at, text);
+    }
+    let threads = section.whole("threads", 0..=i64::from(MAX_KEY_THREADS), 2, faults).unwrap_or(0);
+    let mut places = [None; MAX_PAIRS - 1];
+    for (place, pair) in places.iter_mut().zip(&further) {
+        *place = Some((*pair)?);
+    }
+    let Pair { certificate, key } = first?;
+    Some(KeyService {
+        listen: Bounded::new(listen).ok()?,
+        threads: u8::try_from(threads).ok()?,
+        certificate,
+        key,
+        further: places,
+    })
+}
+
+/// The files of a certificate and of its key, in a section with this title and these keys; none: there is a fault.
+fn read_pair(
+    section: &Section<'_>,
+    (title, known): (&str, &[&str]),
+    faults: &mut Faults<'_>,
+) -> Option<Pair> {
     let mut file = |key: &str, what: &str, example: &str| {
-        if !section.has(key) && !section.misspells(key, &keys::SERVER_NTS) {
-            faults.add(section.at, format!("[server.nts]: {what} is missing; add {key} = \"{example}\""));
+        if !section.has(key) && !section.misspells(key, known) {
+            faults.add(section.at, format!("{title}: {what} is missing; add {key} = \"{example}\""));
         }
         read_path(section, key, example, faults).map(|(_, file)| file)
     };
@@ -85,13 +132,7 @@ fn read_service(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<KeySer
             faults.add(section.place_of(name), text);
         }
     }
-    let threads = section.whole("threads", 0..=i64::from(MAX_KEY_THREADS), 2, faults).unwrap_or(0);
-    Some(KeyService {
-        listen: Bounded::new(listen).ok()?,
-        threads: u8::try_from(threads).ok()?,
-        certificate: certificate?,
-        key: key?,
-    })
+    Some(Pair { certificate: certificate?, key: key? })
 }
 
 fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<ServedAt> {

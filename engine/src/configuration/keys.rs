@@ -92,7 +92,7 @@ pub const SERVER: [&str; 20] = [
 ];
 
 /// Of `[server.nts]`.
-pub const SERVER_NTS: [&str; 13] = [
+pub const SERVER_NTS: [&str; 14] = [
     "listen",
     "certificate",
     "key",
@@ -106,7 +106,11 @@ pub const SERVER_NTS: [&str; 13] = [
     "network-connections",
     "rate",
     "network-rate",
+    "pair",
 ];
+
+/// Of `[[server.nts.pair]]`.
+pub const SERVER_NTS_PAIR: [&str; 2] = ["certificate", "key"];
 
 /// The section that has this key, if there is exactly one.
 pub fn home(key: &str) -> Option<&'static str> {

@@ -161,13 +161,7 @@ pub fn read_source(
     let is_numeric = place.as_ref().is_some_and(|(place, _)| is_address(place));
     let pool = section.boolean("pool", faults).unwrap_or(false);
     let members = section.whole("members", 1..=16, MEMBERS, faults);
-    if pool && nts.is_some() {
-        faults.add(
-            section.place_of("pool"),
-            "pool: with NTS a name is one server, for its certificate names it; leave pool out, and give each \
-             server a [[source]] of its own",
-        );
-    } else if pool && is_numeric {
+    if pool && is_numeric {
         faults.add(
             section.place_of("pool"),
             "pool: an address is one server; leave pool out, or give the name of a pool as address",

@@ -19,8 +19,10 @@ const COUNTS: usize = KeyCounters::NAMES.len();
 pub struct KeyServiceLink {
     pub(super) link: QueuedLink<ToKeyService, FromKeyService>,
     holder_greeted: bool,
-    /// Certificates that may still be reported: one at the start, one for each reload.
+    /// Certificates that may still be reported: each once at the start, and for each reload.
     certificates: u32,
+    /// Pairs of certificate and key.
+    pairs: u8,
     counting: Counting<COUNTS>,
     pub(super) interfaces: Interfaces,
 }
@@ -32,9 +34,16 @@ impl KeyServiceLink {
             link: QueuedLink::new(Process::KeyService, fd)?,
             holder_greeted: false,
             certificates: 1,
+            pairs: 1,
             counting: Counting::of(Process::KeyService),
             interfaces: Interfaces::of(Process::KeyService),
         })
+    }
+
+    /// How many pairs of certificate and key it has; 1 unless it is said. To be said before it is heard.
+    pub fn expect_pairs(&mut self, pairs: usize) {
+        self.pairs = u8::try_from(pairs).unwrap_or(u8::MAX);
+        self.certificates = u32::from(self.pairs);
     }
 
     /// Sends keys for cookies; such as still wait are replaced.
@@ -51,7 +60,7 @@ impl KeyServiceLink {
     /// Has certificate and key read anew, and judged by the steered clock.
     pub fn send_reload(&mut self, now: Now) -> Result<(), Breach> {
         self.link.send_surely(now.raw, ToKeyService::Reload(now.wall))?;
-        self.certificates = self.certificates.saturating_add(1);
+        self.certificates = self.certificates.saturating_add(u32::from(self.pairs));
         Ok(())
     }
 
@@ -67,7 +76,10 @@ impl KeyServiceLink {
                 }
                 Fact::Hello(Process::KeyHolder, shortfall)
             }
-            FromKeyService::Certificate(loaded) => {
+            FromKeyService::Certificate(number, loaded) => {
+                if number >= self.pairs {
+                    return Err(breach("read a certificate that there is not"));
+                }
                 self.certificates = self
                     .certificates
                     .checked_sub(1)
@@ -77,7 +89,7 @@ impl KeyServiceLink {
                 {
                     return Err(breach("uses a certificate that ends before it begins"));
                 }
-                Fact::Certificate(loaded)
+                Fact::Certificate(number, loaded)
             }
             FromKeyService::Pong => Fact::Alive(Process::KeyService),
             FromKeyService::HolderPong => Fact::Alive(Process::KeyHolder),

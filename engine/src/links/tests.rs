@@ -352,6 +352,7 @@ fn what_is_said_of_interfaces_is_of_one_that_an_entry_names_and_never_twice_the_
             threads: 0,
             certificate: path,
             key: path,
+            further: Default::default(),
         };
         let listen = if is_time { Bounded::new(entries) } else { Bounded::new(other) }.unwrap();
         let plan = LaunchPlan { listen, key_service: Some(key_service), ..plan() };

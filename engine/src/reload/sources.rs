@@ -145,12 +145,14 @@ fn carry_out(engine: &mut Recorder, now: Now, plan: Plan) -> Sources {
     // The new ones first, so that a file which replaces all of them loses no vote before it must.
     for settings in add {
         let name = settings.name.clone();
-        let added = engine.add_entry(now, settings.clone()).or_else(|full| {
-            let (id, gone) = remove.pop().or_else(|| yielding.pop()).ok_or(full)?;
+        let mut added = engine.add_entry(now, settings.clone());
+        // A pool with NTS needs room for each of its members.
+        while added.is_err()
+            && let Some((id, gone)) = remove.pop().or_else(|| yielding.pop())
+        {
             done.removed.push(gone);
-            engine.remove_entry(now, id)?;
-            engine.add_entry(now, settings)
-        });
+            added = engine.remove_entry(now, id).and_then(|()| engine.add_entry(now, settings.clone()));
+        }
         match added {
             Ok(_) => done.added.push(name),
             Err(_) => done.waiting.push(format!("{name} (there are too many sources)")),

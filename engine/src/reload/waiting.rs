@@ -96,13 +96,19 @@ fn nts(
             }
             (Some(new), Some(old)) => (new, old),
         };
-    let [listen, threads, certificate, key] = match (&plan.key_service, &old_plan.key_service) {
-        (None, None) => [false; 4],
+    let [listen, threads, certificate, key, pairs] = match (&plan.key_service, &old_plan.key_service) {
+        (None, None) => [false; 5],
         (Some(new), Some(old)) => {
-            let KeyService { listen, threads, certificate, key } = new;
-            [*listen != old.listen, *threads != old.threads, *certificate != old.certificate, *key != old.key]
+            let KeyService { listen, threads, certificate, key, further } = new;
+            [
+                *listen != old.listen,
+                *threads != old.threads,
+                *certificate != old.certificate,
+                *key != old.key,
+                *further != old.further,
+            ]
         }
-        (Some(_), None) | (None, Some(_)) => [true, false, true, true],
+        (Some(_), None) | (None, Some(_)) => [true, false, true, true, false],
     };
     let secret = |fleet: &Option<Fleet>| fleet.as_ref().map(|Fleet { secret, since: _ }| secret.clone());
     let since = |fleet: &Option<Fleet>| fleet.as_ref().map(|fleet| fleet.since);
@@ -110,6 +116,7 @@ fn nts(
         ("listen", listen),
         ("certificate", certificate),
         ("key", key),
+        ("pair", pairs),
         ("threads", threads),
         ("fleet-secret", secret(fleet) != secret(old_fleet)),
         ("fleet-since", since(fleet) != since(old_fleet)),

@@ -27,6 +27,11 @@ impl Sentence for KeyExchangeFailure {
             Self::NoAddress => {
                 "the key exchange names no address that a time server can have; use another server".into()
             }
+            Self::Taken => {
+                "the key exchange leads to a time server that is asked already, which would count twice; another address of the \
+                 pool is tried, and members can be fewer"
+                    .into()
+            }
         }
     }
 }

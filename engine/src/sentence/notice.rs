@@ -63,7 +63,8 @@ fn entry(notice: &EntryNotice) -> Text {
         EntryNotice::OneOperator { with, kinship, organisation } => {
             one_operator(with, *kinship, organisation.as_str()).into()
         }
-        EntryNotice::NoKeys { failure, keeps, after_setting } => {
+        EntryNotice::NoKeys { failure, at, keeps, after_setting } => {
+            let place = at.map_or(String::new(), |at| format!(" from {at}"));
             let meanwhile = if *keeps { "; the old keys stay in use" } else { "" };
             let alarm = match after_setting {
                 true => {
@@ -72,7 +73,7 @@ fn entry(notice: &EntryNotice) -> Text {
                 }
                 false => "",
             };
-            format!(": no keys: {}{meanwhile}{alarm}", failure.sentence()).into()
+            format!(": no keys{place}: {}{meanwhile}{alarm}", failure.sentence()).into()
         }
     }
 }

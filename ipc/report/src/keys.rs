@@ -40,6 +40,24 @@ documents! {
         certificate: CertificateReply,
         /// Counters by name; none: nothing has been counted yet.
         counters: Option<Counts>,
+        /// Further certificates, for clients that ask for a name of theirs.
+        further: Vec<FurtherCertificateReply>,
+    }
+
+    /// A further certificate and its private key.
+    FurtherCertificateReply {
+        /// The file of the certificate.
+        file: String,
+        /// The result of the last reading.
+        state: CertificateState,
+        /// Validity of the certificate in use, in seconds since 1970.
+        not_before: Option<i64>,
+        /// Validity of the certificate in use, in seconds since 1970.
+        not_after: Option<i64>,
+        /// Whole days until `not_after`, rounded down; negative: it has expired.
+        days_left: Option<i64>,
+        /// A warning about the certificate, in one sentence; none: there is none.
+        warning: Option<String>,
     }
 
     /// Certificate and private key of the service.

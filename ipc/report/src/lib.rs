@@ -48,7 +48,9 @@ mod system;
 
 pub use clients::{AccessReply, ClientReport, ClientsReply};
 pub use history::{HistoryPoint, HistoryReply, HistorySpan};
-pub use keys::{CertificateReply, CookieKeysReply, KeyExchangeReply, KeysReply, SourceKeys};
+pub use keys::{
+    CertificateReply, CookieKeysReply, FurtherCertificateReply, KeyExchangeReply, KeysReply, SourceKeys,
+};
 pub use lasting::{HistoryFileReply, RoughtimeReply};
 pub use measured::{CorrectionReport, MeasuredReply, MeasuredReport};
 pub use measurements::{MeasurementReport, MeasurementsReply, SourceMeasurements};

@@ -211,6 +211,9 @@ pub struct Exchange {
     pub server: KeyServer,
     /// Its TCP port.
     pub port: u16,
+    /// The address of that name at which alone it is asked, whose certificate must name the name all the same: of a pool each member
+    /// is asked by itself. None: the name is looked up, and all its addresses are tried.
+    pub at: Option<Address>,
     /// Which of the root sets of the launch plan vouch for it: 0 the system's, 1 to
     /// [`MAX_ROOT_SETS`](super::launch::MAX_ROOT_SETS) the files of the plan in their order.
     pub roots: u8,

@@ -35,8 +35,8 @@ pub enum FromKeyService {
     Hello(Shortfall),
     /// What its key holder could not get of its confinement; once, after `Hello`.
     HolderHello(Shortfall),
-    /// Which certificate is in use: at start, and after each `Reload`.
-    Certificate(Loaded),
+    /// Which certificate is in use, of the pair of this number in the plan: at start, and after each `Reload`, each once.
+    Certificate(u8, Loaded),
     /// At most one a second, and only when a count has changed.
     Counters(KeyCounters),
     /// As the server tells of those that its own `listen` names.
@@ -136,10 +136,10 @@ pub enum ToKeyHolder {
     /// Sign the server's CertificateVerify of TLS 1.3 (RFC 8446 section 4.4.3) over this hash. Answered in
     /// order.
     Sign(Sign),
-    /// Read the private key anew, and keep the one in use until `Use`. Over the first link alone.
-    Reload,
-    /// From now on sign over this link, a thread's, with the key that was read last.
-    Use,
+    /// Read the private key of this number anew, and keep the one in use until `Use`. Over the first link alone.
+    Reload(u8),
+    /// From now on sign over this link, a thread's, with the key of this number that was read last.
+    Use(u8),
     /// Answer with `Pong`. Over the first link alone.
     Ping,
 }
@@ -150,7 +150,7 @@ pub enum ToKeyHolder {
 pub enum FromKeyHolder {
     /// First message, once: the process is confined.
     Hello(Shortfall),
-    /// At start (that key is in use at once), and after each `Reload`.
+    /// At start of the first one (that key is in use at once), and after each `Reload`.
     Key(KeyRead),
     /// Answers `Sign`.
     Signed(Signature),
@@ -191,6 +191,8 @@ pub enum Scheme {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
 pub struct Sign {
+    /// With the key of which number.
+    pub key: u8,
     /// How.
     pub scheme: Scheme,
     /// The hash.

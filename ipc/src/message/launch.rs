@@ -7,8 +7,8 @@
 use crate::codec::{Decode, Encode};
 use crate::departure::Departure;
 pub use crate::plan::{
-    KeyService, LaunchPlan, MAX_KEY_LISTEN, MAX_KEY_THREADS, MAX_LISTEN, MAX_ROOT_SETS, MAX_ROOTS,
-    MAX_THREADS, ROOT_WORDS,
+    CERTIFICATE_WORDS, KEY_WORDS, KeyService, LaunchPlan, MAX_KEY_LISTEN, MAX_KEY_THREADS, MAX_LISTEN,
+    MAX_PAIRS, MAX_ROOT_SETS, MAX_ROOTS, MAX_THREADS, Pair, ROOT_WORDS,
 };
 use crate::process::Parting;
 use crate::units::Span;

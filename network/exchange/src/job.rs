@@ -158,11 +158,11 @@ impl Job {
 fn named(task: &ToExchange) -> Option<Resolve> {
     match task {
         ToExchange::Resolve(resolve) => Some(*resolve),
-        ToExchange::Exchange(exchange) => match exchange.server {
-            KeyServer::Name(name) => {
+        ToExchange::Exchange(exchange) => match (exchange.server, exchange.at) {
+            (KeyServer::Name(name), None) => {
                 Some(Resolve { id: exchange.id, name, port: exchange.port, families: exchange.families })
             }
-            KeyServer::Address(_) => None,
+            (KeyServer::Name(_), Some(_)) | (KeyServer::Address(_), _) => None,
         },
         ToExchange::Measure(_) | ToExchange::Ping => None,
     }

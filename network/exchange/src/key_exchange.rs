@@ -75,11 +75,12 @@ fn attempt(
 }
 
 fn addresses_of(exchange: &Exchange, known: Option<Addresses>) -> Vec<SocketAddr> {
-    match exchange.server {
-        KeyServer::Name(_) => {
+    match (exchange.server, exchange.at) {
+        (KeyServer::Name(_), Some(at)) => vec![at.socket_address()],
+        (KeyServer::Name(_), None) => {
             known.iter().flat_map(|known| known.iter()).map(Address::socket_address).collect()
         }
-        KeyServer::Address(address) => {
+        (KeyServer::Address(address), _) => {
             let mut address = address.socket_address();
             address.set_port(exchange.port);
             vec![address]

@@ -110,6 +110,7 @@ mod tests {
             not_before: None,
             offer: AeadOffer::GCM_SIV_FIRST,
             turn: 0,
+            at: None,
             departure: ipc::departure::Departure::USUAL,
             families: Families::Both,
         });

@@ -35,6 +35,7 @@ fn exchange(id: u64, port: u16) -> Exchange {
         not_before: None,
         offer: AeadOffer::GCM_SIV_FIRST,
         turn: 0,
+        at: None,
         departure: ipc::departure::Departure::USUAL,
         families: Families::Both,
     }

@@ -32,6 +32,7 @@ fn exchange(peer: &NtsPeer, offer: AeadOffer) -> Result<(Exchanged, Vec<Vec<u8>>
         not_before: None,
         offer,
         turn: 0,
+        at: None,
         departure: ipc::departure::Departure::USUAL,
         families: Families::Both,
     }));

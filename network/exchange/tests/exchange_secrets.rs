@@ -109,6 +109,7 @@ fn traces_after_an_exchange(has_room: bool) -> usize {
         not_before: None,
         offer: AeadOffer::only(Aead::AesSivCmac256),
         turn: 0,
+        at: None,
         departure: ipc::departure::Departure::USUAL,
         families: Families::Both,
     }));

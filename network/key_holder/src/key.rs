@@ -40,7 +40,10 @@ impl Key {
         // Proves that the key works, and that its signatures fit into a message.
         let transcript = TranscriptHash::from_octets(&[0; 32]).ok()?;
         let schemes = [Scheme::EcdsaP256, Scheme::Ed25519, Scheme::RsaPss256];
-        schemes.into_iter().any(|scheme| key.sign(&Sign { scheme, transcript }).is_some()).then_some(key)
+        schemes
+            .into_iter()
+            .any(|scheme| key.sign(&Sign { key: 0, scheme, transcript }).is_some())
+            .then_some(key)
     }
 
     /// SHA-256 of its public key.

@@ -1,4 +1,4 @@
-//! The key holder role: has the private key of the key exchange service's certificate, and signs for it.
+//! The key holder role: has the private keys of the key exchange service's certificates, one as a rule, and signs for it.
 //!
 //! It has no network, no extra threads and no file except the key. It signs only the CertificateVerify of a TLS 1.3
 //! server, whose content it assembles itself. An attacker in the service can have handshakes signed, at a bounded rate,
@@ -37,7 +37,7 @@ use std::path::PathBuf;
 const SIGNATURE: Span = Span::saturating(50_000);
 const SIGNATURES: i64 = 2_000;
 
-/// Readings of the key: one a second, ten in a burst.
+/// Readings of keys: one a second, in a burst ten of each.
 const READING: Span = Span::from_millis(1_000);
 const READINGS: i64 = 10;
 
@@ -51,32 +51,34 @@ type ServiceLink = Link<FromKeyHolder, ToKeyHolder>;
 /// allowed later.
 #[derive(Debug)]
 pub struct Holder {
-    path: PathBuf,
-    /// The result of the first reading.
+    paths: Vec<PathBuf>,
+    /// The result of the first reading, of the first one.
     latest: Result<Key, Unread>,
 }
 
 impl Holder {
-    /// Reads the key. A failure is reported once the service is connected.
-    pub fn new(path: PathBuf) -> Self {
+    /// Reads the first key. A failure is reported once the service is connected, which asks for the others.
+    pub fn new(paths: Vec<PathBuf>) -> Self {
         // The first key may need no random numbers (Ed25519) or not be there, and a later one may.
         tls::warm_up();
-        let latest = Key::read(&path);
-        Self { path, latest }
+        let latest = paths.first().map_or(Err(Unread::Unsupported), |path| Key::read(path));
+        Self { paths, latest }
     }
 
     /// Signs until a link ends. The hello and the state of the key are sent on the first link.
     pub fn run(self, links: Vec<ServiceLink>, shortfall: Shortfall) -> Ending {
-        let Holder { path, latest } = self;
+        let Holder { paths, latest } = self;
         let first = told(&latest);
-        let latest = latest.ok();
-        let places = links.into_iter().map(|link| Place { link, key: latest.clone(), late: None }).collect();
+        let mut latest = vec![latest.ok()];
+        latest.resize(paths.len(), None);
+        let places = links.into_iter().map(|link| Place { link, keys: latest.clone(), late: None }).collect();
+        let count = i64::try_from(paths.len()).unwrap_or(1).max(1);
         let mut work = Work {
-            path,
+            paths,
             latest,
             places,
             signatures: Rate::new(SIGNATURE, SIGNATURES),
-            readings: Rate::new(READING, READINGS),
+            readings: Rate::new(READING, READINGS.saturating_mul(count)),
         };
         match work.serve(shortfall, first) {
             Ok(never) => match never {},
@@ -88,16 +90,16 @@ impl Holder {
 /// One link.
 struct Place {
     link: ServiceLink,
-    /// The key that this link's thread uses.
-    key: Option<Key>,
+    /// The keys that this link's thread uses.
+    keys: Vec<Option<Key>>,
     /// An answer for which the service had no room. Until it is sent, nothing more is read from this link.
     late: Option<FromKeyHolder>,
 }
 
 struct Work {
-    path: PathBuf,
-    /// The last key that could be used.
-    latest: Option<Key>,
+    paths: Vec<PathBuf>,
+    /// Of each the last one that could be used.
+    latest: Vec<Option<Key>>,
     places: Vec<Place>,
     signatures: Rate,
     readings: Rate,
@@ -156,12 +158,16 @@ impl Work {
         }
         match place.link.receive()? {
             None => Ok(()),
-            Some((_, ToKeyHolder::Reload)) => {
+            Some((_, ToKeyHolder::Reload(number))) => {
+                let at = usize::from(number);
+                let (Some(path), Some(latest)) = (self.paths.get(at), self.latest.get_mut(at)) else {
+                    return Err(Ending::Rule("a key of a number that there is not"));
+                };
                 let is_due = self.readings.takes(clock::raw());
-                let read = if is_due { Key::read(&self.path) } else { Err(Unread::TooOften) };
+                let read = if is_due { Key::read(path) } else { Err(Unread::TooOften) };
                 let answer = FromKeyHolder::Key(told(&read));
                 if let Ok(key) = read {
-                    self.latest = Some(key);
+                    *latest = Some(key);
                 }
                 place.answer(answer)
             }
@@ -181,11 +187,18 @@ impl Work {
             None => return Ok(false),
             Some((_, ToKeyHolder::Sign(order))) => {
                 let is_due = self.signatures.takes(clock::raw());
-                let answer = if is_due { sign(place.key.as_ref(), &order) } else { FromKeyHolder::NotSigned };
+                let key = place.keys.get(usize::from(order.key)).and_then(Option::as_ref);
+                let answer = if is_due { sign(key, &order) } else { FromKeyHolder::NotSigned };
                 place.answer(answer)?;
             }
-            Some((_, ToKeyHolder::Use)) => place.key.clone_from(&self.latest),
-            Some((_, ToKeyHolder::Reload | ToKeyHolder::Ping)) => {
+            Some((_, ToKeyHolder::Use(number))) => {
+                let at = usize::from(number);
+                let (Some(latest), Some(key)) = (self.latest.get(at), place.keys.get_mut(at)) else {
+                    return Err(Ending::Rule("a key of a number that there is not"));
+                };
+                key.clone_from(latest);
+            }
+            Some((_, ToKeyHolder::Reload(_) | ToKeyHolder::Ping)) => {
                 return Err(Ending::Rule("an order of the first link on a thread's link"));
             }
         }

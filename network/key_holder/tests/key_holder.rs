@@ -24,7 +24,7 @@ const SCHEMES: [(Scheme, KeyKind, SignatureScheme); 5] = [
 ];
 
 fn order(scheme: Scheme, octet: u8) -> ToKeyHolder {
-    ToKeyHolder::Sign(Sign { scheme, transcript: TranscriptHash::from_octets(&[octet; 32]).unwrap() })
+    ToKeyHolder::Sign(Sign { key: 0, scheme, transcript: TranscriptHash::from_octets(&[octet; 32]).unwrap() })
 }
 
 fn start(setting: &Setting) -> Holder {
@@ -103,14 +103,14 @@ fn a_key_is_used_from_use_on_and_by_that_link_alone() {
     let setting = Setting::new();
     let mut holder = start(&setting);
     setting.replace(KeyKind::Ed25519);
-    holder.order(0, &ToKeyHolder::Reload);
+    holder.order(0, &ToKeyHolder::Reload(0));
     assert_eq!(holder.hear(0), FromKeyHolder::Key(KeyRead::Read(setting.fingerprint())));
     let signs = |holder: &mut Holder, link: usize, scheme: Scheme| {
         holder.order(link, &order(scheme, 7));
         matches!(holder.hear(link), FromKeyHolder::Signed(_))
     };
     assert!(signs(&mut holder, 1, Scheme::EcdsaP256) && !signs(&mut holder, 1, Scheme::Ed25519));
-    holder.order(1, &ToKeyHolder::Use);
+    holder.order(1, &ToKeyHolder::Use(0));
     assert!(signs(&mut holder, 1, Scheme::Ed25519) && !signs(&mut holder, 1, Scheme::EcdsaP256));
     assert!(signs(&mut holder, 2, Scheme::EcdsaP256), "the other link has the key from before");
 }
@@ -145,11 +145,11 @@ fn a_holder_that_starts_with_any_key_or_none_takes_up_and_uses_any_other_under_i
             assert_eq!(holder.hear(0), FromKeyHolder::Hello(Shortfall::NONE));
             holder.hear(0);
             place(&setting, renewed);
-            holder.order(0, &ToKeyHolder::Reload);
+            holder.order(0, &ToKeyHolder::Reload(0));
             let read = holder.hear(0);
             let is_known = next.is_some_and(|kind| kind != KeyKind::P384);
             assert_eq!(matches!(read, FromKeyHolder::Key(KeyRead::Read(_))), is_known, "{first:?} {next:?}");
-            holder.order(1, &ToKeyHolder::Use);
+            holder.order(1, &ToKeyHolder::Use(0));
             for (scheme, ..) in SCHEMES {
                 holder.order(1, &order(scheme, 7));
                 holder.hear(1);
@@ -164,14 +164,14 @@ fn a_use_that_was_ordered_before_a_reload_means_the_key_before_it() {
     let mut holder = start(&setting);
     for _ in 0..20 {
         setting.replace(KeyKind::Ed25519);
-        holder.order(0, &ToKeyHolder::Reload);
+        holder.order(0, &ToKeyHolder::Reload(0));
         if holder.hear(0) == FromKeyHolder::Key(KeyRead::Unreadable(Unread::TooOften)) {
             // Too many within too short a time.
             break;
         }
         setting.replace(KeyKind::P256);
-        holder.order(1, &ToKeyHolder::Use);
-        holder.order(0, &ToKeyHolder::Reload);
+        holder.order(1, &ToKeyHolder::Use(0));
+        holder.order(0, &ToKeyHolder::Reload(0));
         holder.hear(0);
         holder.order(1, &order(Scheme::Ed25519, 7));
         assert!(matches!(holder.hear(1), FromKeyHolder::Signed(_)));
@@ -184,7 +184,7 @@ fn a179_the_key_is_read_ten_times_at_once_and_then_once_a_second() {
     let mut holder = start(&setting);
     let begin = Instant::now();
     let read = (0..100).filter(|_| {
-        holder.order(0, &ToKeyHolder::Reload);
+        holder.order(0, &ToKeyHolder::Reload(0));
         matches!(holder.hear(0), FromKeyHolder::Key(KeyRead::Read(_)))
     });
     let read = read.count() as u64;
@@ -212,7 +212,9 @@ fn a_holder_without_a_key_says_so_and_signs_nothing() {
 #[test]
 fn an_order_on_the_wrong_link_ends_the_holder() {
     let setting = Setting::new();
-    for (link, word) in [(0, order(Scheme::EcdsaP256, 7)), (0, ToKeyHolder::Use), (1, ToKeyHolder::Reload)] {
+    for (link, word) in
+        [(0, order(Scheme::EcdsaP256, 7)), (0, ToKeyHolder::Use(0)), (1, ToKeyHolder::Reload(0))]
+    {
         let mut holder = start(&setting);
         holder.order(link, &word);
         assert_eq!(holder.ending().code(), Some(70), "{word:?}");

@@ -72,6 +72,14 @@ impl Certificate {
         Self::from_text(&small_file::read(path)?).ok_or(Unread::Unsupported)
     }
 
+    /// Whether it is for a host name, by one of its names or by a wildcard that stands for one label (RFC 9525 section 6.3).
+    pub(super) fn is_for(&self, name: &str) -> bool {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
+        let mut wanted = [Some(name), wildcard].into_iter().flatten();
+        wanted.any(|wanted| self.names.contains(&(subject_names::HOST, wanted.into_bytes())))
+    }
+
     /// Why this one must not replace another that is in use at this time, seconds since 1970.
     pub(super) fn objection(&self, in_use: &Self, now: i64) -> Option<Objection> {
         if !in_use.validity.contains(now) {
@@ -123,6 +131,20 @@ mod tests {
             let identity = between.issue_as(&Order { key: made, ..Order::new(&["localhost"]) });
             let read = Certificate::from_text(identity.chain_pem.as_bytes()).unwrap();
             assert_eq!((read.kind, read.chain.len()), (kind, 2));
+        }
+    }
+
+    #[test]
+    fn a207_a_certificate_is_for_its_names_and_for_one_label_below_its_wildcards() {
+        let identity = Authority::new("root").issue(&["a.example", "*.b.example", "127.0.0.1"]);
+        let read = Certificate::from_text(identity.chain_pem.as_bytes()).unwrap();
+        for name in ["a.example", "A.Example.", "x.b.example", "X.b.example"] {
+            assert!(read.is_for(name), "{name}");
+        }
+        for name in
+            ["example", "b.example", "x.a.example", "x.y.b.example", "c.example", "127.0.0.1", "", "."]
+        {
+            assert!(!read.is_for(name), "{name}");
         }
     }
 

@@ -17,7 +17,7 @@
 //!   session         one exchange, as octets in and octets out
 //!   answer       from a request to a response
 //!   limit        how many connections at a time, how many handshakes a second
-//!   certificate  read and parsed
+//!   certificate  read and parsed, and which of several a client is shown
 //!   signing      signatures, requested from the key holder
 //!   reload       how a new certificate comes into use
 //!   shared       the state that threads share
@@ -86,7 +86,7 @@ pub struct WorkerThreads {
 
 /// Starts a thread for each link to the key holder. They wait at the gate. Call this before the seccomp filter is
 /// installed, which allows no new threads. The sockets are bound, listen and do not block; the links do. `served`: which
-/// connections are accepted.
+/// connections are accepted. `pairs`: of certificate and key.
 ///
 /// # Errors
 /// [`Ending::Kernel`] if no thread or descriptor is available.
@@ -94,6 +94,7 @@ pub fn start_threads(
     listeners: Vec<OwnedFd>,
     served: Served,
     holders: Vec<Link<ToKeyHolder, FromKeyHolder>>,
+    pairs: usize,
 ) -> Result<WorkerThreads, Ending> {
     let refused = |errno| Ending::Kernel("threads that exchange keys", errno);
     let listeners = listeners.into_iter().map(|fd| Listener::new(fd, &served));
@@ -102,7 +103,7 @@ pub fn start_threads(
         Some(first) => Interfaces::new(&served, first.as_fd(), None)?,
         None => None,
     };
-    let shared = Arc::new(Shared::new(holders.len(), served).map_err(refused)?);
+    let shared = Arc::new(Shared::new(holders.len(), pairs, served).map_err(refused)?);
     let mut bodies = Vec::with_capacity(holders.len());
     for (number, link) in holders.into_iter().enumerate() {
         let timeout = TimeVal::new(TIMEOUT / 1_000_000, TIMEOUT % 1_000_000);
@@ -121,11 +122,11 @@ pub fn start_threads(
 }
 
 /// Runs until the engine's link ends; sends the hello first. `holder` is the link over which the key holder is asked to
-/// read its key, `certificate` the file.
+/// read its keys, `certificates` the files.
 pub fn run(
     engine: Link<FromKeyService, ToKeyService>,
     holder: Link<ToKeyHolder, FromKeyHolder>,
-    certificate: PathBuf,
+    certificates: Vec<PathBuf>,
     shortfall: Shortfall,
     threads: WorkerThreads,
 ) -> Ending {
@@ -134,7 +135,7 @@ pub fn run(
         engine: Outbox::new(engine),
         holder: Outbox::new(holder),
         shared: &shared,
-        reload: Reload::at_start(certificate),
+        reload: Reload::at_start(certificates),
         is_holder_known: false,
         watch: Watch::default(),
         reports: Reports::default(),
@@ -268,11 +269,13 @@ impl Service<'_> {
     /// Starts reading certificate and key if a reload was requested, and reports the result once it is known.
     fn reload(&mut self) -> Result<(), Ending> {
         loop {
-            if self.reload.is_due() && self.reload.begin() {
-                self.holder.push(ToKeyHolder::Reload).map_err(of_holder)?;
+            if self.reload.is_due()
+                && let Some(number) = self.reload.begin()
+            {
+                self.holder.push(ToKeyHolder::Reload(number)).map_err(of_holder)?;
             }
-            let Some(loaded) = self.reload.conclude(self.shared) else { return Ok(()) };
-            self.engine.push(FromKeyService::Certificate(loaded))?;
+            let Some((number, loaded)) = self.reload.conclude(self.shared) else { return Ok(()) };
+            self.engine.push(FromKeyService::Certificate(number, loaded))?;
         }
     }
 

@@ -1,5 +1,5 @@
-//! Reloading the certificate: this process reads the certificate, the key holder its key. If they match, each thread
-//! adopts both between two of its handshakes.
+//! Reloading the certificates: this process reads a certificate, the key holder its key. If they match, each thread
+//! adopts both between two of its handshakes. Of several pairs one is read after the other.
 
 use super::certificate::Certificate;
 use super::shared::Shared;
@@ -14,10 +14,17 @@ const CONSENT: Span = Span::from_secs(600);
 
 /// The state of a reload, and whether another one is requested.
 pub(super) struct Reload {
-    path: PathBuf,
+    pairs: Vec<Pair>,
+    /// Which of them is read, or was read last.
+    at: usize,
     stage: Stage,
     /// The time of the last request.
     now: WallTime,
+}
+
+/// A certificate.
+struct Pair {
+    path: PathBuf,
     is_ordered: bool,
     /// What the last reload did not take, for lack of a name, and when: requested again within [`CONSENT`], it is meant.
     refused: Option<(Arc<Certificate>, WallTime)>,
@@ -33,31 +40,39 @@ enum Stage {
 }
 
 impl Reload {
-    /// The key holder reads its key by itself at start.
-    pub(super) fn at_start(path: PathBuf) -> Self {
-        let certificate = Certificate::read(&path).map(Arc::new);
-        Self { path, stage: Stage::Reads(certificate), now: WallTime::MIN, is_ordered: false, refused: None }
+    /// The key holder reads its first key by itself at start; the others follow.
+    pub(super) fn at_start(paths: Vec<PathBuf>) -> Self {
+        let first = paths.first().map_or(Err(Unread::Unsupported), |path| Certificate::read(path));
+        let pair = |(at, path)| Pair { path, is_ordered: at > 0, refused: None };
+        Self {
+            pairs: paths.into_iter().enumerate().map(pair).collect(),
+            at: 0,
+            stage: Stage::Reads(first.map(Arc::new)),
+            now: WallTime::MIN,
+        }
     }
 
-    /// Requests a reload. Several outstanding requests are one.
-    pub(super) const fn order(&mut self, now: WallTime) {
+    /// Requests a reload of all. Several outstanding requests are one.
+    pub(super) fn order(&mut self, now: WallTime) {
         self.now = now;
-        self.is_ordered = true;
+        self.pairs.iter_mut().for_each(|pair| pair.is_ordered = true);
     }
 
     /// Whether a reload is requested and can begin.
-    pub(super) const fn is_due(&self) -> bool {
-        self.is_ordered && matches!(self.stage, Stage::Rests)
+    pub(super) fn is_due(&self) -> bool {
+        self.pairs.iter().any(|pair| pair.is_ordered) && matches!(self.stage, Stage::Rests)
     }
 
-    /// Reads the certificate; returns whether the key holder is to read the key.
-    pub(super) fn begin(&mut self) -> bool {
-        self.is_ordered = false;
-        self.stage = match Certificate::read(&self.path) {
+    /// Reads the next certificate; returns the number of the key that the key holder is to read.
+    pub(super) fn begin(&mut self) -> Option<u8> {
+        let at = self.pairs.iter().position(|pair| pair.is_ordered)?;
+        let pair = self.pairs.get_mut(at)?;
+        (self.at, pair.is_ordered) = (at, false);
+        self.stage = match Certificate::read(&pair.path) {
             Ok(certificate) => Stage::Reads(Ok(Arc::new(certificate))),
             Err(why) => Stage::Ends(Loaded::NoCertificate(why)),
         };
-        matches!(self.stage, Stage::Reads(_))
+        u8::try_from(at).ok().filter(|_| matches!(self.stage, Stage::Reads(_)))
     }
 
     /// The key holder has read the key; `None` if no reload was requested.
@@ -67,25 +82,7 @@ impl Reload {
             (Err(why), _) => Loaded::NoCertificate(why),
             (Ok(_), KeyRead::Unreadable(why)) => Loaded::NoKey(why),
             (Ok(certificate), KeyRead::Read(fingerprint)) if certificate.fingerprint == fingerprint => {
-                let now = self.now.nanos().div_euclid(1_000_000_000);
-                let newest = shared.settings.newest();
-                let in_use = newest.certificate.as_ref();
-                let refused = self.refused.take();
-                let is_meant = refused.is_some_and(|(refused, at)| {
-                    let since = self.now.minus(at).nanos();
-                    refused.chain == certificate.chain && (0..=CONSENT.nanos()).contains(&since)
-                });
-                match in_use.and_then(|in_use| certificate.objection(in_use, now)) {
-                    Some(objection) if objection != Objection::LacksName || !is_meant => {
-                        self.refused = (objection == Objection::LacksName).then_some((certificate, self.now));
-                        Loaded::Kept(objection)
-                    }
-                    _ => {
-                        let validity = certificate.validity;
-                        shared.change(|settings| settings.certificate = Some(certificate));
-                        Loaded::InUse { not_before: validity.from, not_after: validity.until }
-                    }
-                }
+                self.take(certificate, shared)?
             }
             _ => Loaded::Mismatch,
         };
@@ -93,14 +90,41 @@ impl Reload {
         Some(())
     }
 
-    /// The result, once; a certificate is in use when all threads have adopted it. Until then the key
+    /// Takes a certificate whose key is there, unless it would serve clients worse.
+    fn take(&mut self, certificate: Arc<Certificate>, shared: &Shared) -> Option<Loaded> {
+        let (at, now) = (self.at, self.now.nanos().div_euclid(1_000_000_000));
+        let newest = shared.settings.newest();
+        let in_use = newest.certificates.get(at)?.as_ref();
+        let pair = self.pairs.get_mut(at)?;
+        let is_meant = pair.refused.take().is_some_and(|(refused, then)| {
+            let since = self.now.minus(then).nanos();
+            refused.chain == certificate.chain && (0..=CONSENT.nanos()).contains(&since)
+        });
+        Some(match in_use.and_then(|in_use| certificate.objection(in_use, now)) {
+            Some(objection) if objection != Objection::LacksName || !is_meant => {
+                pair.refused = (objection == Objection::LacksName).then_some((certificate, self.now));
+                Loaded::Kept(objection)
+            }
+            _ => {
+                let validity = certificate.validity;
+                shared.change(|settings| {
+                    if let Some(in_use) = settings.certificates.get_mut(at) {
+                        *in_use = Some(certificate);
+                    }
+                });
+                Loaded::InUse { not_before: validity.from, not_after: validity.until }
+            }
+        })
+    }
+
+    /// The result and the number of the pair, once; a certificate is in use when all threads have adopted it. Until then the key
     /// holder must not read another key, which threads would use with this certificate.
-    pub(super) fn conclude(&mut self, shared: &Shared) -> Option<Loaded> {
+    pub(super) fn conclude(&mut self, shared: &Shared) -> Option<(u8, Loaded)> {
         let Stage::Ends(loaded) = self.stage else { return None };
         if matches!(loaded, Loaded::InUse { .. }) && !shared.is_adopted() {
             return None;
         }
         self.stage = Stage::Rests;
-        Some(loaded)
+        Some((u8::try_from(self.at).ok()?, loaded))
     }
 }

@@ -18,7 +18,8 @@ pub(super) const KINDS: usize = KeyCounters::NAMES.len();
 pub(super) struct Settings {
     pub policy: KeyPolicy,
     pub cookies: Option<Arc<CookieKeys>>,
-    pub certificate: Option<Arc<Certificate>>,
+    /// Of each pair the one in use.
+    pub certificates: Vec<Option<Arc<Certificate>>>,
 }
 
 /// All shared state.
@@ -41,9 +42,10 @@ pub(super) struct Adopted {
 }
 
 impl Shared {
-    /// For this number of threads.
-    pub(super) fn new(threads: usize, served: Served) -> Result<Self, Errno> {
-        let settings = Settings { policy: KeyPolicy::DEFAULT, cookies: None, certificate: None };
+    /// For this number of threads, and of pairs of certificate and key.
+    pub(super) fn new(threads: usize, pairs: usize, served: Served) -> Result<Self, Errno> {
+        let settings =
+            Settings { policy: KeyPolicy::DEFAULT, cookies: None, certificates: vec![None; pairs] };
         let own = |_| Ok(Adopted { version: AtomicU64::new(0), alarm: Wakeup::new()? });
         Ok(Self {
             limits: Limits::new(),

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use tls::certificate_verify::{named, take_apart};
 
-use super::certificate::KeyKind;
+use super::certificate::{Certificate, KeyKind};
 
 /// A blocking link to the key holder, with a bounded waiting time.
 pub(super) struct Holder {
@@ -31,9 +31,9 @@ impl Holder {
         self.failure
     }
 
-    /// From now on signatures are made with the key that was read last.
-    pub(super) fn change_key(&mut self) {
-        match self.link.send(&ToKeyHolder::Use) {
+    /// From now on signatures with the key of this number are made with the one that was read last.
+    pub(super) fn change_key(&mut self, number: u8) {
+        match self.link.send(&ToKeyHolder::Use(number)) {
             Ok(_) => {}
             Err(error) => self.failure = Some(error),
         }
@@ -75,6 +75,7 @@ impl Holder {
 /// The private key in this process: a reference to the key holder.
 pub(super) struct HeldKey {
     pub holder: Arc<Mutex<Holder>>,
+    pub number: u8,
     pub kind: KeyKind,
 }
 
@@ -87,7 +88,7 @@ impl fmt::Debug for HeldKey {
 impl SigningKey for HeldKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
         let scheme = *self.kind.schemes().iter().find(|scheme| offered.contains(&named(**scheme)))?;
-        Some(Box::new(Order { holder: Arc::clone(&self.holder), scheme }))
+        Some(Box::new(Order { holder: Arc::clone(&self.holder), key: self.number, scheme }))
     }
 
     fn algorithm(&self) -> rustls::SignatureAlgorithm {
@@ -101,6 +102,7 @@ impl SigningKey for HeldKey {
 
 struct Order {
     holder: Arc<Mutex<Holder>>,
+    key: u8,
     scheme: Scheme,
 }
 
@@ -114,7 +116,7 @@ impl Signer for Order {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
         let refused = |why: &str| rustls::Error::General(why.to_owned());
         let transcript = take_apart(message).ok_or_else(|| refused("not a CertificateVerify"))?;
-        let order = Sign { scheme: self.scheme, transcript };
+        let order = Sign { key: self.key, scheme: self.scheme, transcript };
         let signed = self.holder.lock().unwrap_or_else(PoisonError::into_inner).sign(order);
         signed
             .map(|signature| signature.octets().to_vec())
@@ -126,12 +128,18 @@ impl Signer for Order {
     }
 }
 
-/// The only certificate.
+/// The certificates in use, in their order.
 #[derive(Debug)]
-pub(super) struct Only(pub Arc<CertifiedKey>);
+pub(super) struct ByName {
+    /// For clients that ask for no name (those that know an address), or for one that none is for: these refuse it, and say which
+    /// name they want in their log.
+    pub usual: Option<Arc<CertifiedKey>>,
+    pub all: Vec<(Arc<Certificate>, Arc<CertifiedKey>)>,
+}
 
-impl ResolvesServerCert for Only {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0))
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let named = hello.server_name().and_then(|name| self.all.iter().find(|(it, _)| it.is_for(name)));
+        named.map(|(_, key)| key).or(self.usual.as_ref()).map(Arc::clone)
     }
 }

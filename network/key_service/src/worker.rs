@@ -7,7 +7,7 @@ use super::limit::{Entry, Network};
 use super::listener::Listener;
 use super::places::{Places, Token};
 use super::shared::Shared;
-use super::signing::{HeldKey, Holder, Only};
+use super::signing::{ByName, HeldKey, Holder};
 use ipc::message::key_service::KeyCounters;
 use ipc::units::Span;
 use network::clock;
@@ -53,7 +53,7 @@ pub(super) struct Worker {
     crypto: Arc<CryptoProvider>,
     context: Context,
     version: u64,
-    certificate: Option<Arc<Certificate>>,
+    certificates: Vec<Option<Arc<Certificate>>>,
     /// Connections are accepted.
     is_open: bool,
     /// Most connections to be accepted next time.
@@ -84,7 +84,7 @@ impl Worker {
             crypto: tls::crypto(),
             context,
             version: 0,
-            certificate: None,
+            certificates: Vec::new(),
             is_open: false,
             turns: 1,
             places: Places::default(),
@@ -136,16 +136,19 @@ impl Worker {
     fn follow(&mut self) -> Result<(), Errno> {
         let Some(settings) = self.shared.settings.other_than(self.version) else { return Ok(()) };
         let version = settings.number();
-        let is_new = match (&self.certificate, &settings.certificate) {
-            (Some(old), Some(new)) => !Arc::ptr_eq(old, new),
-            (None, new) => new.is_some(),
-            (Some(_), None) => false,
-        };
-        if let Some(certificate) = settings.certificate.as_ref().filter(|_| is_new) {
-            self.holder.lock().unwrap_or_else(PoisonError::into_inner).change_key();
-            self.context.config = configure(certificate, &self.holder, &self.crypto);
+        let mut is_new = false;
+        for (at, new) in (0_u8..).zip(&settings.certificates) {
+            let old = self.certificates.get(usize::from(at)).and_then(Option::as_ref);
+            let is_other = |new: &Arc<Certificate>| !old.is_some_and(|old| Arc::ptr_eq(old, new));
+            if new.as_ref().is_some_and(is_other) {
+                is_new = true;
+                self.holder.lock().unwrap_or_else(PoisonError::into_inner).change_key(at);
+            }
         }
-        self.certificate.clone_from(&settings.certificate);
+        if is_new {
+            self.context.config = configure(&settings.certificates, &self.holder, &self.crypto);
+        }
+        self.certificates.clone_from(&settings.certificates);
         self.context.settings = settings;
         self.version = version;
         self.shared.adopt(self.number, version);
@@ -297,17 +300,24 @@ fn count(counter: &mut u64) {
 
 /// TLS 1.3, and no state kept of a client: no tickets, no sessions, no early data.
 fn configure(
-    certificate: &Certificate,
+    certificates: &[Option<Arc<Certificate>>],
     holder: &Arc<Mutex<Holder>>,
     crypto: &Arc<CryptoProvider>,
 ) -> Option<Arc<ServerConfig>> {
-    let key = HeldKey { holder: Arc::clone(holder), kind: certificate.kind };
-    let certified = CertifiedKey::new(certificate.chain.clone(), Arc::new(key));
+    let certified = |(number, certificate): (u8, &Option<Arc<Certificate>>)| {
+        let certificate = certificate.as_ref()?;
+        let key = HeldKey { holder: Arc::clone(holder), number, kind: certificate.kind };
+        let certified = CertifiedKey::new(certificate.chain.clone(), Arc::new(key));
+        Some((number, Arc::clone(certificate), Arc::new(certified)))
+    };
+    let all: Vec<_> = (0_u8..).zip(certificates).filter_map(certified).collect();
+    let usual = all.iter().find(|(number, ..)| *number == 0).map(|(.., certified)| Arc::clone(certified));
+    let all = all.into_iter().map(|(_, certificate, certified)| (certificate, certified)).collect();
     let mut config = ServerConfig::builder_with_provider(Arc::clone(crypto))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .ok()?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Only(Arc::new(certified))));
+        .with_cert_resolver(Arc::new(ByName { usual, all }));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

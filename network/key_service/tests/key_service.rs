@@ -316,7 +316,7 @@ fn several_wishes_to_reload_are_answered_and_none_is_lost() {
     }
     let mut answers = 0;
     while let Some(message) = pair.next_within(Duration::from_millis(500)) {
-        answers += u32::from(matches!(message, FromKeyService::Certificate(Loaded::InUse { .. })));
+        answers += u32::from(matches!(message, FromKeyService::Certificate(0, Loaded::InUse { .. })));
     }
     assert!((1..=5).contains(&answers), "{answers}");
     setting.replace(KeyKind::Ed25519);
@@ -400,7 +400,7 @@ fn a179_a_holder_that_signs_nothing_or_nonsense_or_late_costs_a_handshake_and_no
     assert!(matches!(pair.hear(), FromKeyService::HolderHello(Shortfall::NONE)));
     pair.open(KeyPolicy::DEFAULT);
     let nonsense = ipc::message::key_service::Signature::from_octets(&[0x30; 70]).unwrap();
-    assert!(matches!(heard(&mut ends[1], Duration::from_secs(5)), Some(ToKeyHolder::Use)));
+    assert!(matches!(heard(&mut ends[1], Duration::from_secs(5)), Some(ToKeyHolder::Use(0))));
     let answers = [
         Some(FromKeyHolder::NotSigned),
         Some(FromKeyHolder::Signed(nonsense)),

@@ -66,6 +66,13 @@ impl Start {
         self.required(path.map(PathBuf::from).ok_or_else(|| InheritError::Missing(word.to_owned())))
     }
 
+    /// The files that these arguments name, in their order: the first one at least.
+    pub fn paths<const N: usize>(&self, words: [&'static str; N]) -> Vec<PathBuf> {
+        let is_there = |word: &&str| self.inherited.text(word).is_some();
+        let given = words.into_iter().enumerate().filter(|(at, word)| *at == 0 || is_there(word));
+        given.map(|(_, word)| self.path(word)).collect()
+    }
+
     /// The links over which signatures are requested and returned: one for each thread of the key service, with
     /// one end in each of the two processes.
     pub fn signing_links(&self, blocks: bool) -> Vec<OwnedFd> {

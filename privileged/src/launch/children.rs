@@ -14,7 +14,7 @@ use super::users::Users;
 use super::vmclock;
 use crate::options::{ClockChoice, Options};
 use ipc::file_path::FilePath;
-use ipc::message::launch::{LaunchPlan, ToLaunch};
+use ipc::message::launch::{CERTIFICATE_WORDS, KEY_WORDS, KeyService, LaunchPlan, ToLaunch};
 use ipc::process::{Given as Thing, PerProcess, Process};
 use ipc::served_at::ServedAt;
 use keeper::ending::Ending;
@@ -268,10 +268,15 @@ impl Children {
                     }
                     Thing::Listeners => given.list(&mut command, "listeners", &sockets.key_service),
                     Thing::Certificate => {
-                        command.args(plan.key_service.map(|it| path_word("certificate", &it.certificate)));
+                        let pairs = plan.key_service.iter().flat_map(KeyService::pairs);
+                        let words = CERTIFICATE_WORDS.into_iter().zip(pairs);
+                        command.args(words.map(|(word, pair)| path_word(word, &pair.certificate)));
                     }
                     Thing::Key => {
-                        command.args(plan.key_service.map(|it| path_word("key", &it.key)));
+                        let pairs = plan.key_service.iter().flat_map(KeyService::pairs);
+                        command.args(
+                            KEY_WORDS.into_iter().zip(pairs).map(|(word, pair)| path_word(word, &pair.key)),
+                        );
                     }
                     Thing::Signatures => {
                         given.list(&mut command, "signing", signing.iter().map(|(asking, _)| asking));

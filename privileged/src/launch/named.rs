@@ -6,7 +6,7 @@ use super::path_walk::PathWalk;
 use super::users::{self, Users};
 use ipc::file_path::FilePath;
 use ipc::message::key_service::MAX_PEM;
-use ipc::message::launch::{LaunchPlan, MAX_ROOTS};
+use ipc::message::launch::{KeyService, LaunchPlan, MAX_ROOTS};
 use ipc::permissions::Permissions;
 use ipc::process::Process;
 use keeper::ending::say;
@@ -18,18 +18,18 @@ pub fn warn(plan: &LaunchPlan, users: &Users) {
     for (_, path) in plan.root_files() {
         look(("the file of roots", path), users.identity(Process::Exchange), "chmod a+r", MAX_ROOTS);
     }
-    if let Some(service) = &plan.key_service {
+    for pair in plan.key_service.iter().flat_map(KeyService::pairs) {
         look(
-            ("the certificate", &service.certificate),
+            ("the certificate", &pair.certificate),
             users.identity(Process::KeyService),
             "chmod a+r",
             MAX_PEM as u64,
         );
         let user = Process::KeyHolder.user();
-        let chown = format!("chmod u+r,go= {0}; chown {user}", service.key.as_str());
-        look(("the key", &service.key), users.identity(Process::KeyHolder), &chown, MAX_PEM as u64);
-        if let Some(why) = exposure(Path::new(service.key.as_str())) {
-            say(4, &format_args!("the key {} is not used: {why}", service.key.as_str()));
+        let chown = format!("chmod u+r,go= {0}; chown {user}", pair.key.as_str());
+        look(("the key", &pair.key), users.identity(Process::KeyHolder), &chown, MAX_PEM as u64);
+        if let Some(why) = exposure(Path::new(pair.key.as_str())) {
+            say(4, &format_args!("the key {} is not used: {why}", pair.key.as_str()));
         }
     }
 }

@@ -256,7 +256,7 @@ fn pair(plan: &mut Plan, found: &mut Found, item: usize, which: usize, words: &m
         _ => plan.loss(
             item,
             "",
-            "not carried: there is one certificate with its key here, and one is there already",
+            "not carried, since one is there already: write a [[server.nts.pair]] with certificate and key for it",
         ),
     }
 }

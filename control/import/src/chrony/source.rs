@@ -29,10 +29,6 @@ const BARE: [&str; 4] = ["auto_offline", "copy", "offline", "xleave"];
 /// Names whose addresses are link-local: those of time servers inside a cloud, by the word of its operator.
 pub const LINK_LOCAL: [&str; 1] = ["metadata.google.internal"];
 
-/// What is said of a pool whose servers are asked with NTS.
-pub const NTS_POOL: &str =
-    "a pool with NTS is one source here: to have more, name its servers, each in a [[source]]";
-
 /// What the options say.
 #[derive(Default)]
 struct Options {
@@ -156,7 +152,6 @@ fn settle_options(plan: &mut Plan, item: usize, directive: &str, source: &mut So
     }
     polls(plan, item, source, options.min_poll, options.max_poll);
     match directive {
-        "pool" if source.nts => plan.loss(item, "pool", NTS_POOL),
         "pool" if place::is_address(&source.host) => {
             plan.note(item, "pool", "an address is one server here");
         }
@@ -170,7 +165,7 @@ fn settle_options(plan: &mut Plan, item: usize, directive: &str, source: &mut So
         _ => {}
     }
     if let (Some((_, words)), None) = (&options.members, source.members) {
-        plan.note(item, words, "not carried: only a pool without NTS has members");
+        plan.note(item, words, "not carried: only a pool has members");
     }
     source.port = if source.nts { options.nts_port } else { options.port };
     if let (true, Some(port)) = (source.nts, options.port) {

@@ -2,7 +2,7 @@
 
 use super::Found;
 use super::options::aead;
-use crate::chrony::{LINK_LOCAL, NTS_POOL, polls};
+use crate::chrony::{LINK_LOCAL, polls};
 use crate::place;
 use crate::plan::{Part, Plan, Source};
 use crate::words::{Line, Words};
@@ -157,10 +157,9 @@ fn settle(
         }
     }
     if directive == "pool" {
-        match (source.nts, place::is_address(&source.host)) {
-            (true, _) => plan.loss(item, "pool", NTS_POOL),
-            (_, true) => plan.note(item, "pool", "an address is one server here"),
-            _ => source.members = Some(4),
+        match place::is_address(&source.host) {
+            true => plan.note(item, "pool", "an address is one server here"),
+            false => source.members = Some(4),
         }
     }
     if LINK_LOCAL.iter().any(|name| place::are_one(name, &source.host)) {

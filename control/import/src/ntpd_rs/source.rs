@@ -7,6 +7,9 @@ use ipc::file_path::FilePath;
 use toml::Spanned;
 use toml::de::DeValue;
 
+/// What is said of a server that shares its clients out among others.
+const NTS_POOL: &str = "one source here: its key exchange server leads to one time server";
+
 /// The poll interval's limits.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Defaults {
@@ -103,7 +106,7 @@ pub fn read<'t>(
         let words = line.text.as_str();
         match key {
             "address" => {}
-            "mode" if mode == "nts-pool" => plan.loss(item, words, crate::chrony::NTS_POOL),
+            "mode" if mode == "nts-pool" => plan.loss(item, words, NTS_POOL),
             "mode" => plan.note(
                 item,
                 words,

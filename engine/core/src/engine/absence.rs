@@ -145,6 +145,7 @@ fn was_tried(entry: &Entry, source: Option<&Source>) -> bool {
                 || has_obstacle(source)
                 || entry.candidates.failures(source.address()) > 0
         }
+        (None, Some(_)) if entry.is_hostless() => entry.lookup.as_ref().is_none_or(Lookup::has_ended),
         (None, Some(association)) => association.schedule.was_tried(),
         (None, None) => entry.lookup.as_ref().is_none_or(Lookup::has_ended),
     }
@@ -163,8 +164,8 @@ fn has_reason(entry: &Entry, source: Option<&Source>) -> bool {
     };
     match (source, entry.association()) {
         (Some(source), _) => source.brings_no_time() || has_obstacle(source),
-        (None, Some(association)) => of_keys(association),
-        (None, None) => entry.lookup.as_ref().and_then(|lookup| lookup.last).is_some_and(of_name),
+        (None, Some(association)) if !entry.is_hostless() => of_keys(association),
+        (None, _) => entry.lookup.as_ref().and_then(|lookup| lookup.last).is_some_and(of_name),
     }
 }
 

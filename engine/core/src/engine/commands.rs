@@ -22,7 +22,7 @@ impl Engine {
                 // A script of the network manager says so whether or not it said the opposite before.
                 let was_offline = core::mem::replace(&mut self.offline, false);
                 for entry in self.entries.all_mut() {
-                    let is_meant = of.is_none_or(|of| entry.id == of);
+                    let is_meant = of.is_none_or(|of| entry.configured() == of);
                     entry.offline = !is_meant && (entry.offline || was_offline);
                 }
                 self.hurry(now.raw);
@@ -36,12 +36,16 @@ impl Engine {
 
     /// The entries that a command is about.
     fn commanded(&mut self, of: Option<EntryId>) -> impl Iterator<Item = &mut Entry> {
-        self.entries.all_mut().filter(move |entry| of.is_none_or(|of| entry.id == of))
+        self.entries.all_mut().filter(move |entry| of.is_none_or(|of| entry.configured() == of))
     }
 
     /// Whether the administrator wants nothing asked of all that there is.
     pub(super) fn is_offline(&self) -> bool {
-        let mut all = self.entries.iter().filter(|entry| entry.phase != Phase::Duplicate).peekable();
+        let mut all = self
+            .entries
+            .iter()
+            .filter(|entry| !matches!(entry.phase, Phase::Duplicate | Phase::Vacant))
+            .peekable();
         self.offline || (all.peek().is_some() && all.all(|entry| entry.offline))
     }
 

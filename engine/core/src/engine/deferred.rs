@@ -128,6 +128,7 @@ impl Engine {
             let Some(association) = entry.association() else { return false };
             match entry.members.first() {
                 Some(source) => !source.is_warm(),
+                None if entry.is_hostless() => entry.lookup.as_ref().is_some_and(|it| !it.has_ended()),
                 None => association.schedule.open().is_some() || !association.schedule.was_tried(),
             }
         })

@@ -14,7 +14,7 @@ use ipc::address::Address;
 impl Engine {
     /// The configured sources, in order.
     pub fn entries(&self) -> impl Iterator<Item = (EntryId, &SourceSettings)> {
-        self.entries.all().map(|entry| (entry.id, &entry.settings))
+        self.entries.all().filter(|entry| entry.pool.is_none()).map(|entry| (entry.id, &entry.settings))
     }
 
     /// Adds a configured source. It begins immediately, or with the others if the engine has not been welcomed yet. For the
@@ -35,8 +35,11 @@ impl Engine {
     /// # Errors
     /// [`EntryError::NoSuchEntry`].
     pub fn remove_entry(&mut self, now: Now, id: EntryId) -> Result<(), EntryError> {
-        let gone = self.entries.remove(id).ok_or(EntryError::NoSuchEntry)?;
-        self.let_go(&gone);
+        let gone = self.entries.remove(id);
+        if gone.is_empty() {
+            return Err(EntryError::NoSuchEntry);
+        }
+        gone.iter().for_each(|gone| self.let_go(gone));
         self.settle_entries(now, None);
         Ok(())
     }
@@ -52,31 +55,45 @@ impl Engine {
         id: EntryId,
         settings: SourceSettings,
     ) -> Result<(), EntryError> {
-        let entry = self.entries.get_mut(id).ok_or(EntryError::NoSuchEntry)?;
+        let entry = self.entries.get(id).ok_or(EntryError::NoSuchEntry)?;
         let is_same = entry.settings.place == settings.place
             && entry.settings.nts == settings.nts
             && entry.settings.key == settings.key
-            && entry.settings.families == settings.families;
+            && entry.settings.families == settings.families
+            && entry.settings.is_nts_pool() == settings.is_nts_pool();
         if is_same {
-            let before = entry.group();
-            // What was measured has the correction of its time.
-            let shift = settings.correction.minus(entry.settings.correction).nanos();
-            entry.members.iter_mut().filter(|_| shift != 0).for_each(|source| source.track.shift(shift));
-            if shift != 0 {
-                // The mean moves by what the configuration says, and not by the clock.
-                self.system.survivor_set = 0;
+            for member in self.entries.members_of(id) {
+                self.change_member(member, &settings, now);
             }
-            entry.settings = settings;
-            if entry.group() != before {
-                self.change_group(id, now);
+            if settings.is_nts_pool() {
+                self.resize_pool(id).iter().for_each(|gone| self.let_go(gone));
+                if let Some(lookup) = self.entries.get_mut(id).and_then(|entry| entry.lookup.as_mut()) {
+                    lookup.repeat(now.raw);
+                }
             }
-            self.adapt(id, now);
             self.settle_entries(now, None);
-        } else if let Some(before) = self.entries.replace(id, settings) {
-            self.let_go(&before);
+        } else {
+            self.entries.replace(id, settings).iter().for_each(|gone| self.let_go(gone));
             self.settle_entries(now, Some(id));
         }
         Ok(())
+    }
+
+    fn change_member(&mut self, id: EntryId, settings: &SourceSettings, now: Now) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        let before = entry.group();
+        // What was measured has the correction of its time.
+        let shift = settings.correction.minus(entry.settings.correction).nanos();
+        entry.members.iter_mut().filter(|_| shift != 0).for_each(|source| source.track.shift(shift));
+        if shift != 0 {
+            // The mean moves by what the configuration says, and not by the clock.
+            self.system.survivor_set = 0;
+        }
+        entry.settings = settings.clone();
+        if entry.group() != before {
+            self.change_group(id, now);
+        }
+        self.adapt(id, now);
     }
 
     /// Puts other settings of the clock in force. The clock is not changed until the next selection, which is made as soon as
@@ -140,7 +157,7 @@ impl Engine {
             return;
         }
         self.pass_leap_second(now);
-        if let Some(id) = new {
+        for id in new.map(|id| self.entries.members_of(id)).into_iter().flatten() {
             self.begin_entry(id, &[], now);
             let follows = self.system.first_update.is_some();
             if let Some(entry) = self.entries.get_mut(id).filter(|_| follows) {
@@ -177,6 +194,7 @@ impl Engine {
     /// an earlier run, if there are any. An entry that names the same server as another one remains inactive.
     pub(super) fn begin_entry(&mut self, id: EntryId, kept: &[SavedAssociation], now: Now) {
         let is_duplicate = self.is_duplicate(id);
+        let asked = self.asked_by_pool(id);
         let Some(entry) = self.entries.get_mut(id) else { return };
         if is_duplicate {
             entry.phase = Phase::Duplicate;
@@ -186,7 +204,12 @@ impl Engine {
         entry.begun = Some(now.raw);
         let address = match (&mut entry.authentication, &entry.settings.place) {
             (Authentication::Nts(association), _) => {
-                let restored = kept.iter().find_map(|saved| {
+                let is_pool = entry.settings.is_nts_pool();
+                if is_pool && entry.pool.is_none() {
+                    entry.lookup = Some(Lookup::new(now.raw));
+                }
+                let left = kept.iter().filter(|saved| !asked.contains(&saved.address));
+                let restored = left.into_iter().find_map(|saved| {
                     let restored = Association::restore(saved, &entry.settings, now)?;
                     Some((restored, saved.address))
                 });
@@ -195,6 +218,13 @@ impl Engine {
                     None => (Association::new(now.raw), None),
                 };
                 **association = begun;
+                if is_pool {
+                    // Where a server names no other one, its keys are exchanged at the address at which it tells the time.
+                    entry.host = address.map(|address| at_port(address, &entry.settings.place));
+                    if address.is_none() && entry.pool.is_some() {
+                        entry.phase = Phase::Vacant;
+                    }
+                }
                 address
             }
             (Authentication::Plain | Authentication::Key(_), Place::Address(address)) => {
@@ -213,6 +243,13 @@ impl Engine {
         }
     }
 
+    /// Which time servers other members of its pool ask.
+    fn asked_by_pool(&self, id: EntryId) -> Vec<Address> {
+        let Some(pool) = self.entries.get(id).map(Entry::configured) else { return Vec::new() };
+        let others = self.entries.all_members().filter(|(owner, _)| owner.configured() == pool);
+        others.map(|(_, source)| source.address()).collect()
+    }
+
     /// An address that is written out belongs to its entry, even if a name of no higher rank resolves to it too.
     fn take_over(&mut self, id: EntryId, address: Address) {
         let Some(entry) = self.entries.get(id) else { return };
@@ -228,11 +265,22 @@ impl Engine {
     }
 }
 
+/// The same address at the port of a place.
+fn at_port(address: Address, place: &Place) -> Address {
+    let mut socket = address.socket_address();
+    socket.set_port(match place {
+        Place::Name(_, port) => *port,
+        Place::Address(other) => other.port(),
+    });
+    Address::from(socket)
+}
+
 /// Whether `running` makes another entry for the same server superfluous. Two names may resolve to some common addresses,
 /// which is only known after their look-up.
 fn is_same_server(running: &Entry, entry: &Entry) -> bool {
     let is_plain_name = entry.settings.nts.is_none() && matches!(entry.settings.place, Place::Name(..));
     let is_seen = entry.is_observed() || !running.is_observed();
-    let is_another = running.phase == Phase::Running && running.id != entry.id && is_seen;
+    let is_other = running.configured() != entry.configured();
+    let is_another = running.phase == Phase::Running && is_other && is_seen;
     is_another && !is_plain_name && running.settings.is_same_server(&entry.settings)
 }

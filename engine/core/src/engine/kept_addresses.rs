@@ -112,7 +112,7 @@ impl Engine {
         for entry in self.entries.iter_mut() {
             let Place::Name(name, _) = &entry.settings.place else { continue };
             // Those that no name server has confirmed in this run keep their age.
-            if entry.lookup.is_none() || entry.is_recalling() {
+            if entry.lookup.is_none() || entry.settings.nts.is_some() || entry.is_recalling() {
                 continue;
             }
             let is_kept = |source: &&Source| {
@@ -130,7 +130,9 @@ impl Engine {
 
     /// Gives an entry what an earlier run left of its name.
     pub(super) fn recall(&mut self, id: EntryId, kept: &[KeptAddresses], now: Now) {
-        let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.lookup.is_some()) else { return };
+        // Of an NTS pool keys and cookies are kept.
+        let is_plain = |entry: &&mut Entry| entry.lookup.is_some() && entry.settings.nts.is_none();
+        let Some(entry) = self.entries.get_mut(id).filter(is_plain) else { return };
         let Place::Name(_, port) = entry.settings.place else { return };
         let found = kept.iter().find(|kept| {
             Place::Name(kept.name, port).is_same(&entry.settings.place)

@@ -34,11 +34,17 @@ impl Engine {
         if self.offline || awaits_clock {
             return None;
         }
+        let more = self.give_hosts(group, now.raw);
         let mut room = self.room_for(group);
         let has_nts = self.entries.of(group).any(|entry| entry.association().is_some());
         let (floor, is_right) = (self.floor(), has_nts && self.is_synchronised(now));
-        let mut next: Option<RawInstant> = None;
+        let mut next: Option<RawInstant> = more;
         for entry in self.entries.of_mut(group).filter(|it| !it.offline) {
+            // Where a member of a pool is to ask is not known yet.
+            let at = entry.host;
+            if at.is_none() && entry.settings.is_nts_pool() {
+                continue;
+            }
             let (place, nts) = (entry.settings.place.clone(), entry.settings.nts);
             let (families, departure) = (entry.settings.families, entry.settings.departure);
             let (Some(association), Some(nts)) = (entry.association_mut(), nts) else { continue };
@@ -48,7 +54,7 @@ impl Engine {
                 let id = ExchangeId(self.next_lookup);
                 self.next_lookup += 1;
                 room -= 1;
-                let exchange = association.begin(id, &place, nts, now.wall, floor);
+                let exchange = association.begin(id, &place, at, nts, now.wall, floor);
                 self.outputs.push_back(Output::Exchange(Exchange { families, departure, ..exchange }));
             } else {
                 next = next.into_iter().chain([due]).min();
@@ -82,7 +88,11 @@ impl Engine {
         if is_provisional && exchanged.deferred && association.deferral == Deferral::Strict {
             return association.begin_again(now.raw);
         }
-        let Some(address) = address else { return self.keys_failed(id, KeyExchangeFailure::NoAddress, now) };
+        let Some(address) = address else {
+            let is_taken = exchanged.addresses.iter().any(|address| self.is_asked_by_nts(id, *address));
+            let failure = if is_taken { KeyExchangeFailure::Taken } else { KeyExchangeFailure::NoAddress };
+            return self.keys_failed(id, failure, now);
+        };
         let was_provisional = association.is_provisional();
         let before = association.operator;
         association.succeed(exchanged, is_provisional, now);
@@ -103,6 +113,7 @@ impl Engine {
         let need = self.need_of(group);
         let entry = self.entries.get_mut(id)?;
         let (written, link_local) = (entry.written_address(), entry.settings.allow_link_local);
+        let is_pool = entry.settings.is_nts_pool();
         let mut offered: Vec<Address> = exchanged.addresses.to_vec();
         // Which addresses are this host's is what the client says.
         offered.retain(|address| may_serve(address, written, link_local, &[]));
@@ -114,8 +125,8 @@ impl Engine {
         {
             return Some(own.address());
         }
-        // One that decides nothing asks nobody whom others ask.
-        let any = offered.first().copied().filter(|_| group == Group::Deciding);
+        // One that decides nothing asks nobody whom others ask, and no member of a pool does.
+        let any = offered.first().copied().filter(|_| group == Group::Deciding && !is_pool);
         self.pick(id, need, true, now).or(any)
     }
 
@@ -173,8 +184,10 @@ impl Engine {
             return association.defer(now.raw);
         }
         let (is_news, keeps) = (association.fail(failure, need, now.raw), association.cookies() > 0);
+        self.host_failed(id, failure, now.raw);
         if is_news {
-            self.tell_of_entry(id, EntryNotice::NoKeys { failure, keeps, after_setting });
+            let at = self.entries.get(id).and_then(|entry| entry.host).map(|host| host.socket_address().ip());
+            self.tell_of_entry(id, EntryNotice::NoKeys { failure, at, keeps, after_setting });
         }
     }
 

@@ -15,9 +15,9 @@ use ipc::units::RawInstant;
 /// Most addresses of one name that are queried at once, whatever is configured.
 const MOST_MEMBERS: usize = 16;
 
-/// How many addresses of its name an entry is to have.
+/// How many addresses of its name an entry is to have. Of an NTS pool each member is an entry of its own.
 pub(super) fn wanted(settings: &SourceSettings) -> usize {
-    usize::from(settings.members).clamp(1, MOST_MEMBERS)
+    if settings.is_nts_pool() { 1 } else { usize::from(settings.members).clamp(1, MOST_MEMBERS) }
 }
 
 impl Engine {
@@ -86,6 +86,9 @@ impl Engine {
         self.abandoned.end(resolved.id);
         let Some(entry) = self.looking_up(resolved.id) else { return };
         let (id, group) = (entry.id, entry.group());
+        if entry.settings.is_nts_pool() {
+            return self.pool_resolved(id, &resolved.addresses, now.raw);
+        }
         let (wanted, link_local) = (wanted(&entry.settings), entry.settings.allow_link_local);
         let is_scoped = entry.settings.place.is_scoped();
         let offered = usable(&resolved.addresses, link_local, &self.own);

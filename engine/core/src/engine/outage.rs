@@ -140,7 +140,7 @@ impl Engine {
             } else if let Some(why) = failure.and_then(crate::nts::KeyExchangeFailure::of_name) {
                 all.unresolved += 1;
                 all.why = all.why.or(Some(why));
-            } else if association.is_some() {
+            } else if association.is_some() && !entry.is_hostless() {
                 all.keyless += 1;
             } else if let Some(lookup) = entry.lookup.as_ref().filter(|_| members.is_empty()) {
                 all.unresolved += 1;

@@ -69,7 +69,7 @@ impl Blocked {
         self.0[usize::from(address.ip().is_ipv6())] = None;
     }
 
-    fn is_blocked(&self, address: Address, now: RawInstant) -> bool {
+    pub(super) fn is_blocked(&self, address: Address, now: RawInstant) -> bool {
         self.0[usize::from(address.ip().is_ipv6())].is_some_and(|at| at.after(BLOCKED) > now)
     }
 }
@@ -161,7 +161,8 @@ impl Engine {
     /// Whether further addresses of a name are to be used.
     fn is_short(&self, entry: &Entry) -> bool {
         let of_answer = entry.members.iter().filter(|source| entry.candidates.is_offered(source.address()));
-        entry.lookup.is_some() && entry.staying() < wanted(&entry.settings) && of_answer.count() < MOST_OF_ONE
+        let is_plain = entry.lookup.is_some() && entry.settings.nts.is_none();
+        is_plain && entry.staying() < wanted(&entry.settings) && of_answer.count() < MOST_OF_ONE
     }
 
     /// What there is to say of an address of a name.
@@ -221,7 +222,10 @@ impl Engine {
         let Some(entry) = self.entries.get(id) else { return };
         let findings: alloc::vec::Vec<Finding> =
             entry.members.iter().map(|source| self.find(entry, source, now.raw)).collect();
-        let Some(Entry { members, candidates, lookup, .. }) = self.entries.get_mut(id) else { return };
+        let Some(Entry { settings, members, candidates, lookup, .. }) = self.entries.get_mut(id) else {
+            return;
+        };
+        let mut is_well = false;
         for (source, finding) in members.iter_mut().zip(findings) {
             match finding {
                 Finding::Faulty(fault) if source.fault.is_none() => {
@@ -236,6 +240,7 @@ impl Engine {
                     candidates.heal(source.address(), votes);
                 }
             }
+            is_well |= source.fault.is_none() && source.poll_process.is_known();
             source.resolved_since = source
                 .fault
                 .and_then(|failed| source.resolved_since.or(candidates.learned.filter(|at| *at > failed)));
@@ -245,8 +250,13 @@ impl Engine {
         }
         let is_dry = members.iter().all(|source| source.fault.is_some()) && candidates.all_failed();
         let count = candidates.offered();
-        if is_dry && !members.is_empty() && !core::mem::replace(&mut candidates.told, true) {
+        // Of an NTS pool it is what became of one member.
+        let is_whole = !settings.is_nts_pool();
+        if is_dry && is_whole && !members.is_empty() && !core::mem::replace(&mut candidates.told, true) {
             self.tell_of_entry(id, EntryNotice::NoneAnswers(count));
+        }
+        if is_well {
+            self.heal_host(id);
         }
     }
 
@@ -300,8 +310,9 @@ impl Engine {
                 }
                 None => {
                     // Another address of the key exchange server may lead to another time server.
-                    if let Some(association) = self.entries.get_mut(id).and_then(Entry::association_mut) {
-                        association.turn_away(now);
+                    let association = self.entries.get_mut(id).and_then(Entry::association_mut);
+                    if association.is_some_and(|association| association.turn_away(now)) {
+                        self.leave_host(id, Fault::Silent, need, now);
                     }
                 }
             }
@@ -337,6 +348,7 @@ impl Engine {
             let is_taken = match is_nts {
                 true if entry.group() == Group::Observed => others().next().is_some(),
                 // A key and an answer of DNS take nothing from it: at one address both are asked, and have one vote together.
+                true if entry.settings.is_nts_pool() => self.is_asked_by_nts(id, address),
                 true => others().any(|(owner, _)| owner.settings.nts.is_some()),
                 false => {
                     others().next().is_some_and(|(owner, _)| owner.id == id || owner.rank() >= entry.rank())
@@ -426,7 +438,10 @@ impl Engine {
 
     /// What kept addresses from answering may be over.
     pub(super) fn forgive_addresses(&mut self) {
-        self.entries.all_mut().for_each(|entry| entry.candidates.forgive());
+        for Entry { candidates, hosts, .. } in self.entries.all_mut() {
+            candidates.forgive();
+            hosts.forgive();
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::publishing::UNKNOWN;
-use crate::entries::Entry;
+use crate::entries::{Entry, Phase};
 use crate::io::Now;
 use crate::measured::{CORRECTIONS, Correction, Known, Measured, MeasuredSince};
 use crate::nts::Association;
@@ -29,7 +29,7 @@ impl Engine {
     /// The state of the clock and of its sources.
     pub fn status(&self, now: Now) -> Status {
         let mut sources = Vec::new();
-        for entry in self.entries.all() {
+        for entry in self.entries.all().filter(|entry| entry.phase != Phase::Vacant) {
             sources.extend(entry.members.iter().map(|source| self.describe_source(entry, source, now)));
             if entry.members.is_empty() {
                 sources.push(self.describe_without_address(entry, now));
@@ -55,7 +55,7 @@ impl Engine {
             }
             all
         };
-        self.entries.all().flat_map(of_entry).collect()
+        self.entries.all().filter(|entry| entry.phase != Phase::Vacant).flat_map(of_entry).collect()
     }
 
     /// The first `most` measurements and corrections with a number above `after`.
@@ -244,6 +244,9 @@ impl Engine {
         let (settings, association) = (&entry.settings, entry.association());
         let lookup = entry.lookup.as_ref();
         let reason = match (&settings.place, association) {
+            (_, Some(_)) if entry.is_hostless() => {
+                SourceReason::Unresolved(lookup.and_then(|lookup| lookup.last))
+            }
             (_, Some(association)) => SourceReason::AwaitingKeys(key_status(association, now)),
             _ if settings.nts.is_some() && self.basis.is_some() => SourceReason::SameKeyServer,
             (Place::Name(..), None) => {

@@ -153,6 +153,7 @@ impl Association {
         &mut self,
         id: ExchangeId,
         place: &Place,
+        at: Option<Address>,
         nts: NtsSettings,
         now: WallTime,
         floor: WallTime,
@@ -168,6 +169,7 @@ impl Association {
             id,
             server,
             port,
+            at,
             roots: nts.roots,
             // A clock before the floor is certainly wrong, and a certificate that expired before it is not accepted.
             now: now.max(floor),
@@ -325,14 +327,34 @@ impl Association {
     }
 
     /// The time servers that the last key exchange named do not answer, or not usefully: the next exchange begins with
-    /// another address of the key exchange server, once in a while.
-    pub(crate) fn turn_away(&mut self, now: RawInstant) {
-        if self.turn_at() <= now && self.schedule.open().is_none() {
+    /// another address of the key exchange server, once in a while. True: that is so now.
+    pub(crate) fn turn_away(&mut self, now: RawInstant) -> bool {
+        let turns = self.turn_at() <= now && self.schedule.open().is_none();
+        if turns {
             self.turned = Some(now);
             self.turns = self.turns.saturating_add(1);
             self.turn = self.turn.wrapping_add(1);
             self.schedule.want();
         }
+        turns
+    }
+
+    /// Exchanges keys with another key exchange server, at once: what the one before made of it says nothing of this one. Keys and
+    /// cookies of the one before stay in use until then.
+    pub(crate) fn begin_elsewhere(&mut self, now: RawInstant) {
+        self.schedule = Schedule::new(now, true);
+        self.last = None;
+        self.deferral = Deferral::Strict;
+    }
+
+    /// Whether the last key exchange failed, and none is in progress.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.last, Some(Err(_))) && self.schedule.open().is_none()
+    }
+
+    /// Whether it failed, and nothing is left of an earlier one.
+    pub(crate) fn is_without_keys(&self) -> bool {
+        self.has_failed() && (self.session.is_none() || self.jar.count() == 0)
     }
 
     /// When [`Self::turn_away`] may have an effect: each time after twice as long, up to an hour.

@@ -1,5 +1,6 @@
 //! Why a source has no keys.
 
+use crate::candidates::Fault;
 use crate::need::Reached;
 use ipc::message::exchange::{ExchangeFailure, LookupFailure};
 
@@ -10,6 +11,8 @@ pub enum KeyExchangeFailure {
     Failed(ExchangeFailure),
     /// None of the addresses it brought is one that a server can have.
     NoAddress,
+    /// It leads to a time server that another member of the pool, or another source with NTS, asks already.
+    Taken,
 }
 
 impl KeyExchangeFailure {
@@ -36,6 +39,16 @@ impl KeyExchangeFailure {
         match self {
             Self::Failed(ExchangeFailure::Lookup(failure)) => Some(failure),
             _ => None,
+        }
+    }
+
+    /// What it says of the address at which it failed.
+    pub(crate) fn fault(self) -> Fault {
+        match (self, self.reached()) {
+            (Self::Taken, _) => Fault::Unready,
+            (Self::Failed(ExchangeFailure::Unreachable), _) => Fault::Unsent,
+            (_, Reached::Server) => Fault::Rejected,
+            (_, Reached::Nobody | Reached::Unknown) => Fault::Silent,
         }
     }
 

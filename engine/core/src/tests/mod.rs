@@ -26,6 +26,7 @@ mod nts_clock;
 mod nts_hostile;
 mod nts_kept;
 mod nts_path;
+mod nts_pools;
 mod operators;
 mod orphans;
 mod own_addresses;

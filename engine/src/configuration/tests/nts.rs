@@ -169,6 +169,17 @@ fn a_server_of_a_fleet_may_leave_key_exchange_to_others() {
     assert_eq!(found.keys.unwrap().fleet.unwrap().since, 20_758);
 }
 
+#[test]
+fn a_pool_may_have_nts_and_its_members_count_as_sources() {
+    let pool =
+        |name: &str| format!("[[source]]\naddress = \"{name}\"\nmode = \"nts\"\npool = true\nmembers = 16\n");
+    let settings = good(&format!("{}{}", pool("a"), pool("b"))).settings;
+    assert!(settings.sources.iter().all(|source| source.is_nts_pool() && source.members == 16));
+    assert!(bad(&format!("{}{}{}", pool("a"), pool("b"), pool("c"))).contains("more than 32 sources"));
+    let plain = good("[[source]]\naddress = \"a\"\nmode = \"nts\"\npool = true\n").settings;
+    assert_eq!(plain.sources[0].members, 4);
+}
+
 /// Each broken file with the parts that its message must have.
 const BROKEN: &[(&str, &[&str])] = &[
     (
@@ -176,8 +187,8 @@ const BROKEN: &[(&str, &[&str])] = &[
         &["test.toml:3: mode: expected \"nts\"", "write mode = \"nts\""],
     ),
     (
-        "[[source]]\naddress = \"a\"\nmode = \"nts\"\npool = true\n",
-        &["test.toml:4: pool: with NTS a name is one server", "a [[source]] of its own"],
+        "[[source]]\naddress = \"192.0.2.1\"\nmode = \"nts\"\npool = true\n",
+        &["test.toml:4: pool: an address is one server; leave pool out"],
     ),
     (
         "[[source]]\naddress = \"a\"\nroots = \"/a.pem\"\n",

@@ -26,6 +26,7 @@ fn exchange(id: u64, offer: AeadOffer) -> Exchange {
         not_before: None,
         offer,
         turn: 0,
+        at: None,
         departure: ipc::departure::Departure::USUAL,
         families: Families::Both,
     }
@@ -178,7 +179,7 @@ fn a_ninth_key_exchange_waits_for_one_of_the_others() {
 }
 
 fn in_use(not_before: i64, not_after: i64) -> FromKeyService {
-    FromKeyService::Certificate(Loaded::InUse { not_before, not_after })
+    FromKeyService::Certificate(0, Loaded::InUse { not_before, not_after })
 }
 
 /// What the links say of these records of the key exchange service.
@@ -241,6 +242,7 @@ fn cookie_keys_go_to_whoever_is_there_to_use_them() {
         threads: 0,
         certificate: path,
         key: path,
+        further: Default::default(),
     };
     let plan = LaunchPlan {
         listen: Bounded::new([ServedAt::anywhere(address("127.0.0.1:123"))]).unwrap(),

@@ -22,6 +22,7 @@ fn each_notice_has_its_line() {
     let no_keys = |keeps, after_setting| {
         entry(EntryNotice::NoKeys {
             failure: KeyExchangeFailure::Failed(ExchangeFailure::NoAlpn),
+            at: None,
             keeps,
             after_setting,
         })

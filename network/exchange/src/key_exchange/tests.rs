@@ -84,6 +84,7 @@ fn task(port: u16) -> Exchange {
         not_before: None,
         offer: AeadOffer::GCM_SIV_FIRST,
         turn: 0,
+        at: None,
         departure: ipc::departure::Departure::USUAL,
         families: Families::Both,
     }

@@ -55,6 +55,7 @@ impl Client {
             not_before: self.floor.map(at),
             offer: AeadOffer::only(Aead::AesSivCmac256),
             turn: 0,
+            at: None,
             departure: ipc::departure::Departure::USUAL,
             families: Families::Both,
         };

@@ -24,7 +24,7 @@ fn context() -> Context {
     let settings = Settings {
         policy: KeyPolicy::DEFAULT,
         cookies: Some(Arc::new(CookieSecret(7).keys())),
-        certificate: None,
+        certificates: Vec::new(),
     };
     Context { settings: Versions::new(settings).newest(), config: Some(Arc::new(config)) }
 }

@@ -129,12 +129,17 @@ impl World {
     }
 
     fn server_at(&self, exchange: &Exchange) -> Option<usize> {
+        let is_there =
+            |server: &Server| exchange.at.is_none_or(|at| server.up && server.address.ip() == at.ip());
         self.servers.iter().position(|server| {
-            server.nts.as_ref().is_some_and(|nts| match (&nts.place, exchange.server) {
-                (Place::Name(name, port), KeyServer::Name(asked)) => *name == asked && *port == exchange.port,
-                (Place::Address(address), KeyServer::Address(asked)) => *address == asked,
-                _ => false,
-            })
+            is_there(server)
+                && server.nts.as_ref().is_some_and(|nts| match (&nts.place, exchange.server) {
+                    (Place::Name(name, port), KeyServer::Name(asked)) => {
+                        *name == asked && *port == exchange.port
+                    }
+                    (Place::Address(address), KeyServer::Address(asked)) => *address == asked,
+                    _ => false,
+                })
         })
     }
 
@@ -144,6 +149,10 @@ impl World {
         let end = self.time + TAKES;
         let failed = |reason| Input::ExchangeFailed(ExchangeFailed { id: exchange.id, reason });
         let Some(at) = self.server_at(&exchange) else {
+            if exchange.at.is_some() {
+                return self
+                    .plan(self.time + 16 * SECOND, Happening::Fact(failed(ExchangeFailure::Deadline)));
+            }
             return self
                 .plan(end, Happening::Fact(failed(ExchangeFailure::Lookup(LookupFailure::NoSuchName))));
         };

@@ -44,6 +44,7 @@ fn exchange() -> Exchange {
         not_before: None,
         offer: AeadOffer::GCM_SIV_FIRST,
         turn: 0,
+        at: None,
         departure: crate::departure::Departure::USUAL,
         families: Families::Both,
     }

@@ -1,0 +1,172 @@
+//! Pools with NTS: each member is an entry with keys and cookies of its own.
+//!
+//! The name is looked up once for all of them, and each member exchanges keys at another one of its addresses, with a server whose
+//! certificate names the pool. What fails costs its member alone: it goes on to an address that nobody uses, and where there is
+//! none, it tries again where it is. Members for which there is no address are vacant.
+
+use super::Engine;
+use crate::candidates::Fault;
+use crate::entries::{Entry, EntryId, Group, Phase};
+use crate::names::usable;
+use crate::need::Need;
+use crate::notice::EntryNotice;
+use crate::nts::KeyExchangeFailure;
+use crate::source::Source;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use ipc::address::Address;
+use ipc::message::exchange::LookupFailure;
+use ipc::units::RawInstant;
+
+impl Engine {
+    /// The name of a pool has these addresses.
+    pub(super) fn pool_resolved(&mut self, pool: EntryId, answer: &[Address], now: RawInstant) {
+        let Some(entry) = self.entries.get(pool) else { return };
+        let (group, wanted) = (entry.group(), usize::from(entry.settings.members));
+        // Which addresses are this host's is what the client says.
+        let offered = usable(answer, entry.settings.allow_link_local, &[]);
+        let need = self.need_of(group);
+        let Some(entry) = self.entries.get_mut(pool) else { return };
+        entry.hosts.learn(&offered, now);
+        if let Some(lookup) = &mut entry.lookup {
+            // A name that has fewer is looked up more often, once an hour at least.
+            if offered.len() >= wanted {
+                lookup.succeeded(now)
+            } else {
+                lookup.failed(now, need)
+            }
+            lookup.last = offered.is_empty().then_some(LookupFailure::NoAddress);
+        }
+        if self.system.first_update.is_none() {
+            self.unsettle(group);
+        }
+        if offered.is_empty() {
+            self.tell_of_entry(pool, EntryNotice::NoUsableAddress);
+        }
+    }
+
+    /// Gives each member of the pools of a group an address at which it is to exchange keys, as far as there are some. Says when
+    /// there may be more.
+    pub(super) fn give_hosts(&mut self, group: Group, now: RawInstant) -> Option<RawInstant> {
+        let need = self.need_of(group);
+        let lacks = |entry: &Entry| match entry.host {
+            None => true,
+            Some(_) => entry.association().is_some_and(|association| {
+                let is_faulty = entry.members.iter().any(|source| source.fault.is_some());
+                association.is_without_keys() || (association.has_failed() && is_faulty)
+            }),
+        };
+        let pools = self.entries.of(group).filter(|entry| entry.settings.is_nts_pool() && !entry.offline);
+        let lacking: Vec<EntryId> =
+            pools.filter(|entry| entry.phase != Phase::Duplicate && lacks(entry)).map(|it| it.id).collect();
+        let mut next: Option<RawInstant> = None;
+        for id in lacking {
+            if self.take_another_host(id, need, now) {
+                continue;
+            }
+            let Some(pool) = self.pool_of(id).and_then(|pool| self.entries.get_mut(pool)) else { continue };
+            next = next.into_iter().chain(pool.hosts.next_at(now, need)).min();
+            if let Some(lookup) = &mut pool.lookup {
+                lookup.hurry(now, need);
+            }
+        }
+        next
+    }
+
+    fn pool_of(&self, id: EntryId) -> Option<EntryId> {
+        let entry = self.entries.get(id).filter(|entry| entry.settings.is_nts_pool())?;
+        Some(entry.configured())
+    }
+
+    /// Has a member exchange keys at an address that no other one uses; false: there is none.
+    fn take_another_host(&mut self, id: EntryId, need: Need, now: RawInstant) -> bool {
+        let Some(host) = self.free_host(id, need, now) else { return false };
+        let Some(entry) = self.entries.get_mut(id) else { return false };
+        entry.host = Some(host);
+        if entry.phase == Phase::Vacant {
+            entry.phase = Phase::Running;
+            entry.begun = Some(now);
+        }
+        if let Some(association) = entry.association_mut() {
+            association.begin_elsewhere(now);
+        }
+        true
+    }
+
+    fn free_host(&self, id: EntryId, need: Need, now: RawInstant) -> Option<Address> {
+        let pool = self.pool_of(id)?;
+        let all = || self.entries.all().filter(|other| other.configured() == pool);
+        let asks = |other: &Entry, ip: IpAddr| {
+            other.host.is_some_and(|host| host.ip() == ip)
+                || (other.id != id && other.members.iter().any(|source: &Source| source.address().ip() == ip))
+        };
+        let is_free = |address: Address| !all().any(|other| asks(other, address.ip()));
+        let is_blocked = |address| self.blocked.is_blocked(address, now);
+        self.entries.get(pool)?.hosts.next(now, need, false, is_free, is_blocked)
+    }
+
+    /// What a failed key exchange says of the address at which it was made.
+    pub(super) fn host_failed(&mut self, id: EntryId, failure: KeyExchangeFailure, now: RawInstant) {
+        self.note_of_host(id, |hosts, host| hosts.fail(host, failure.fault(), now));
+    }
+
+    /// The time server to which an address has led is of no use: the next key exchange is made at another one, if there is one.
+    pub(super) fn leave_host(&mut self, id: EntryId, fault: Fault, need: Need, now: RawInstant) {
+        self.note_of_host(id, |hosts, host| hosts.fail(host, fault, now));
+        self.take_another_host(id, need, now);
+    }
+
+    /// The time server to which an address has led answers.
+    pub(super) fn heal_host(&mut self, id: EntryId) {
+        self.note_of_host(id, |hosts, host| hosts.heal(host, false));
+    }
+
+    fn note_of_host(&mut self, id: EntryId, note: impl FnOnce(&mut crate::candidates::Candidates, Address)) {
+        let Some(host) = self.entries.get(id).and_then(|entry| entry.host) else { return };
+        let Some(pool) = self.pool_of(id).and_then(|pool| self.entries.get_mut(pool)) else { return };
+        note(&mut pool.hosts, host);
+    }
+
+    /// Whether an address is that of a source with NTS already, whatever the port, but for this entry's own.
+    pub(super) fn is_asked_by_nts(&self, id: EntryId, address: Address) -> bool {
+        let Some(entry) = self.entries.get(id) else { return false };
+        let others = self.entries.members_before(entry.group());
+        let mut others = others.filter(|(owner, _)| owner.id != id && owner.settings.nts.is_some());
+        others.any(|(_, source)| {
+            let other = source.address();
+            // The servers of a test have the same loopback address and different ports.
+            other.ip() == address.ip() && (other.port() == address.port() || !other.ip().is_loopback())
+        })
+    }
+
+    /// The number of members has changed.
+    pub(super) fn resize_pool(&mut self, pool: EntryId) -> Vec<Entry> {
+        let Some(wanted) = self.entries.get(pool).map(|entry| usize::from(entry.settings.members)) else {
+            return Vec::new();
+        };
+        let rank = |entry: &Entry| match entry.members.first() {
+            None if entry.phase == Phase::Vacant => 0,
+            None => 1,
+            Some(source) if source.poll_process.is_dead() || source.fault.is_some() => 2,
+            Some(_) => 3,
+        };
+        let mut gone = Vec::new();
+        loop {
+            let members = self.entries.members_of(pool);
+            if members.len() <= wanted {
+                break;
+            }
+            // The first one has what all have in common. Of equals the last one goes.
+            let rest = members.iter().skip(1).rev();
+            let ranked = rest.filter_map(|id| self.entries.get(*id).map(|entry| (rank(entry), *id)));
+            let Some((_, id)) = ranked.min_by_key(|(rank, _)| *rank) else { break };
+            gone.extend(self.entries.remove_member(id));
+        }
+        for id in self.entries.add_members(pool) {
+            if let Some(entry) = self.entries.get_mut(id) {
+                entry.phase = Phase::Vacant;
+            }
+        }
+        gone
+    }
+}
