@@ -26,6 +26,9 @@ const AGAIN: Span = Span::from_secs(600);
 /// So long what was signed before counts against most of the servers: by then it is 43 s wider on both sides.
 const UPHELD: Span = Span::from_secs(86_400);
 
+/// What a server signed with more room than that supports nothing: honest ones sign within 10 s.
+const VAGUE: Span = Span::from_secs(60);
+
 /// How much the time between rounds varies by chance.
 const SPREAD: f64 = 0.1;
 
@@ -42,6 +45,8 @@ pub(crate) struct SignedTime {
     /// When the last one did, and how many servers gave valid answers in it.
     ended: Option<(RawInstant, usize)>,
     limits: Option<Limits>,
+    /// The last round excludes them, and they count on: which of the servers are right is not known.
+    upheld: bool,
     /// Where audit log and history ended when both were last known to be on the disk.
     ends: Option<HistoryNoted>,
     /// When the last round began that proves such ends.
@@ -240,6 +245,7 @@ impl SignedTime {
         let answered = verdict.standings.iter().filter(|standing| **standing != Standing::Silent).count();
         self.ended = Some((now, answered));
         let is_upheld = is_followed && self.upholds(&verdict, &claims, now);
+        self.upheld = is_upheld;
         if let Some((earliest, latest)) = verdict.interval.filter(|_| !is_upheld) {
             self.limits = Some(Limits { at: now, earliest, latest });
         }
@@ -257,17 +263,34 @@ impl SignedTime {
         Some(Outcome { verdict: Some(verdict), is_upheld, news, malfeasance, anchor })
     }
 
-    /// Whether what was signed before stands against this verdict: it excludes it, and a server outside of the verdict's majority supports it.
-    /// A machine that stood still without showing it is told of by all of its servers alike.
+    /// Whether what was signed before stands against this verdict: it excludes it, and a server outside of the verdict's majority supports it,
+    /// by all that it signed together and not by being vague. A machine that stood still without showing it is told of by all honest
+    /// servers alike: against it a liar could support what was before. So the clock goes on, and nobody is told a time meanwhile
+    /// ([`Self::is_upheld`]).
     fn upholds(&self, verdict: &Verdict, claims: &[Claim], now: RawInstant) -> bool {
         let Some((from, until)) = verdict.interval else { return false };
         let Some((earliest, latest)) = self.bounds(now) else { return false };
         let is_excluded = until.nanos() < earliest || latest < from.nanos();
         let is_recent = self.limits.is_some_and(|limits| now.since(limits.at).nanos() <= UPHELD.nanos());
         let is_outside = |server: usize| verdict.standings.get(server) == Some(&Standing::Outside);
-        let supports =
-            |claim: &Claim| claim.earliest <= i128::from(latest) && i128::from(earliest) <= claim.latest;
-        is_excluded && is_recent && claims.iter().any(|claim| is_outside(claim.server) && supports(claim))
+        let supports = |server: usize| {
+            let own = || claims.iter().filter(|claim| claim.server == server);
+            let from = own().map(|claim| claim.earliest).max();
+            let until = own().map(|claim| claim.latest).min();
+            from.zip(until).is_some_and(|(from, until)| {
+                until - from <= i128::from(VAGUE.nanos())
+                    && from <= i128::from(latest)
+                    && i128::from(earliest) <= until
+            })
+        };
+        is_excluded
+            && is_recent
+            && claims.iter().any(|claim| is_outside(claim.server) && supports(claim.server))
+    }
+
+    /// Whether most servers contradict what was signed before, and that counts on.
+    pub(crate) const fn is_upheld(&self) -> bool {
+        self.upheld
     }
 
     fn news(
@@ -350,6 +373,7 @@ impl SignedTime {
     /// What was signed says nothing of now: the raw clock may have stood still, also in the middle of a round.
     pub(crate) fn forget(&mut self, now: RawInstant) {
         self.limits = None;
+        self.upheld = false;
         self.open = None;
         self.due = Some(now);
     }
@@ -357,6 +381,7 @@ impl SignedTime {
     /// What was signed says too little: it is not believed.
     pub(crate) fn disbelieve(&mut self) {
         self.limits = None;
+        self.upheld = false;
     }
 
     /// Something contradicts what was signed: another round shows whether it stands.

@@ -156,6 +156,8 @@ impl Engine {
             None if system.standstill.is_some() => State::Disrupted,
             None => State::Unknown,
             Some(_) if self.is_divided() || self.follows_orphan() => State::Unknown,
+            // One of two is wrong: the sources that the clock follows, or most of those that sign.
+            Some(_) if self.signed.is_upheld() => State::Unknown,
             Some(line) if stale_at(line) <= now.raw => State::FreeRunning,
             Some(line) if system.impasse.is_some() || line.deviation(now.raw) >= self.error_limit() => {
                 State::FreeRunning
