@@ -11,6 +11,7 @@ use crate::cargo::{run as run_command, workspace};
 use crate::package;
 use bench::authority::Authority;
 use manifest::Manifest;
+use rig::architecture::Architecture;
 use rig::debian::{Release, archive};
 use rig::recipe::tools;
 use rig::runner;
@@ -49,7 +50,7 @@ const NAMES: [(&str, &str); 3] = [
 /// What is missing on this machine, or what did not work.
 pub fn run() -> Result<(), String> {
     runner::prepare()?;
-    tools::install()?;
+    tools::install(Architecture::default())?;
     let store = Store::open()?;
     store.forget_dead();
     let made = |name: &str, variant: &str, packages: &str, hook: Option<&str>| {

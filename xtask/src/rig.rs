@@ -1,6 +1,7 @@
 //! `cargo xtask rig`: cases on real machines.
 
 use crate::{cargo, package};
+use rig::architecture::Architecture;
 use rig::cases::Wants;
 use rig::days::Tools;
 use rig::debian::Release;
@@ -18,7 +19,7 @@ pub fn run(words: &[&str]) -> Result<(), String> {
     if let ["days", rest @ ..] = words {
         return rig::days::run(rest, tools);
     }
-    let mut wish = Wish::default();
+    let mut wish = Wish { architecture: architecture()?, ..Wish::default() };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut value =
@@ -57,7 +58,14 @@ fn shell(release: &str, daemon: &str, form: &[&str]) -> Result<(), String> {
         other => return Err(format!("{other}: truechimer, chronyd or none")),
     };
     let wants = if form == ["whole"] { Wants::Whole } else { Wants::Quick };
-    runner::shell(release.ok_or("12 or 13")?, daemon, wants, package::neighbours)
+    runner::shell(release.ok_or("12 or 13")?, daemon, (wants, architecture()?), package::neighbours)
+}
+
+/// Of the programs that are built.
+fn architecture() -> Result<Architecture, String> {
+    cargo::triple().map_or(Ok(Architecture::default()), |triple| {
+        Architecture::of_target(&triple).ok_or_else(|| format!("{triple}: there are no guests for it"))
+    })
 }
 
 /// The release build of the daemon, and the first process of the guests of simulated days.

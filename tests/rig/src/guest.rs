@@ -147,7 +147,7 @@ impl Guest<'_> {
             if offset.abs() - doubt <= RIGHT && doubt < 0.2 {
                 return Ok(since.elapsed().as_secs_f64());
             }
-            if since.elapsed() > limit {
+            if since.elapsed() > self.machine.limit(limit) {
                 return Err(format!(
                     "after {:.0} s its clock is {offset:+.3} s off{}",
                     since.elapsed().as_secs_f64(),
@@ -168,7 +168,7 @@ impl Guest<'_> {
             if output.code == 0 {
                 return Ok(since.elapsed().as_secs_f64());
             }
-            if since.elapsed() > limit {
+            if since.elapsed() > self.machine.limit(limit) {
                 return Err(format!(
                     "after {:.0} s still not: {script}: {}{}",
                     since.elapsed().as_secs_f64(),

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   store      the folder where everything that takes long to make is kept, outside of the tree
+//!   architecture  this machine's, or another one that is emulated
 //!   debian     the releases, and where this machine has its packages from
 //!   recipe     how a kernel, a root file system and an image are made
 //!   world      what is outside of a guest: a network of its own, and servers whose time is the truth
@@ -18,6 +19,7 @@
 //! The host's clock is out of reach: this process gives up CAP_SYS_TIME for good before it starts anything, and a
 //! guest's kernel has a clock of its own.
 
+pub mod architecture;
 pub mod cases;
 pub mod days;
 pub mod debian;

@@ -1,5 +1,6 @@
 //! Runs cases, a few at a time, and judges them.
 
+use crate::architecture::Architecture;
 use crate::cases::{self, Case, Wants, known};
 use crate::debian::Release;
 use crate::guest::Stand;
@@ -26,6 +27,8 @@ pub struct Wish {
     pub release: Option<u8>,
     /// Only this daemon.
     pub daemon: Option<String>,
+    /// Of the guests.
+    pub architecture: Architecture,
     /// How many that work at a time, beside those that mostly wait; 0: as many as there are cores.
     pub jobs: usize,
 }
@@ -45,7 +48,7 @@ pub fn run(wish: &Wish, packages: impl FnOnce() -> Result<Packages, String>) -> 
     world::forget_dead();
     let packages = packages()?;
     let started = Instant::now();
-    let plan = Plan::make(&store, &jobs, &packages, wish.short)?;
+    let plan = Plan::make(&store, &jobs, &packages, wish)?;
     println!("{} cases, {}", jobs.len(), plan.describe());
     let rows = plan.run(&jobs, wish);
     println!("{}", report::details(&rows));
@@ -139,24 +142,29 @@ struct Plan {
 const WAITING_BESIDE: usize = 3;
 
 impl Plan {
-    fn make(store: &Store, jobs: &[Job], packages: &Packages, short: bool) -> Result<Self, String> {
-        let is_quick = jobs.iter().any(|(case, ..)| case.wants == Wants::Quick);
+    fn make(store: &Store, jobs: &[Job], packages: &Packages, wish: &Wish) -> Result<Self, String> {
+        let architecture = wish.architecture;
+        let is_quick =
+            architecture == Architecture::Amd64 && jobs.iter().any(|(case, ..)| case.wants == Wants::Quick);
         let kernel = is_quick
-            .then(|| if short { kernel::at_hand(store) } else { kernel::built(store) })
+            .then(|| if wish.short { kernel::at_hand(store) } else { kernel::built(store) })
             .transpose()?;
+        let about = kernel.as_ref().map_or_else(
+            || format!("of its release for {}", architecture.name()),
+            |kernel| kernel.name.clone(),
+        );
+        let quick = kernel.map(|kernel| Form::Uml { program: kernel.program });
         let mut images = BTreeMap::new();
         let mut whole = BTreeMap::new();
         for (case, release, daemon) in jobs {
             let key = (*release, on_disk(case, *daemon));
             if let std::collections::btree_map::Entry::Vacant(place) = images.entry(key) {
-                place.insert(image::of(store, key.0, key.1, packages)?);
+                place.insert(image::of(store, (key.0, architecture), key.1, packages)?);
             }
-            if case.wants == Wants::Whole && !whole.contains_key(release) {
-                whole.insert(*release, emulator::form(store, *release)?);
+            if (case.wants == Wants::Whole || quick.is_none()) && !whole.contains_key(release) {
+                whole.insert(*release, emulator::form(store, *release, architecture)?);
             }
         }
-        let about = kernel.as_ref().map_or_else(|| "of its release".to_owned(), |kernel| kernel.name.clone());
-        let quick = kernel.map(|kernel| Form::Uml { program: kernel.program });
         Ok(Self { store: store.clone(), quick, about, whole, images })
     }
 
@@ -224,8 +232,8 @@ impl Plan {
 
     fn stand(&self, at: usize, (case, release, daemon): (&Case, Release, Daemon)) -> Result<Stand, String> {
         let form = match case.wants {
-            Wants::Quick => self.quick.as_ref(),
-            Wants::Whole => self.whole.get(&release),
+            Wants::Quick if self.quick.is_some() => self.quick.as_ref(),
+            Wants::Quick | Wants::Whole => self.whole.get(&release),
         };
         Ok(Stand {
             release,
@@ -245,7 +253,7 @@ impl Plan {
 pub fn shell(
     release: Release,
     daemon: Daemon,
-    wants: Wants,
+    (wants, architecture): (Wants, Architecture),
     packages: impl FnOnce() -> Result<Packages, String>,
 ) -> Result<(), String> {
     prepare()?;
@@ -253,7 +261,8 @@ pub fn shell(
     store.forget_dead();
     world::forget_dead();
     let case = Case { wants, ..cases::LOOK_AROUND };
-    let plan = Plan::make(&store, &[(case, release, daemon)], &packages()?, false)?;
+    let wish = Wish { architecture, ..Wish::default() };
+    let plan = Plan::make(&store, &[(case, release, daemon)], &packages()?, &wish)?;
     let stand = plan.stand(0, (&case, release, daemon))?;
     let mut guest = stand.boot(&crate::machine::Start::default())?;
     println!("up after {:.1} s", guest.machine.started().elapsed().as_secs_f64());

@@ -6,6 +6,7 @@ mod uml;
 
 pub use link::{MACHINE_ENDED, Output};
 
+use crate::architecture::Architecture;
 use crate::world::World;
 use link::Link;
 use nix::sys::signal::{Signal, killpg};
@@ -25,11 +26,23 @@ pub enum Form {
     },
     /// A whole emulated machine: slow, with a real-time clock and a pause button.
     Qemu {
+        /// The machine's.
+        architecture: Architecture,
         /// The guest's kernel.
         kernel: PathBuf,
         /// What finds its disk.
         initrd: PathBuf,
     },
+}
+
+impl Form {
+    /// How many times longer than others its guests may take, where a case or a question gives up.
+    fn patience(&self) -> u32 {
+        match self {
+            Self::Qemu { architecture: Architecture::Arm64, .. } => 5,
+            Self::Qemu { .. } | Self::Uml { .. } => 1,
+        }
+    }
 }
 
 /// What a guest finds when its power is switched on.
@@ -97,6 +110,7 @@ pub struct Machine {
     monitor: Option<qemu::Monitor>,
     started: Instant,
     console: PathBuf,
+    patience: u32,
 }
 
 impl Machine {
@@ -109,9 +123,11 @@ impl Machine {
         let console = disk.folder.join("console");
         let (child, link, monitor) = match form {
             Form::Uml { program } => uml::power_on(program, world, &disk, start, &console)?,
-            Form::Qemu { kernel, initrd } => qemu::power_on((kernel, initrd), world, &disk, start, &console)?,
+            Form::Qemu { architecture, kernel, initrd } => {
+                qemu::power_on(*architecture, (kernel, initrd), world, &disk, start, &console)?
+            }
         };
-        Ok(Self { child, link, disk: Some(disk), monitor, started, console })
+        Ok(Self { child, link, disk: Some(disk), monitor, started, console, patience: form.patience() })
     }
 
     /// Waits until the guest's agent speaks; gives the time since the power was switched on.
@@ -119,8 +135,13 @@ impl Machine {
     /// # Errors
     /// It does not within `limit`; with the end of what the console shows.
     pub fn wait_until_up(&mut self, limit: Duration) -> Result<Duration, String> {
-        self.link.wait_until_up(limit).map_err(|error| format!("{error}\n{}", self.console()))?;
+        self.link.wait_until_up(self.limit(limit)).map_err(|error| format!("{error}\n{}", self.console()))?;
         Ok(self.started.elapsed())
+    }
+
+    /// This limit, for a machine of this form.
+    pub fn limit(&self, limit: Duration) -> Duration {
+        limit * self.patience
     }
 
     /// When the power was switched on.
@@ -133,7 +154,7 @@ impl Machine {
     /// # Errors
     /// The guest does not answer.
     pub fn shell_within(&mut self, limit: Duration, script: &str) -> Result<Output, String> {
-        self.link.run(script, limit).map_err(|error| format!("{error}\n{}", self.console()))
+        self.link.run(script, self.limit(limit)).map_err(|error| format!("{error}\n{}", self.console()))
     }
 
     /// The same with a minute and a half, which is long for a command that does not wait.
@@ -179,7 +200,7 @@ impl Machine {
     /// It does not end within `limit`.
     pub fn shut_down(mut self, limit: Duration) -> Result<Disk, String> {
         let _ = self.link.send("systemctl --no-block poweroff", Duration::from_secs(30));
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + self.limit(limit);
         while Instant::now() < deadline {
             if self.child.try_wait().map_err(|error| error.to_string())?.is_some() {
                 return self.cut_power();

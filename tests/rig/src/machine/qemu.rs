@@ -3,6 +3,7 @@
 use super::link::Link;
 use super::uml::Powered;
 use super::{Disk, Start};
+use crate::architecture::Architecture;
 use crate::world::World;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -17,13 +18,15 @@ const MEMORY: u32 = 384;
 
 /// Starts it; the agent's line and the monitor are sockets in the disk's folder.
 pub(super) fn power_on(
+    architecture: Architecture,
     (kernel, initrd): (&Path, &Path),
     world: &World,
     disk: &Disk,
     start: &Start,
     console: &Path,
 ) -> Result<Powered, String> {
-    let wrong = |error: std::io::Error| format!("qemu-system-x86_64: {error}");
+    let (program, console_port, kind) = of(architecture);
+    let wrong = |error: std::io::Error| format!("{program}: {error}");
     let log = File::options().create(true).append(true).open(console).map_err(wrong)?;
     let place = |name: &str| disk.folder.join(name);
     for socket in ["agent", "monitor"] {
@@ -31,32 +34,14 @@ pub(super) fn power_on(
     }
     make_changes(disk)?;
     let mut command = Command::new("setpriv");
-    command.args([
-        "--pdeathsig",
-        "KILL",
-        "--",
-        "ip",
-        "netns",
-        "exec",
-        world.namespace(),
-        "qemu-system-x86_64",
-    ]);
-    command.args([
-        "-M",
-        "q35",
-        "-accel",
-        "tcg",
-        "-cpu",
-        "qemu64,+rdrand,+rdtscp",
-        "-smp",
-        "1",
-        "-nodefaults",
-    ]);
+    command.args(["--pdeathsig", "KILL", "--", "ip", "netns", "exec", world.namespace(), program]);
+    command.args(kind).args(["-accel", "tcg", "-smp", "1", "-nodefaults"]);
     command.args(["-display", "none", "-m", &MEMORY.to_string()]).arg("-kernel").arg(kernel);
     command.arg("-initrd").arg(initrd);
-    let mut line = "console=ttyS0 quiet panic=-1 net.ifnames=0 mitigations=off systemd.firstboot=no \
-                    systemd.mask=serial-getty@ttyS0.service"
-        .to_owned();
+    let mut line = format!(
+        "console={console_port} quiet panic=-1 net.ifnames=0 mitigations=off systemd.firstboot=no \
+         systemd.mask=serial-getty@{console_port}.service"
+    );
     for word in &start.words {
         line.push(' ');
         line.push_str(word);
@@ -91,6 +76,16 @@ pub(super) fn power_on(
         monitor.wait_for_state("running")?;
     }
     Ok((child, Link::over(agent).map_err(wrong)?, Some(monitor)))
+}
+
+/// The emulator, the name of the serial port, and the kind of machine.
+fn of(architecture: Architecture) -> (&'static str, &'static str, [&'static str; 4]) {
+    match architecture {
+        Architecture::Amd64 => {
+            ("qemu-system-x86_64", "ttyS0", ["-M", "q35", "-cpu", "qemu64,+rdrand,+rdtscp"])
+        }
+        Architecture::Arm64 => ("qemu-system-aarch64", "ttyAMA0", ["-M", "virt", "-cpu", "cortex-a72"]),
+    }
 }
 
 fn make_changes(disk: &Disk) -> Result<(), String> {

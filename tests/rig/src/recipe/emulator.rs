@@ -1,6 +1,7 @@
 //! Parts of a whole emulated machine: Debian's stock kernel, and a small first disk that finds the root.
 
 use super::tools;
+use crate::architecture::Architecture;
 use crate::command;
 use crate::debian::{Release, archive};
 use crate::machine::Form;
@@ -41,24 +42,24 @@ exec $B switch_root /new /sbin/init
 ///
 /// # Errors
 /// Without Debian's archive.
-pub fn form(store: &Store, release: Release) -> Result<Form, String> {
-    tools::install_emulator()?;
+pub fn form(store: &Store, release: Release, architecture: Architecture) -> Result<Form, String> {
+    tools::install_emulator(architecture)?;
     let recipe = format!("{}{MODULES:?}{INIT}", release.suite());
-    let folder = store.have(&format!("emulated-{}", release.number()), recipe.as_bytes(), |place| {
-        make(store, release, place)
-    })?;
-    Ok(Form::Qemu { kernel: folder.join("vmlinuz"), initrd: folder.join("initrd") })
+    let name = format!("emulated-{}{}", architecture.mark(), release.number());
+    let folder = store.have(&name, recipe.as_bytes(), |place| make(store, release, architecture, place))?;
+    Ok(Form::Qemu { architecture, kernel: folder.join("vmlinuz"), initrd: folder.join("initrd") })
 }
 
-fn make(store: &Store, release: Release, place: &Path) -> Result<(), String> {
-    let root = store.path(format!("emulated.work-{}", release.number()));
+fn make(store: &Store, release: Release, architecture: Architecture, place: &Path) -> Result<(), String> {
+    let root = store.path(format!("emulated.work-{}{}", architecture.mark(), release.number()));
     let _ = command::run(
         Command::new("rm").args(["--recursive", "--force", "--one-file-system", "--"]).arg(&root),
     );
     // A root of its own, only for the kernel's package, its modules and the index of what needs what.
-    let mut command = Command::new("mmdebstrap");
+    let mut command = architecture.command("mmdebstrap");
+    command.arg(format!("--architectures={}", architecture.name()));
     command.args(["--variant=extract", "--mode=root", "--format=directory"]);
-    command.args(["--include=linux-image-amd64,busybox-static,kmod"]);
+    command.arg(format!("--include=linux-image-{},busybox-static,kmod", architecture.name()));
     command.args(["--aptopt=APT::Install-Recommends \"false\""]);
     command.arg(release.suite()).arg(&root).arg(archive()?);
     command::run(&mut command)?;

@@ -1,6 +1,7 @@
 //! A disk with a guest's root, with one time daemon installed by its package, or none.
 
 use super::root;
+use crate::architecture::Architecture;
 use crate::command;
 use crate::debian::Release;
 use crate::store::{Store, hash};
@@ -82,8 +83,13 @@ const SIZE: &str = "1200M";
 ///
 /// # Errors
 /// The root cannot be made, or the package cannot be installed.
-pub fn of(store: &Store, release: Release, daemon: Daemon, packages: &Packages) -> Result<PathBuf, String> {
-    let root = root::folder(store, release)?;
+pub fn of(
+    store: &Store,
+    (release, architecture): (Release, Architecture),
+    daemon: Daemon,
+    packages: &Packages,
+) -> Result<PathBuf, String> {
+    let root = root::folder(store, release, architecture)?;
     let mut recipe = root.display().to_string().into_bytes();
     recipe.extend_from_slice(root::dress_recipe().as_bytes());
     recipe.extend_from_slice(SIZE.as_bytes());
@@ -92,11 +98,13 @@ pub fn of(store: &Store, release: Release, daemon: Daemon, packages: &Packages) 
     for package in [&packages.current, &packages.older, &packages.newer] {
         recipe.extend_from_slice(hash(&read(package)?).as_bytes());
     }
-    let name = format!("image-{}-{}", release.number(), daemon.name().trim_matches('-'));
+    let name =
+        format!("image-{}{}-{}", architecture.mark(), release.number(), daemon.name().trim_matches('-'));
     forget_others(store, &name, &recipe);
     store.have(&name, &recipe, |place| {
         let copy = store.path(format!("{name}.root-{}", std::process::id()));
-        let outcome = fill(&root, &copy, daemon, packages).and_then(|()| format_image(&copy, place));
+        let outcome =
+            fill(&root, &copy, architecture, daemon, packages).and_then(|()| format_image(&copy, place));
         let _ = command::run(
             Command::new("rm").args(["--recursive", "--one-file-system", "--force", "--"]).arg(&copy),
         );
@@ -124,10 +132,16 @@ fn forget_others(store: &Store, name: &str, recipe: &[u8]) {
     }
 }
 
-fn fill(root: &Path, copy: &Path, daemon: Daemon, packages: &Packages) -> Result<(), String> {
+fn fill(
+    root: &Path,
+    copy: &Path,
+    architecture: Architecture,
+    daemon: Daemon,
+    packages: &Packages,
+) -> Result<(), String> {
     let _ = fs::remove_dir_all(copy);
     command::run(Command::new("cp").args(["--archive", "--reflink=auto"]).arg(root).arg(copy))?;
-    root::dress(copy)?;
+    root::dress(copy, architecture)?;
     let debs = copy.join(root::DEBS.trim_start_matches('/'));
     for (package, name) in [
         (&packages.current, "truechimer.deb"),
@@ -147,11 +161,11 @@ fn fill(root: &Path, copy: &Path, daemon: Daemon, packages: &Packages) -> Result
     match daemon {
         Daemon::None => {}
         Daemon::Truechimer => {
-            inside(copy, &format!("dpkg --install {}/truechimer.deb", root::DEBS))?;
+            inside(copy, architecture, &format!("dpkg --install {}/truechimer.deb", root::DEBS))?;
             write("etc/truechimer/truechimer.toml", TRUECHIMER, 0o644)?;
         }
         Daemon::Chrony => {
-            inside(copy, &format!("dpkg --install {}/chrony_*.deb", root::DEBS))?;
+            inside(copy, architecture, &format!("dpkg --install {}/chrony_*.deb", root::DEBS))?;
             write("etc/chrony/chrony.conf", CHRONY, 0o644)?;
         }
     }
@@ -159,9 +173,9 @@ fn fill(root: &Path, copy: &Path, daemon: Daemon, packages: &Packages) -> Result
 }
 
 /// Runs a script in the root, with nothing of this machine but /proc.
-fn inside(root: &Path, script: &str) -> Result<(), String> {
+fn inside(root: &Path, architecture: Architecture, script: &str) -> Result<(), String> {
     let enter = "mount --bind \"$0\" \"$0\" && mount -t proc proc \"$0/proc\" && exec chroot \"$0\" /bin/sh -ec \"$1\"";
-    let mut command = Command::new("unshare");
+    let mut command = architecture.command("unshare");
     command
         .args(["--mount", "--pid", "--net", "--fork", "--kill-child", "--", "sh", "-c", enter])
         .arg(root)

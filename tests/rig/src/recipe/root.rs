@@ -2,6 +2,7 @@
 //! themselves.
 
 use super::tools;
+use crate::architecture::Architecture;
 use crate::command;
 use crate::debian::{Release, archive};
 use crate::store::Store;
@@ -98,12 +99,13 @@ const OFF: &[&str] = &[
 ///
 /// # Errors
 /// Those of mmdebstrap.
-pub fn folder(store: &Store, release: Release) -> Result<PathBuf, String> {
+pub fn folder(store: &Store, release: Release, architecture: Architecture) -> Result<PathBuf, String> {
     let recipe =
         format!("{}{PACKAGES:?}{:?}{BESIDE}{:?}", release.suite(), more_packages(release), peers(release));
-    store.have(&format!("root-{}", release.number()), recipe.as_bytes(), |place| {
-        tools::install()?;
-        make(release, place)
+    let name = format!("root-{}{}", architecture.mark(), release.number());
+    store.have(&name, recipe.as_bytes(), |place| {
+        tools::install(architecture)?;
+        make(release, architecture, place)
     })
 }
 
@@ -112,7 +114,7 @@ pub fn dress_recipe() -> String {
     format!("{AGENT}{START}{AGENT_UNIT}{NETWORK}{OFF:?}")
 }
 
-fn make(release: Release, place: &Path) -> Result<(), String> {
+fn make(release: Release, architecture: Architecture, place: &Path) -> Result<(), String> {
     let include: Vec<&str> = PACKAGES.iter().chain(more_packages(release)).copied().collect();
     let hook = format!(
         "mkdir -p \"$1{DEBS}\" && cd \"$1{DEBS}\" && export APT_CONFIG=$MMDEBSTRAP_APT_CONFIG && \
@@ -121,8 +123,9 @@ fn make(release: Release, place: &Path) -> Result<(), String> {
          && rm -rf $peer/partial $peer/lock || exit 1; done",
         peers(release).join(" ")
     );
-    let mut command = Command::new("mmdebstrap");
+    let mut command = architecture.command("mmdebstrap");
     command.args(["--variant=minbase", "--mode=root", "--format=directory"]);
+    command.arg(format!("--architectures={}", architecture.name()));
     command.arg(format!("--include={}", include.join(",")));
     command.args(["--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\""]);
     for folder in ["doc", "man", "locale"] {
@@ -137,7 +140,7 @@ fn make(release: Release, place: &Path) -> Result<(), String> {
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn dress(root: &Path) -> Result<(), String> {
+pub fn dress(root: &Path, architecture: Architecture) -> Result<(), String> {
     let put = |path: &str, text: &str, mode: u32| -> std::io::Result<()> {
         let path = root.join(path);
         fs::create_dir_all(path.parent().unwrap_or(root))?;
@@ -163,9 +166,9 @@ pub fn dress(root: &Path) -> Result<(), String> {
     write().map_err(|error| format!("{}: {error}", root.display()))?;
     for unit in OFF {
         // Not every release has each of them.
-        let _ = systemctl(root, &["mask", unit]);
+        let _ = systemctl(root, architecture, &["mask", unit]);
     }
-    systemctl(root, &["enable", "systemd-networkd.service"])?;
+    systemctl(root, architecture, &["enable", "systemd-networkd.service"])?;
     // Else each boot looks for what an update of /usr would ask for.
     for stamp in ["etc/.updated", "var/.updated"] {
         put(stamp, "", 0o644).map_err(|error| format!("{stamp}: {error}"))?;
@@ -174,8 +177,8 @@ pub fn dress(root: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn systemctl(root: &Path, words: &[&str]) -> Result<(), String> {
-    let mut command = Command::new("chroot");
+fn systemctl(root: &Path, architecture: Architecture, words: &[&str]) -> Result<(), String> {
+    let mut command = architecture.command("chroot");
     command.arg(root).arg("systemctl").args(words);
     command::run(&mut command).map(drop)
 }

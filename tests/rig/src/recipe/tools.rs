@@ -1,11 +1,15 @@
 //! What this machine needs before it can make guests, from Debian's packages.
 
+use crate::architecture::Architecture;
 use crate::command;
 use std::path::Path;
 use std::process::Command;
 
 /// Program, and the package that brings it. None of them has a service.
 const TOOLS: [(&str, &str); 3] = [("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("ip", "iproute2")];
+
+/// For guests of another architecture: programs of theirs are run while their root is made.
+const FOREIGN: [(&str, &str); 2] = [("arch-test", "arch-test"), ("qemu-aarch64-static", "qemu-user-static")];
 
 /// For a kernel of our own.
 const COMPILER: [(&str, &str); 5] =
@@ -33,8 +37,9 @@ pub fn missing() -> Vec<String> {
 ///
 /// # Errors
 /// apt's.
-pub fn install() -> Result<(), String> {
-    install_missing(&TOOLS)
+pub fn install(architecture: Architecture) -> Result<(), String> {
+    install_missing(&TOOLS)?;
+    if architecture == Architecture::Amd64 { Ok(()) } else { install_missing(&FOREIGN) }
 }
 
 /// Installs what a kernel is built with.
@@ -53,9 +58,13 @@ pub fn install_compiler() -> Result<(), String> {
 ///
 /// # Errors
 /// apt's.
-pub fn install_emulator() -> Result<(), String> {
+pub fn install_emulator(architecture: Architecture) -> Result<(), String> {
+    install(architecture)?;
     install_missing(&[
-        ("qemu-system-x86_64", "qemu-system-x86"),
+        match architecture {
+            Architecture::Amd64 => ("qemu-system-x86_64", "qemu-system-x86"),
+            Architecture::Arm64 => ("qemu-system-aarch64", "qemu-system-arm"),
+        },
         ("qemu-img", "qemu-utils"),
         ("cpio", "cpio"),
         ("depmod", "kmod"),
