@@ -11,6 +11,7 @@ use ipc::message::exchange::Heard;
 use ipc::message::privileged::HistoryNoted;
 use roughtime::{contradictions, verify_anchor, verify_chain};
 use std::vec::Vec;
+use truechimer_time::State;
 
 const HOUR: f64 = 3_600.0;
 
@@ -216,6 +217,10 @@ fn make_lie(world: &mut World, error: i64) {
     world.signers[..2].iter_mut().for_each(|signer| signer.error = error);
 }
 
+fn page_state(world: &World) -> State {
+    world.engine.page(world.now()).state
+}
+
 fn are_refuted(world: &World) -> bool {
     world.status().sources.iter().all(|source| matches!(source.reason, SourceReason::Refuted { .. }))
 }
@@ -226,8 +231,11 @@ fn a204_two_of_three_roughtime_keys_that_become_dishonest_stop_no_clock_while_th
         let mut world = Setup::of(nts_lan(3)).signed_by(signers(3)).start();
         world.run(600.0);
         assert!(world.status().system.synchronised);
+        assert_eq!(page_state(&world), State::Synchronised);
         make_lie(&mut world, error);
         world.run(12.0 * HOUR);
+        // From here it looks as if the sources lied with the third: nobody is told a time.
+        assert_eq!(page_state(&world), State::Unknown);
         let report = world.status();
         assert!(report.system.synchronised && world.error().abs() < 1e-3, "{}", world.error());
         assert!(report.sources.iter().all(|it| !matches!(it.reason, SourceReason::Refuted { .. })));
@@ -244,6 +252,7 @@ fn a204_two_of_three_roughtime_keys_that_become_dishonest_stop_no_clock_while_th
         make_lie(&mut world, 0);
         world.run(2.0 * HOUR);
         assert_eq!(signer_notices(&world)[2..].len(), 2, "both are sound again");
+        assert_eq!(page_state(&world), State::Synchronised);
         assert!(world.status().system.synchronised);
     }
 }
@@ -288,6 +297,19 @@ fn a204_what_was_signed_before_gives_way_where_it_was_the_lie_or_nobody_else_sup
     make_lie(&mut world, 5_000);
     world.run(28.0 * HOUR);
     assert!(are_refuted(&world) && world.steps.len() == 1);
+}
+
+/// A liar that is vague supports everything, and so nothing: what most have signed counts as before.
+#[test]
+fn a204_a_liar_that_signs_with_room_for_everything_upholds_nothing() {
+    let mut world = Setup::of(nts_lan(3)).signed_by(signers(3)).start();
+    world.run(600.0);
+    // Two sign another time, as after a pause; the third one any time from hours ago until now.
+    make_lie(&mut world, 3_600);
+    (world.signers[2].error, world.signers[2].radius) = (-7_200, 7_260);
+    world.run(3.0 * HOUR);
+    assert!(are_refuted(&world), "nothing is upheld on the word of one that says nothing");
+    assert!(world.error().abs() < 0.5, "{}", world.error());
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub struct SigningServer {
     pub up: bool,
     /// How far its time is ahead, seconds.
     pub error: i64,
+    /// Seconds on both sides of what it signs.
+    pub radius: u32,
 }
 
 /// What one exchange takes, nanoseconds.
@@ -21,7 +23,7 @@ const TAKES: i64 = 20_000_000;
 
 /// So many honest ones.
 pub fn signers(count: u8) -> Vec<SigningServer> {
-    (0..count).map(|n| SigningServer { double: Double::new(n + 1), up: true, error: 0 }).collect()
+    (0..count).map(|n| SigningServer { double: Double::new(n + 1), up: true, error: 0, radius: 3 }).collect()
 }
 
 impl Setup {
@@ -59,7 +61,7 @@ impl World {
                     continue;
                 }
                 let midpoint = ((time + TAKES / 2) / SECOND + signer.error) as u64;
-                let answer = Answer::of(roughtime::Signed { midpoint, radius: 3 }, Version::One);
+                let answer = Answer::of(roughtime::Signed { midpoint, radius: signer.radius }, Version::One);
                 let octets = signer.double.answer(&nonce, &answer);
                 let (sent, received) = (self.raw_at(time), self.raw_at(time + TAKES));
                 let response = Response::from_octets(&octets).unwrap();
