@@ -200,6 +200,11 @@ fn write_beside(
     let mode = if replaced.is_some() { 0o600 } else { modes.new };
     let mut file = File::options().write(true).create_new(true).mode(mode).open(&new).map_err(unmade)?;
     let keep = |there: &Metadata| {
+        let is_strangers = there.uid() != 0 && there.uid() != nix::unistd::geteuid().as_raw();
+        if modes.kept == Modes::SECRET.kept && is_strangers {
+            let text = "belongs to another user, who would get what is secret; give it to root (chown root), or remove it";
+            return Err(invalid(text));
+        }
         // Whose group it cannot be given to may not read it.
         let is_given = fchown(&file, Some(there.uid()), Some(there.gid())).is_ok();
         let mode = there.mode() & modes.kept & if is_given { 0o777 } else { 0o700 };
@@ -303,8 +308,16 @@ mod tests {
             assert_eq!(mode, after, "{modes:?} {before:?}: {mode:o}");
         }
         if nix::unistd::geteuid().is_root() {
-            std::os::unix::fs::chown(&file, Some(61_398), Some(61_399)).unwrap();
+            std::os::unix::fs::chown(&file, Some(0), Some(61_399)).unwrap();
             write(&file, Modes::SECRET, b"again").unwrap();
+            let there = std::fs::metadata(&file).unwrap();
+            assert_eq!((there.uid(), there.gid(), there.mode() & 0o7777), (0, 61_399, 0o640));
+            // Nobody gets a secret because the file was his.
+            std::os::unix::fs::chown(&file, Some(61_398), None).unwrap();
+            let refused = write(&file, Modes::SECRET, b"secret").unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+            assert_eq!(std::fs::read(&file).unwrap(), b"again");
+            write(&file, Modes::OWN, b"none").unwrap();
             let there = std::fs::metadata(&file).unwrap();
             assert_eq!((there.uid(), there.gid(), there.mode() & 0o7777), (61_398, 61_399, 0o640));
         }

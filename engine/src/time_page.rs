@@ -22,6 +22,8 @@ pub struct Pages {
     ratio: Ratio,
     /// ClockBound's clients may read the hypervisor's vmclock.
     marker: bool,
+    /// The last marker that these were shown: one that compares takes a page without any for a broken one.
+    shown: Option<u64>,
 }
 
 impl Pages {
@@ -33,7 +35,7 @@ impl Pages {
         let [system_clock, counter] =
             ["shm0", "shm1"].map(|key| map(words, key, &mut lacking, WordsWriter::map).map(Segment::new));
         let ratio = Ratio::new(words.flag("counter"));
-        let mut pages = Self { own, system_clock, counter, ratio, marker: words.flag("marker") };
+        let mut pages = Self { own, system_clock, counter, ratio, marker: words.flag("marker"), shown: None };
         if let Some(own) = &mut pages.own {
             let before = ipc_clock::raw().nanos();
             let (wall, after) = (ipc_clock::realtime(), ipc_clock::raw().nanos());
@@ -54,9 +56,10 @@ impl Pages {
         if let Some(own) = &mut self.own {
             own.write(page);
         }
-        let unknown = Page::unknown(page.as_of, State::Unknown);
         // Where clients cannot read vmclock they are not told to, or they would have no time at all.
-        let shown = Page { marker: page.marker.filter(|_| self.marker), ..*page };
+        self.shown = page.marker.filter(|_| self.marker).or(self.shown);
+        let shown = Page { marker: self.shown, ..*page };
+        let unknown = Page { marker: self.shown, ..Page::unknown(page.as_of, State::Unknown) };
         let said = if clockbound { &shown } else { &unknown };
         if let Some(segment) = self.system_clock.as_mut().filter(|it| clockbound || it.is_used()) {
             segment.write(&clockbound::by_system_clock(said, monotonic_coarse()));

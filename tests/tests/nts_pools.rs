@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -205,7 +205,7 @@ fn a206_servers_that_name_one_time_server_are_one_source() {
 #[test]
 fn a_pool_of_chronyd_and_of_our_own_server_is_followed() {
     let Some(world) = World::new("pool-chronyd", 2) else { return bench::skip(NO_NETWORK) };
-    let Some(mut command) = chronyd_program("chronyd") else { return bench::skip(NO_CHRONYD) };
+    let Some(program) = chronyd_program("chronyd") else { return bench::skip(NO_CHRONYD) };
     let files = Place::new("pool-chronyd-files");
     let (chain, key) = world.authority.issue(&[NAME]).write(&files);
     let lines = format!(
@@ -215,8 +215,12 @@ fn a_pool_of_chronyd_and_of_our_own_server_is_followed() {
         key.display(),
         chain.display()
     );
-    command.args(lines.lines()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut chronyd = world.network.within(|| spawn(&mut command));
+    // Not by a thread that enters the network: what it starts ends with it.
+    let [enter, network, end] = world.network.entrance();
+    let mut command = Command::new(enter);
+    command.args([network, end]).arg(program.get_program()).args(program.get_args()).args(lines.lines());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut chronyd = spawn(&mut command);
     let server = world.server(1, NAME, "").start();
     let (setup, _) = world.client(&[1, 2], "[clock]\nminimum-sources = 2");
     let client = setup.start();

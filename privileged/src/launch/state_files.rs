@@ -20,6 +20,7 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::geteuid;
 use policies::Role;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -112,9 +113,14 @@ pub fn foretell_run(path: &Path) -> bool {
 /// # Errors
 /// A start would be refused, which is said.
 fn open_for_check(path: &Path) -> Result<Option<Directory>, ()> {
-    let Ok(facts) = std::fs::metadata(path) else { return Ok(None) };
+    // A link is there, and so is what cannot be looked at: a start refuses both.
+    let facts = match std::fs::symlink_metadata(path) {
+        Ok(facts) => Some(facts),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(_) => None,
+    };
     let own = geteuid();
-    if !own.is_root() && facts.uid() != own.as_raw() {
+    if !own.is_root() && facts.is_none_or(|facts| facts.uid() != own.as_raw()) {
         let path = path.display();
         say(
             4,
