@@ -86,7 +86,10 @@ fn lacks(interval: &Interval, asked: &AssertArguments) -> Option<String> {
         );
     }
     if asked.authenticated && !interval.mark.authenticated {
-        return Some("not all sources that the time is from prove by NTS that it is theirs".to_owned());
+        return Some(
+            "not all sources that the time is from prove by NTS or by a symmetric key that it is theirs"
+                .to_owned(),
+        );
     }
     if asked.synchronised && !interval.synchronised {
         return Some("no sources answer that agree on the time now".to_owned());

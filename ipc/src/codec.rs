@@ -13,8 +13,9 @@ pub(crate) use bincode::{
     error::{DecodeError, EncodeError},
 };
 
-/// The longest frame in octets: the launch plan with all its paths, with room to spare.
-pub const MAX_FRAME: usize = 4096;
+/// The longest frame in octets: the launch plan, which has at most 4,444 octets with all its paths, interfaces and pairs of certificate and
+/// key, with room to spare.
+pub const MAX_FRAME: usize = 5120;
 
 /// First octets of each record; grows when a message changes, so that processes of two builds never talk.
 pub(crate) const VERSION: u16 = 0x742d;

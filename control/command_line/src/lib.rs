@@ -303,7 +303,7 @@ pub struct AssertArguments {
     /// True time must be known to this: seconds, or a number with s, ms, us or ns
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub max_error: Option<f64>,
-    /// All sources that the time is from must prove by NTS that it is theirs
+    /// All sources that the time is from must prove by NTS or by a symmetric key that it is theirs
     #[arg(long)]
     pub authenticated: bool,
     /// And the daemon's profile must be attested: authenticated sources of at least two operators decide, and nothing else

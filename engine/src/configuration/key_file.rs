@@ -140,6 +140,10 @@ impl Reading {
             return Ok(());
         }
         if kind == MacKind::Md5 && !allows_md5 {
+            let said = format!(
+                "key {number} is not used: MD5 can be forged in principle; use AES128, or allow it: allow-md5 = true under [keys]"
+            );
+            self.warnings.push(self.fault(at, said));
             self.file.unused.push((number, Unused::Md5));
             return Ok(());
         }

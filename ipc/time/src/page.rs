@@ -43,7 +43,7 @@ pub enum State {
 /// What an interval rests on, and whether the system's clock follows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// All sources that the interval is of prove by NTS that its time is theirs.
+    /// All sources that the interval is of prove by NTS, or by a symmetric key that cannot be guessed, that its time is theirs.
     pub authenticated: bool,
     /// And the daemon is configured to let nothing else decide, and two operators at least (its profile attested).
     pub attested: bool,

@@ -39,26 +39,33 @@ impl Engine {
         let has_nts = self.entries.of(group).any(|entry| entry.association().is_some());
         let (floor, is_right) = (self.floor(), has_nts && self.is_synchronised(now));
         let mut next: Option<RawInstant> = more;
+        let mut waiting = Vec::new();
         for entry in self.entries.of_mut(group).filter(|it| !it.offline) {
             // Where a member of a pool is to ask is not known yet.
-            let at = entry.host;
-            if at.is_none() && entry.settings.is_nts_pool() {
+            if entry.host.is_none() && entry.settings.is_nts_pool() {
                 continue;
             }
-            let (place, nts) = (entry.settings.place.clone(), entry.settings.nts);
+            let id = entry.id;
+            let Some(association) = entry.association_mut() else { continue };
+            association.renew_expired(is_right, now);
+            waiting.extend(association.due().map(|due| (due, id)));
+        }
+        // Who has waited longest comes first: the members of a pool whose name leads nowhere are due again at once, at another address.
+        waiting.sort_by_key(|(due, _)| *due);
+        for (due, id) in waiting {
+            if room == 0 || due > now.raw {
+                next = next.into_iter().chain([due]).min();
+                continue;
+            }
+            let Some(entry) = self.entries.get_mut(id) else { continue };
+            let (place, nts, at) = (entry.settings.place.clone(), entry.settings.nts, entry.host);
             let (families, departure) = (entry.settings.families, entry.settings.departure);
             let (Some(association), Some(nts)) = (entry.association_mut(), nts) else { continue };
-            association.renew_expired(is_right, now);
-            let Some(due) = association.due() else { continue };
-            if room > 0 && due <= now.raw {
-                let id = ExchangeId(self.next_lookup);
-                self.next_lookup += 1;
-                room -= 1;
-                let exchange = association.begin(id, &place, at, nts, now.wall, floor);
-                self.outputs.push_back(Output::Exchange(Exchange { families, departure, ..exchange }));
-            } else {
-                next = next.into_iter().chain([due]).min();
-            }
+            let exchange = ExchangeId(self.next_lookup);
+            self.next_lookup += 1;
+            room -= 1;
+            let exchange = association.begin(exchange, &place, at, nts, now.wall, floor);
+            self.outputs.push_back(Output::Exchange(Exchange { families, departure, ..exchange }));
         }
         // The end of one in progress makes room.
         next.filter(|_| room > 0)
@@ -111,6 +118,8 @@ impl Engine {
     fn choose(&mut self, id: EntryId, exchanged: &Exchanged, now: RawInstant) -> Option<Address> {
         let group = self.entries.get(id)?.group();
         let need = self.need_of(group);
+        let in_use = self.entries.get(id)?.members.first().map(Source::address);
+        let is_others = in_use.is_some_and(|address| self.is_asked_by_nts(id, address));
         let entry = self.entries.get_mut(id)?;
         let (written, link_local) = (entry.written_address(), entry.settings.allow_link_local);
         let is_pool = entry.settings.is_nts_pool();
@@ -120,7 +129,8 @@ impl Engine {
         entry.candidates.learn(&offered, now);
         let own = entry.members.first();
         let is_good = |own: &&Source| own.fault.is_none() && !own.poll_process.is_silent();
-        if let Some(own) = own.filter(|own| offered.contains(&own.address()))
+        // A member of a pool gives way to whoever is at its server by right.
+        if let Some(own) = own.filter(|own| offered.contains(&own.address()) && !(is_pool && is_others))
             && (is_good(&own) || offered.len() == 1)
         {
             return Some(own.address());

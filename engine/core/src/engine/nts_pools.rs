@@ -18,6 +18,20 @@ use ipc::address::Address;
 use ipc::message::exchange::LookupFailure;
 use ipc::units::RawInstant;
 
+/// Whether a source is where a key exchange at another address said that time is served, and nothing from there has ever been proven. A
+/// member that lies could name all servers that others have.
+fn is_mere_word(owner: &Entry, source: &Source) -> bool {
+    owner.host.is_some_and(|host| host.ip() != source.address().ip()) && !source.poll_process.is_known()
+}
+
+/// Whether a member has no use of the address where it exchanges keys.
+fn is_failing(entry: &Entry) -> bool {
+    entry.association().is_some_and(|association| {
+        let is_faulty = entry.members.iter().any(|source| source.fault.is_some());
+        association.is_without_keys() || (association.has_failed() && is_faulty)
+    })
+}
+
 impl Engine {
     /// The name of a pool has these addresses.
     pub(super) fn pool_resolved(&mut self, pool: EntryId, answer: &[Address], now: RawInstant) {
@@ -26,11 +40,17 @@ impl Engine {
         // Which addresses are this host's is what the client says.
         let offered = usable(answer, entry.settings.allow_link_local, &[]);
         let need = self.need_of(group);
+        // Members that fail wait for other addresses, ever longer.
+        let members = self.entries.members_of(pool);
+        let is_lacking = members
+            .iter()
+            .filter_map(|id| self.entries.get(*id))
+            .any(|entry| entry.host.is_some() && is_failing(entry));
         let Some(entry) = self.entries.get_mut(pool) else { return };
         entry.hosts.learn(&offered, now);
         if let Some(lookup) = &mut entry.lookup {
             // A name that has fewer is looked up more often, once an hour at least.
-            if offered.len() >= wanted {
+            if offered.len() >= wanted && !is_lacking {
                 lookup.succeeded(now)
             } else {
                 lookup.failed(now, need)
@@ -49,13 +69,7 @@ impl Engine {
     /// there may be more.
     pub(super) fn give_hosts(&mut self, group: Group, now: RawInstant) -> Option<RawInstant> {
         let need = self.need_of(group);
-        let lacks = |entry: &Entry| match entry.host {
-            None => true,
-            Some(_) => entry.association().is_some_and(|association| {
-                let is_faulty = entry.members.iter().any(|source| source.fault.is_some());
-                association.is_without_keys() || (association.has_failed() && is_faulty)
-            }),
-        };
+        let lacks = |entry: &Entry| entry.host.is_none() || is_failing(entry);
         let pools = self.entries.of(group).filter(|entry| entry.settings.is_nts_pool() && !entry.offline);
         let lacking: Vec<EntryId> =
             pools.filter(|entry| entry.phase != Phase::Duplicate && lacks(entry)).map(|it| it.id).collect();
@@ -97,8 +111,9 @@ impl Engine {
         let pool = self.pool_of(id)?;
         let all = || self.entries.all().filter(|other| other.configured() == pool);
         let asks = |other: &Entry, ip: IpAddr| {
+            let is_at = |source: &Source| source.address().ip() == ip && !is_mere_word(other, source);
             other.host.is_some_and(|host| host.ip() == ip)
-                || (other.id != id && other.members.iter().any(|source: &Source| source.address().ip() == ip))
+                || (other.id != id && other.members.iter().any(is_at))
         };
         let is_free = |address: Address| !all().any(|other| asks(other, address.ip()));
         let is_blocked = |address| self.blocked.is_blocked(address, now);
@@ -132,7 +147,11 @@ impl Engine {
         let Some(entry) = self.entries.get(id) else { return false };
         let others = self.entries.members_before(entry.group());
         let mut others = others.filter(|(owner, _)| owner.id != id && owner.settings.nts.is_some());
-        others.any(|(_, source)| {
+        let is_own = entry.host.is_some_and(|host| host.ip() == address.ip());
+        others.any(|(owner, source)| {
+            if is_own && is_mere_word(owner, source) {
+                return false;
+            }
             let other = source.address();
             // The servers of a test have the same loopback address and different ports.
             other.ip() == address.ip() && (other.port() == address.port() || !other.ip().is_loopback())

@@ -56,13 +56,16 @@ fn sources(world: &World) -> Vec<SourceStatus> {
     world.status().sources
 }
 
-/// The last octets of the addresses that are asked, in the order of the members.
-fn asked(world: &World) -> Vec<u8> {
-    let last = |source: &SourceStatus| match source.address?.ip() {
+fn last_octet(address: IpAddr) -> Option<u8> {
+    match address {
         IpAddr::V4(v4) => Some(v4.octets()[3]),
         IpAddr::V6(_) => None,
-    };
-    sources(world).iter().filter_map(last).collect()
+    }
+}
+
+/// The last octets of the addresses that are asked, in the order of the members.
+fn asked(world: &World) -> Vec<u8> {
+    sources(world).iter().filter_map(|source: &SourceStatus| last_octet(source.address?.ip())).collect()
 }
 
 fn at(exchange: &Exchange) -> u8 {
@@ -233,6 +236,58 @@ fn a206_members_that_are_sent_to_one_time_server_do_not_count_twice() {
     world.run(2.0 * HOUR);
     assert_eq!(asked(&world), [1, 2]);
     assert!(is_synchronised(&world));
+}
+
+#[test]
+fn a206_a_member_that_names_the_servers_of_others_takes_them_from_nobody() {
+    for liar in 0..3 {
+        for victim in (0..3).filter(|victim| *victim != liar) {
+            // Keys that the victim does not know: nothing from there is ever proven.
+            let own = |(n, server): (usize, Server)| server.with_nts(["a", "b", "c"][n]);
+            let mut all: Vec<Server> = lan(3).into_iter().enumerate().map(own).collect();
+            let place = servers(1)[0].nts().place.clone();
+            all.iter_mut().for_each(|server| server.nts().place = place.clone());
+            all[liar].nts().addresses = std::vec![all[victim].address];
+            let mut world = started(all, 3);
+            let served = |world: &World| -> BTreeSet<u8> {
+                let used = sources(world).into_iter().filter(|source| source.state().is_used());
+                used.filter_map(|source| last_octet(source.address?.ip())).collect()
+            };
+            let honest: BTreeSet<u8> = (0..3).filter(|at| *at != liar).map(|at| at as u8 + 1).collect();
+            assert_eq!(served(&world), honest, "{liar} {victim}");
+            assert!(is_synchronised(&world));
+            world.servers[liar].nts().addresses.clear();
+            world.run(6.0 * HOUR);
+            assert_eq!(served(&world).len(), 3, "{liar} {victim}: the way back");
+        }
+    }
+}
+
+/// A name whose addresses say nothing does not keep those waiting that come after it.
+#[test]
+fn a208_sources_behind_a_pool_that_leads_nowhere_exchange_keys() {
+    let mut all = servers(24);
+    all.iter_mut().for_each(|server| server.up = false);
+    all.extend((24..26).map(|n| server(n, 90e-6, 10e-6).with_nts(["a.example", "b.example"][n - 24])));
+    // Their first attempts fail.
+    all[24..].iter_mut().for_each(|server| server.nts().failure = Some(ExchangeFailure::Unreachable));
+    let sources_of = std::vec![pool(&all[0], 8), nts_source(&all[24]), nts_source(&all[25])];
+    let mut setup = Setup::of(all);
+    setup.settings.sources = sources_of;
+    setup.settings.clock.minimum_sources = 2;
+    let mut world = setup.start();
+    resolve(&mut world, 0..24);
+    world.run(60.0);
+    world.servers[24..].iter_mut().for_each(|server| server.nts().failure = None);
+    world.run(600.0);
+    assert!(is_synchronised(&world), "{:?}", world.status().system.reason);
+    let named: BTreeSet<_> = world
+        .exchanges
+        .iter()
+        .filter(|(_, it)| it.at.is_none())
+        .map(|(_, it)| std::format!("{:?}", it.server))
+        .collect();
+    assert_eq!(named.len(), 2);
 }
 
 #[test]

@@ -44,6 +44,11 @@ fn a199_keys_of_md5_are_refused_unless_they_are_allowed_by_name() {
         let why = reading.file.find(number).unwrap_err();
         assert!(why.contains("MD5") && why.contains("allow-md5 = true"), "{why}");
     }
+    // And said of those that nobody names, too: a server takes all that it can.
+    let warned: Vec<_> = lines(&reading.warnings);
+    assert_eq!(reading.warnings.len(), 2, "{warned:?}");
+    assert!(reading.warnings.iter().all(|warning| warning.text.contains("allow-md5 = true")), "{warned:?}");
+    assert!(read(text, true).warnings.is_empty());
     let kinds: Vec<_> = read(text, true).file.keys().iter().map(SymmetricKey::kind).collect();
     assert_eq!(kinds, [MacKind::Md5; 2]);
 }
