@@ -74,7 +74,11 @@ pub fn exchange(
     let mut keys = parse(&answer).ok_or(io::ErrorKind::InvalidData)?;
     // With record 1024 on both sides the context has the algorithm's own number; without, 15 stands for 30.
     let named = if keys.algorithm == 30 && !keys.is_compliant { 15 } else { keys.algorithm };
-    let length = if keys.algorithm == 30 { 16 } else { 32 };
+    let length = match keys.algorithm {
+        17 => 64,
+        30 => 16,
+        _ => 32,
+    };
     for (direction, key) in [(0, &mut keys.client_to_server), (1, &mut keys.server_to_client)] {
         let [high, low] = named.to_be_bytes();
         *key = stream
