@@ -59,7 +59,7 @@ fn open_with(path: &Path, more: OFlag) -> io::Result<File> {
 }
 
 /// Who may do what with a file that is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Modes {
     /// Of one that is new, as far as the umask permits it.
     new: u32,
@@ -201,7 +201,7 @@ fn write_beside(
     let mut file = File::options().write(true).create_new(true).mode(mode).open(&new).map_err(unmade)?;
     let keep = |there: &Metadata| {
         let is_strangers = there.uid() != 0 && there.uid() != nix::unistd::geteuid().as_raw();
-        if modes.kept == Modes::SECRET.kept && is_strangers {
+        if modes == Modes::SECRET && is_strangers {
             let text = "belongs to another user, who would get what is secret; give it to root (chown root), or remove it";
             return Err(invalid(text));
         }

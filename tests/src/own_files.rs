@@ -35,14 +35,27 @@ pub fn etc(setup: &Setup) -> PathBuf {
     etc
 }
 
+/// The same with this file of hosts, which is all that is known of names.
+pub fn etc_of_hosts(setup: &Setup, hosts: &str) -> PathBuf {
+    let etc = etc(setup);
+    write(&etc.join("hosts"), hosts);
+    write(&etc.join("nsswitch.conf"), "hosts: files\n");
+    etc
+}
+
+/// The words that start a program in that network, after these commands of sh, whose mounts it alone sees.
+pub fn entrance(network: &Network, commands: &str) -> Vec<String> {
+    let script = format!("{commands} && exec \"$0\" \"$@\"");
+    let unshare =
+        ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", &script].map(str::to_owned);
+    network.entrance().into_iter().chain(unshare).collect()
+}
+
 impl Setup {
     /// Started in that network, after these commands of sh, whose mounts it alone sees.
     pub fn with_mounts(self, network: &Network, commands: &str) -> Self {
-        let script = format!("{commands} && exec \"$0\" \"$@\"");
-        let entrance = network.entrance();
-        let mut words: Vec<&str> = entrance.iter().map(String::as_str).collect();
-        words.extend(["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", &script]);
-        self.with_wrapper(&words)
+        let words = entrance(network, commands);
+        self.with_wrapper(&words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 }
 

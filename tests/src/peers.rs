@@ -98,6 +98,14 @@ pub fn chronyd_program(name: &str) -> Option<Command> {
     Some(command)
 }
 
+/// A program behind words that lead to where it is to run, and silent. Not by a thread that goes there: what that starts ends with it.
+pub fn behind(words: &[String], program: &Command) -> Command {
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).arg(program.get_program()).args(program.get_args());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
 /// The user that Debian's build expects may not exist: the package is not installed.
 fn as_ourselves(command: &mut Command) {
     if let Ok(Some(user)) = nix::unistd::User::from_uid(nix::unistd::geteuid()) {

@@ -5,7 +5,7 @@ use bench::authority::{Authority, DAY, Order, Period, now};
 use bench::daemon::{Daemon, Setup, spawn};
 use bench::netns::Network;
 use bench::own_files;
-use bench::peers::{NO_CHRONYD, chronyd_program};
+use bench::peers::{NO_CHRONYD, behind, chronyd_program};
 use bench::programs::Place;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -61,9 +61,7 @@ impl World {
             self.place.join("roots.pem").display()
         );
         let setup = Setup::new("nts-names-client", &configuration);
-        let etc = own_files::etc(&setup);
-        own_files::write(&etc.join("hosts"), &format!("{HOSTS}10.77.0.1 x.c.example\n"));
-        own_files::write(&etc.join("nsswitch.conf"), "hosts: files\n");
+        let etc = own_files::etc_of_hosts(&setup, &format!("{HOSTS}10.77.0.1 x.c.example\n"));
         let mounts = format!("mount --bind '{}' /etc", etc.display());
         setup.with_virtual_clock(-1_300_000_000, 30.0).with_mounts(&self.network, &mounts)
     }
@@ -152,9 +150,7 @@ fn a207_each_client_is_shown_the_certificate_for_the_name_that_it_asks_for() {
 fn chronyd_is_shown_the_certificate_for_the_name_that_it_asks_for() {
     let Some(world) = World::start("names-chronyd") else { return bench::skip(NO_NETWORK) };
     let Some(chronyd) = chronyd_program("chronyd") else { return bench::skip(NO_CHRONYD) };
-    let etc = own_files::etc(world.server.setup());
-    own_files::write(&etc.join("hosts"), HOSTS);
-    own_files::write(&etc.join("nsswitch.conf"), "hosts: files\n");
+    let etc = own_files::etc_of_hosts(world.server.setup(), HOSTS);
     let place = Place::new("names-chronyd-files");
     let lines = format!(
         "server b.example nts iburst minpoll -2 maxpoll -2\nserver d.example nts iburst minpoll -2 maxpoll -2\n\
@@ -163,22 +159,8 @@ fn chronyd_is_shown_the_certificate_for_the_name_that_it_asks_for() {
         place.join("pid").display(),
         place.path().display()
     );
-    let mounts = format!("mount --bind '{}' /etc && exec \"$0\" \"$@\"", etc.display());
-    let entrance = world.network.entrance();
-    let mut command = Command::new(&entrance[0]);
-    command.args(&entrance[1..]).args([
-        "unshare",
-        "--mount",
-        "--propagation",
-        "private",
-        "--",
-        "sh",
-        "-c",
-        &mounts,
-    ]);
-    command.arg(chronyd.get_program()).args(chronyd.get_args()).args(lines.lines());
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = spawn(&mut command);
+    let entrance = own_files::entrance(&world.network, &format!("mount --bind '{}' /etc", etc.display()));
+    let mut child = spawn(behind(&entrance, &chronyd).args(lines.lines()));
     let protected =
         |server: &Daemon| server.ask("status").map(|status| status["server"]["protected"].as_u64());
     world.server.wait_until("asked with keys", TIMEOUT, |server| protected(server).flatten() > Some(3));

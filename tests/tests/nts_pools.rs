@@ -4,7 +4,7 @@ use bench::authority::Authority;
 use bench::daemon::{Daemon, Setup, spawn};
 use bench::netns::Network;
 use bench::own_files;
-use bench::peers::{NO_CHRONYD, chronyd_program};
+use bench::peers::{NO_CHRONYD, behind, chronyd_program};
 use bench::programs::Place;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,7 +13,6 @@ use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -61,12 +60,12 @@ impl World {
     /// A client with these lines, whose name has these addresses; and its file of hosts.
     fn client(&self, addresses: &[u8], lines: &str) -> (Setup, PathBuf) {
         let setup = Setup::new("nts-pool-client", &self.pool(lines));
-        let etc = own_files::etc(&setup);
-        let hosts = etc.join("hosts");
-        name(&hosts, addresses);
-        own_files::write(&etc.join("nsswitch.conf"), "hosts: files\n");
+        let etc = own_files::etc_of_hosts(&setup, &hosts(addresses));
         let mounts = format!("mount --bind '{}' /etc", etc.display());
-        (setup.with_virtual_clock(-1_300_000_000, 30.0).with_mounts(&self.network, &mounts), hosts)
+        (
+            setup.with_virtual_clock(-1_300_000_000, 30.0).with_mounts(&self.network, &mounts),
+            etc.join("hosts"),
+        )
     }
 
     fn pool(&self, lines: &str) -> String {
@@ -77,9 +76,14 @@ impl World {
     }
 }
 
-fn name(hosts: &std::path::Path, addresses: &[u8]) {
+/// The name has these addresses.
+fn hosts(addresses: &[u8]) -> String {
     let lines = addresses.iter().map(|n| format!("10.77.0.{n} {NAME}\n")).collect::<String>();
-    own_files::write(hosts, &format!("127.0.0.1 localhost\n{lines}"));
+    format!("127.0.0.1 localhost\n{lines}")
+}
+
+fn name(file: &std::path::Path, addresses: &[u8]) {
+    own_files::write(file, &hosts(addresses));
 }
 
 /// The last octets of the addresses that are asked with keys.
@@ -215,12 +219,7 @@ fn a_pool_of_chronyd_and_of_our_own_server_is_followed() {
         key.display(),
         chain.display()
     );
-    // Not by a thread that enters the network: what it starts ends with it.
-    let [enter, network, end] = world.network.entrance();
-    let mut command = Command::new(enter);
-    command.args([network, end]).arg(program.get_program()).args(program.get_args()).args(lines.lines());
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut chronyd = spawn(&mut command);
+    let mut chronyd = spawn(behind(&world.network.entrance(), &program).args(lines.lines()));
     let server = world.server(1, NAME, "").start();
     let (setup, _) = world.client(&[1, 2], "[clock]\nminimum-sources = 2");
     let client = setup.start();

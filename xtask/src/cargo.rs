@@ -156,6 +156,15 @@ pub fn build_release_of(epoch: u64) -> Result<PathBuf, String> {
     build(&dated, cargo().env("SOURCE_DATE_EPOCH", epoch.to_string()))
 }
 
+/// Whether a variable asks for something, as packaging/build.sh reads it.
+fn is_asked(variable: &str) -> Result<bool, String> {
+    match std::env::var(variable).as_deref() {
+        Err(_) | Ok("" | "0") => Ok(false),
+        Ok("1") => Ok(true),
+        Ok(other) => Err(format!("{variable} is 0 or 1, not {other:?}")),
+    }
+}
+
 /// The packages whose feature `fips` puts a FIPS 140 module in the place of their cryptography.
 pub const FIPS: [&str; 5] = [
     "truechimer-engine",
@@ -167,16 +176,10 @@ pub const FIPS: [&str; 5] = [
 
 fn build(programs: &[(&str, &str)], cargo: &mut Command) -> Result<PathBuf, String> {
     // As packaging/build.sh: each program has the list of its crates in it.
-    match std::env::var("AUDITABLE").as_deref() {
-        Err(_) | Ok("" | "0") => {}
-        Ok("1") => drop(cargo.arg("auditable")),
-        Ok(other) => return Err(format!("AUDITABLE is 0 or 1, not {other:?}")),
+    if is_asked("AUDITABLE")? {
+        cargo.arg("auditable");
     }
-    let is_fips = match std::env::var("FIPS").as_deref() {
-        Err(_) | Ok("" | "0") => false,
-        Ok("1") => true,
-        Ok(other) => return Err(format!("FIPS is 0 or 1, not {other:?}")),
-    };
+    let is_fips = is_asked("FIPS")?;
     cargo.args(["build", "--release", "--locked"]);
     with_release_flags(cargo);
     for (package, _) in programs {

@@ -4,7 +4,7 @@
 //! the need allows, so that a name with any number of dead addresses comes to a live one in the first pass through them.
 
 use crate::names::interleave;
-use crate::need::Need;
+use crate::need::{Need, Reached, back_off};
 use crate::poll::whole_millis;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -26,10 +26,6 @@ const FIRST_REST: f64 = 16.0;
 
 /// The longest rest while some source answers, seconds.
 const LONGEST_REST: f64 = 3600.0;
-
-/// First and longest rest after a key exchange that a server has answered, seconds.
-const FIRST_EXCHANGE: f64 = 10.0;
-const LONGEST_EXCHANGE: f64 = 432_000.0;
 
 /// How an address failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +64,8 @@ impl Candidate {
     fn rests_until(&self, need: Need) -> RawInstant {
         let Some(Failure { fault, at }) = self.last else { return RawInstant::MIN };
         if fault == Fault::Rejected {
-            let seconds = FIRST_EXCHANGE * libm::pow(1.5, f64::from(self.failures.saturating_sub(1).min(30)));
-            return at.after(whole_millis(seconds.min(LONGEST_EXCHANGE)));
+            let attempt = u32::from(self.failures.saturating_sub(1));
+            return at.after(back_off(attempt, need.longest_exchange(Reached::Server)));
         }
         let longest = match fault {
             Fault::Unsent => need.longest_unsent().or(Some(LONGEST_REST)),

@@ -1,15 +1,11 @@
 //! Look-ups of names: when they are made, and which addresses of an answer are used.
 
-use crate::need::Need;
-use crate::poll::whole_millis;
+use crate::need::{Need, back_off};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
 use ipc::message::exchange::{ExchangeId, LookupFailure};
 use ipc::units::{RawInstant, Span};
-
-/// First wait after a failure, seconds; each further one waits half as long again, as far as [`Need`] allows.
-const FIRST_WAIT: f64 = 10.0;
 
 /// A name whose addresses all answer is looked up again after this time.
 const REFRESH: Span = Span::from_secs(86_400);
@@ -76,7 +72,7 @@ impl Lookup {
         self.open = None;
         self.outdated = false;
         self.ended = true;
-        self.next = now.after(wait(self.failures, longest));
+        self.next = now.after(back_off(self.failures, longest));
         self.failures = self.failures.saturating_add(1);
     }
 
@@ -94,7 +90,7 @@ impl Lookup {
 
     /// One of its addresses died: look again, no sooner than the back-off allows.
     pub(crate) fn hurry(&mut self, now: RawInstant, need: Need) {
-        let soon = now.after(wait(self.failures, need.longest_lookup(None)));
+        let soon = now.after(back_off(self.failures, need.longest_lookup(None)));
         if self.open.is_none() && soon < self.next {
             self.next = soon;
         }
@@ -122,12 +118,6 @@ impl Lookup {
             self.next = self.next.min(succeeded.after(RENEWAL).max(now));
         }
     }
-}
-
-fn wait(failures: u32, longest: f64) -> Span {
-    // 1.5^15 times ten seconds is above an hour.
-    let seconds = FIRST_WAIT * libm::pow(1.5, f64::from(failures.min(15)));
-    whole_millis(seconds.min(longest))
 }
 
 /// The addresses of an answer that may be queried, in order, each once. An address that stands in the configuration is

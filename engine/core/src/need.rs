@@ -5,8 +5,20 @@
 //! can bear. A server that is dead gets two packets a minute of a host that has never been synchronised, and one in four
 //! minutes of a host that has lost all its sources.
 
+use crate::poll::whole_millis;
 use ipc::message::exchange::LookupFailure;
 use ipc::units::Span;
+
+/// The first wait between two attempts at a key exchange or a look-up, seconds; each further one is half as long again.
+const FIRST_WAIT: f64 = 10.0;
+
+/// How long to wait after the attempt with this number, counted from 0, and at most so many seconds, five days or less (RFC 8915
+/// section 4.2).
+pub(crate) fn back_off(attempt: u32, longest: f64) -> Span {
+    // 1.5^27 times ten seconds is above five days.
+    let seconds = FIRST_WAIT * libm::pow(1.5, f64::from(attempt.min(30)));
+    whole_millis(seconds.min(longest))
+}
 
 /// How much depends on an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,24 +39,22 @@ pub fn read_aead(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<AeadO
 }
 
 fn algorithm(at: usize, name: &str, faults: &mut Faults<'_>) -> Option<Aead> {
-    let found = Aead::ALL.into_iter().find(|aead| aead.name() == name);
-    if found.is_none() {
-        let names = Aead::ALL.map(Aead::name);
-        let near = nearest(name, &names).map(|near| format!("write \"{near}\", or ")).unwrap_or_default();
-        let text = format!(
-            "aead: expected \"gcm-siv\" (AEAD_AES_128_GCM_SIV), \"siv\" (AEAD_AES_SIV_CMAC_256), \"siv-512\" \
-             (AEAD_AES_SIV_CMAC_512) or \"gcm\" (AEAD_AES_256_GCM), or a list of them, found \"{}\"; {near}leave it out",
-            shorten(name)
-        );
-        faults.add(at, text);
-    }
-    let is_there = |aead: &Aead| is_available(*aead);
-    if found.as_ref().is_some_and(|aead| !is_there(aead)) {
-        let text = format!(
+    let text = match Aead::ALL.into_iter().find(|aead| aead.name() == name) {
+        Some(aead) if is_available(aead) => return Some(aead),
+        Some(_) => format!(
             "aead: \"{name}\" is not approved by FIPS 140, and this build for it has \"gcm\" alone, which of time servers only \
              truechimer's has; leave aead out, or use a symmetric key of AES128 or AES256 with this peer (key = ...)"
-        );
-        faults.add(at, text);
-    }
-    found.filter(is_there)
+        ),
+        None => {
+            let names = Aead::ALL.map(Aead::name);
+            let near = nearest(name, &names).map(|near| format!("write \"{near}\", or ")).unwrap_or_default();
+            format!(
+                "aead: expected \"gcm-siv\" (AEAD_AES_128_GCM_SIV), \"siv\" (AEAD_AES_SIV_CMAC_256), \"siv-512\" \
+                 (AEAD_AES_SIV_CMAC_512) or \"gcm\" (AEAD_AES_256_GCM), or a list of them, found \"{}\"; {near}leave it out",
+                shorten(name)
+            )
+        }
+    };
+    faults.add(at, text);
+    None
 }

@@ -86,6 +86,12 @@ impl Reading {
         Fault { name: self.file.name.clone().unwrap_or_default(), line, text: escape(&text) }
     }
 
+    /// The key of this line and number is not used, which is told: nobody may name it, and a server takes all that it can.
+    fn leave_out(&mut self, (at, number): (usize, u32), unused: Unused, why: &str) {
+        self.warnings.push(self.fault(at, format!("key {number} is not used: {why}")));
+        self.file.unused.push((number, unused));
+    }
+
     /// One key. What is said of a fault never has the key in it.
     fn take(&mut self, line: &str, at: usize, allows_md5: bool) -> Result<(), String> {
         const FORM: &str =
@@ -111,9 +117,7 @@ impl Reading {
                 Some(kind) => format!("there is no type {kind} here"),
                 None => "its second word is no type".to_owned(),
             };
-            let said = format!("key {number} is not used: {what}; there are {kinds}");
-            self.warnings.push(self.fault(at, said));
-            self.file.unused.push((number, Unused::Kind(kind)));
+            self.leave_out((at, number), Unused::Kind(kind), &format!("{what}; there are {kinds}"));
             return Ok(());
         };
         let octets = written_octets(secret).ok_or_else(|| {
@@ -133,18 +137,14 @@ impl Reading {
         })?;
         if !is_available(kind) {
             let name = kind.name();
-            let said =
-                format!("key {number} is not used: FIPS 140 does not approve {name}; use AES128 or AES256");
-            self.warnings.push(self.fault(at, said));
-            self.file.unused.push((number, Unused::Approval(name)));
+            let why = format!("FIPS 140 does not approve {name}; use AES128 or AES256");
+            self.leave_out((at, number), Unused::Approval(name), &why);
             return Ok(());
         }
         if kind == MacKind::Md5 && !allows_md5 {
-            let said = format!(
-                "key {number} is not used: MD5 can be forged in principle; use AES128, or allow it: allow-md5 = true under [keys]"
-            );
-            self.warnings.push(self.fault(at, said));
-            self.file.unused.push((number, Unused::Md5));
+            let why =
+                "MD5 can be forged in principle; use AES128, or allow it: allow-md5 = true under [keys]";
+            self.leave_out((at, number), Unused::Md5, why);
             return Ok(());
         }
         if length < STRONG {

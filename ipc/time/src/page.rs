@@ -411,4 +411,4 @@ pub fn rate(per_second: f64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

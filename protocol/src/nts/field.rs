@@ -13,6 +13,7 @@ use crate::extension_field::{
     Item, NTS_AUTHENTICATOR, NTS_COOKIE, NTS_COOKIE_PLACEHOLDER, UNIQUE_IDENTIFIER, WalkError, walk,
 };
 use crate::header::LENGTH;
+use crate::primitives;
 use core::fmt;
 use core::ops::Range;
 
@@ -240,7 +241,7 @@ pub(super) fn put_authenticator(
     *lengths = [nonce_length[0], nonce_length[1], text_length[0], text_length[1]];
     let (nonce_place, text) = value.split_at_mut_checked(nonce.len()).ok_or(SealError::NoRoom)?;
     let own;
-    let nonce = if algorithm.needs_unique_nonces() {
+    let nonce = if algorithm.needs_unique_nonces() && !primitives::DRAWS_NONCES {
         let plain = text.get(algorithm.plaintext(text.len())).ok_or(SealError::NoRoom)?;
         own = unique_nonce(random, associated, plain);
         &own[..]

@@ -34,6 +34,12 @@ pub mod reseal;
 pub mod server;
 pub mod server_name;
 
+/// The longest time packet that is built: it fits every path without fragmentation (IPv6 minimum MTU less headers).
+pub use ipc::packet::MAX_PACKET;
+
+/// The number of cookies that a client keeps, and the most that one reply brings (RFC 8915 section 5.7).
+pub const MAX_COOKIES: usize = ipc::message::exchange::MAX_COOKIES as usize;
+
 /// Octets as tests write them.
 #[cfg(test)]
 mod hex {
@@ -53,9 +59,3 @@ mod hex {
 mod never_panics;
 #[cfg(all(test, not(feature = "fips")))]
 mod vectors;
-
-/// The longest time packet that is built: it fits every path without fragmentation (IPv6 minimum MTU less headers).
-pub use ipc::packet::MAX_PACKET;
-
-/// The number of cookies that a client keeps, and the most that one reply brings (RFC 8915 section 5.7).
-pub const MAX_COOKIES: usize = ipc::message::exchange::MAX_COOKIES as usize;

@@ -12,11 +12,11 @@ mod module;
 mod portable;
 
 #[cfg(feature = "fips")]
-pub(crate) use module::{Cmac128, Cmac256, CookieCipher, Prk, open, seal};
+pub(crate) use module::{Cmac128, Cmac256, CookieCipher, DRAWS_NONCES, Prk, open, seal};
 #[cfg(feature = "fips")]
 pub use module::{name, random, start, test};
 #[cfg(not(feature = "fips"))]
-pub(crate) use portable::{Cmac128, Cmac256, CookieCipher, Prk, open, seal};
+pub(crate) use portable::{Cmac128, Cmac256, CookieCipher, DRAWS_NONCES, Prk, open, seal};
 #[cfg(not(feature = "fips"))]
 pub use portable::{name, random, start, test};
 

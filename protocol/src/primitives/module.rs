@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 
 const NONCE: usize = 12;
 
+/// Whether GCM's nonces are drawn here, and not by whoever seals.
+pub(crate) const DRAWS_NONCES: bool = true;
+
 /// What does the cryptography, as the status names it.
 pub const fn name() -> Option<&'static str> {
     Some("AWS-LC FIPS")
@@ -154,40 +157,28 @@ impl Prk {
 }
 
 /// AES-CMAC (RFC 4493) under a key of 16 octets.
-#[derive(Clone)]
-pub(crate) struct Cmac128(Key);
+pub(crate) type Cmac128 = AesCmac<16>;
 
 /// The same under one of 32 octets.
+pub(crate) type Cmac256 = AesCmac<32>;
+
 #[derive(Clone)]
-pub(crate) struct Cmac256(Key);
+pub(crate) struct AesCmac<const KEY: usize>(Key);
 
-impl Cmac128 {
+impl<const KEY: usize> AesCmac<KEY> {
     pub(crate) fn new(key: &[u8]) -> Option<Self> {
-        Key::new(AES_128, key).ok().map(Self)
+        let algorithm = if KEY == 16 { AES_128 } else { AES_256 };
+        Key::new(algorithm, key).ok().map(Self)
     }
 
     pub(crate) fn digest(&self, covered: &[u8]) -> [u8; 16] {
-        digest(&self.0, covered)
+        let mut context = Context::with_key(&self.0);
+        // It fails for want of memory alone, which ends this process as it does everywhere.
+        let tag = context.update(covered).and_then(|()| context.sign()).expect("a key that was taken");
+        let mut out = [0; 16];
+        out.iter_mut().zip(tag.as_ref()).for_each(|(place, octet)| *place = *octet);
+        out
     }
-}
-
-impl Cmac256 {
-    pub(crate) fn new(key: &[u8]) -> Option<Self> {
-        Key::new(AES_256, key).ok().map(Self)
-    }
-
-    pub(crate) fn digest(&self, covered: &[u8]) -> [u8; 16] {
-        digest(&self.0, covered)
-    }
-}
-
-fn digest(key: &Key, covered: &[u8]) -> [u8; 16] {
-    let mut context = Context::with_key(key);
-    // It fails for want of memory alone, which ends this process as it does everywhere.
-    let tag = context.update(covered).and_then(|()| context.sign()).expect("a key that was taken");
-    let mut out = [0; 16];
-    out.iter_mut().zip(tag.as_ref()).for_each(|(place, octet)| *place = *octet);
-    out
 }
 
 #[cfg(test)]

@@ -136,17 +136,20 @@ fn the_recipes_build_the_programs_that_are_installed() {
     assert_eq!(built, programs().into_iter().map(|(package, _)| package).collect(), "packaging/build.sh");
 }
 
-#[test]
-fn a_build_for_fips_140_has_the_feature_in_each_program_that_does_cryptography() {
-    let place = Place::new("fips");
+/// The exit code of packaging/build.sh with this value of a variable, and the words that cargo gets from it.
+fn built_with(variable: &str, wish: &str) -> (Option<i32>, String) {
+    let place = Place::new("build");
     bench::programs::put_script(&place.join("cargo"), "echo \"$@\"");
     let path = format!("{}:{}", place.path().display(), std::env::var("PATH").unwrap_or_default());
-    let asked = |wish: &str| {
-        let mut command = Command::new("/bin/sh");
-        command.arg(workspace().join("packaging/build.sh")).env("PATH", &path);
-        let output = command.env("FIPS", wish).output().expect("there is a shell");
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
-    };
+    let mut command = Command::new("/bin/sh");
+    command.arg(workspace().join("packaging/build.sh")).arg("--offline").env("PATH", path);
+    let output = command.env(variable, wish).output().expect("there is a shell");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn a_build_for_fips_140_has_the_feature_in_each_program_that_does_cryptography() {
+    let asked = |wish: &str| built_with("FIPS", wish);
     let (code, words) = asked("1");
     let named: BTreeSet<&str> =
         words.split([' ', ',', '\n']).filter_map(|it| it.strip_suffix("/fips")).collect();
@@ -158,15 +161,7 @@ fn a_build_for_fips_140_has_the_feature_in_each_program_that_does_cryptography()
 
 #[test]
 fn the_lists_of_crates_are_in_the_programs_if_the_packager_asks() {
-    let place = Place::new("auditable");
-    bench::programs::put_script(&place.join("cargo"), "echo \"$@\"");
-    let path = format!("{}:{}", place.path().display(), std::env::var("PATH").unwrap_or_default());
-    let asked = |wish: &str| {
-        let mut command = Command::new("/bin/sh");
-        command.arg(workspace().join("packaging/build.sh")).arg("--offline").env("PATH", &path);
-        let output = command.env("AUDITABLE", wish).output().expect("there is a shell");
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
-    };
+    let asked = |wish: &str| built_with("AUDITABLE", wish);
     for (wish, words) in [
         ("", "build --offline --release --locked -p "),
         ("0", "build --offline --release --locked -p "),

@@ -41,11 +41,8 @@ impl Engine {
         let offered = usable(answer, entry.settings.allow_link_local, &[]);
         let need = self.need_of(group);
         // Members that fail wait for other addresses, ever longer.
-        let members = self.entries.members_of(pool);
-        let is_lacking = members
-            .iter()
-            .filter_map(|id| self.entries.get(*id))
-            .any(|entry| entry.host.is_some() && is_failing(entry));
+        let mut members = self.entries.all().filter(|entry| entry.configured() == pool);
+        let is_lacking = members.any(|entry| entry.host.is_some() && is_failing(entry));
         let Some(entry) = self.entries.get_mut(pool) else { return };
         entry.hosts.learn(&offered, now);
         if let Some(lookup) = &mut entry.lookup {

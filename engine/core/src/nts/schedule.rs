@@ -8,13 +8,9 @@
 //! without one shortens it again. A server that lost its keys is asked again within seconds; the key exchange server is
 //! asked about fifteen times in the first hours, and from then on 24 times a day.
 
-use crate::need::{Need, Reached};
-use crate::poll::whole_millis;
+use crate::need::{Need, Reached, back_off};
 use ipc::message::exchange::ExchangeId;
 use ipc::units::{RawInstant, Span};
-
-/// Wait after the first attempt, seconds; each further one waits half as long again.
-const FIRST_WAIT: f64 = 10.0;
 
 /// The longest wait after keys that were good, seconds, and how long one such exchange is remembered.
 const LONGEST_SPACING: f64 = 3600.0;
@@ -115,9 +111,7 @@ impl Schedule {
     }
 
     fn wait(&mut self, now: RawInstant, longest: f64) {
-        // 1.5^27 times ten seconds is above five days.
-        let seconds = FIRST_WAIT * libm::pow(1.5, f64::from(self.attempts.min(30)));
-        self.not_before = now.after(whole_millis(seconds.min(longest)));
+        self.not_before = now.after(back_off(self.attempts, longest));
     }
 
     /// The keys are good: a reply was authenticated with them.

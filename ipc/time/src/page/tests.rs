@@ -1,11 +1,11 @@
 use super::*;
 use std::vec::Vec;
 
-const SEC: i64 = 1_000_000_000;
-const NOW: i64 = 1_800_000_000 * SEC;
+pub(crate) const SEC: i64 = 1_000_000_000;
+pub(crate) const NOW: i64 = 1_800_000_000 * SEC;
 
 /// A page of a clock that runs 20 ppm slow, known to 1 ms.
-fn page() -> Page {
+pub(crate) fn page() -> Page {
     Page {
         as_of: 5_000 * SEC,
         earliest: NOW - 1_000_000,

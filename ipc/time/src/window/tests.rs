@@ -1,32 +1,19 @@
 use super::*;
-use crate::page::{State, Unknown, WallCheck, rate};
+use crate::page::tests::{NOW, SEC};
+use crate::page::{self, State, Unknown, WallCheck};
 use std::vec::Vec;
 
-const SEC: i64 = 1_000_000_000;
-const NOW: i64 = 1_800_000_000 * SEC;
 const BEHIND: i64 = 20_000_000;
 
+/// Of a clock that runs fast, known to be synchronised for a while only.
 fn page() -> Page {
+    let usual = page::tests::page();
     Page {
-        as_of: 5_000 * SEC,
-        earliest: NOW - 1_000_000,
-        latest: NOW + 1_000_000,
-        estimate: NOW + 100,
-        frequency: -(rate(20e-6) as i64),
-        void_after: 15_000 * SEC,
-        continuous_since: 1_000 * SEC,
+        frequency: -usual.frequency,
         synchronised_until: 5_700 * SEC,
-        state: State::Synchronised,
         mark: Mark { authenticated: true, attested: true, system_clock: true, sources: 4 },
-        wall: Some(WallCheck {
-            wall: NOW + 3 * SEC,
-            frequency: rate(7e-6) as i64,
-            low: -5_000_000,
-            high: 6_000_000,
-            rate: rate(100e-6),
-        }),
-        marker: None,
-        rates: [2e-6, 3e-6, 5e-6, 9e-6, 15e-6, 16e-6].map(rate),
+        wall: usual.wall.map(|wall| WallCheck { frequency: -wall.frequency, ..wall }),
+        ..usual
     }
 }
 
