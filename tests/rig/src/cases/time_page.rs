@@ -141,11 +141,12 @@ const PIDS: &str = "$(systemctl show -P MainPID truechimer) $(pgrep truechimer-)
 /// How long a machine sleeps or stands still, in seconds.
 const ASLEEP: u64 = 20;
 
-/// Has the guest sleep by its own kernel, until its real-time clock wakes it.
+/// Has the guest suspend to RAM by its own kernel, until its real-time clock wakes it.
 fn sleep(guest: &mut Guest<'_>) -> Result<(), String> {
     let begun = Instant::now();
     guest.read(&format!(
-        "cd /sys/class/rtc/rtc0 && echo 0 > wakealarm && echo +{ASLEEP} > wakealarm && echo freeze > /sys/power/state"
+        "cd /sys/class/rtc/rtc0 && echo 0 > wakealarm && echo +{ASLEEP} > wakealarm && \
+         echo deep > /sys/power/mem_sleep && echo mem > /sys/power/state"
     ))?;
     match begun.elapsed() {
         short if short < Duration::from_secs(ASLEEP / 2) => {

@@ -82,7 +82,9 @@ pub(super) fn power_on(
 fn of(architecture: Architecture) -> (&'static str, &'static str, [&'static str; 4]) {
     match architecture {
         Architecture::Amd64 => {
-            ("qemu-system-x86_64", "ttyS0", ["-M", "q35", "-cpu", "qemu64,+rdrand,+rdtscp"])
+            // Not q35, whose firmware does not bring the ACPI timer back when the machine wakes from S3: it sleeps once, and
+            // where the kernel then takes that timer for its clock, time stands still.
+            ("qemu-system-x86_64", "ttyS0", ["-M", "pc", "-cpu", "qemu64,+rdrand,+rdtscp"])
         }
         Architecture::Arm64 => ("qemu-system-aarch64", "ttyAMA0", ["-M", "virt", "-cpu", "cortex-a72"]),
     }
