@@ -13,7 +13,7 @@ use bench::authority::Authority;
 use manifest::Manifest;
 use rig::architecture::Architecture;
 use rig::debian::{Release, archive};
-use rig::recipe::tools;
+use rig::recipe::{containerfile, tools};
 use rig::runner;
 use rig::store::Store;
 use serde_json::Value;
@@ -69,13 +69,17 @@ pub fn run() -> Result<(), String> {
         run_command(Command::new("cp").arg("--archive").arg(base).arg(place.shared.join(name)))?;
     }
 
-    let recipe = read("packaging/container/Containerfile")?;
     let fleet = Manifest::read("nts-fleet")?;
     let clocks = Manifest::read("node-clocks")?;
     let (server, client) = (fleet.image("truechimer-server")?, clocks.image("truechimer-client")?);
     let epoch = package::epoch()?.to_string();
-    let names =
-        [&base_of(&recipe, "build")?, &base_of(&recipe, "root")?, &fleet.image("busybox")?, &server, &client];
+    let names = [
+        &base_of(containerfile::TEXT, "build")?,
+        &base_of(containerfile::TEXT, "root")?,
+        &fleet.image("busybox")?,
+        &server,
+        &client,
+    ];
     place.enter(IMAGES, &[&names[..], &[&epoch]].concat())?;
 
     let authority = Authority::new("an authority of this test");
@@ -88,7 +92,7 @@ pub fn run() -> Result<(), String> {
     place.write("node-clocks.yaml", &clocks.for_podman_with_virtual_clock()?)?;
     place.write("nts-fleet.probe", &fleet.probe()?)?;
     place.write("node-clocks.probe", &clocks.probe()?)?;
-    place.write("run", &command_line(&recipe, &server)?)?;
+    place.write("run", &command_line(&server)?)?;
     place.write(
         "truechimer.toml",
         "[server]\nlisten = [\"0.0.0.0:123\"]\nallow = [\"127.0.0.0/8\"]\nlocal-stratum = 3\n",
@@ -151,30 +155,9 @@ fn base_of(recipe: &str, stage: &str) -> Result<String, String> {
 
 /// The words of the `podman run` at the head of the Containerfile, without ports, which need the host's network, and with
 /// the configuration of this test.
-fn command_line(recipe: &str, image: &str) -> Result<String, String> {
-    let lines = recipe.lines().skip_while(|line| !line.starts_with("#   podman run "));
-    let mut text = String::new();
-    for line in lines {
-        let line = line.trim_start_matches('#').trim();
-        text.push_str(line.trim_end_matches('\\'));
-        if !line.ends_with('\\') {
-            break;
-        }
-    }
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let Some((["podman", "run"], [options @ .., "truechimer-server"])) = words.split_at_checked(2) else {
-        return Err(format!("Containerfile: no `podman run ... truechimer-server` at its head: {text}"));
-    };
-    let mut kept = Vec::new();
-    let mut options = options.iter();
-    while let Some(word) = options.next() {
-        match *word {
-            "-p" => drop(options.next()),
-            word => kept.push(word.replace("./truechimer.toml:", "/place/truechimer.toml:")),
-        }
-    }
-    kept.push(image.to_owned());
-    Ok(kept.join(" "))
+fn command_line(image: &str) -> Result<String, String> {
+    let options = containerfile::options()?.join(" ");
+    Ok(format!("{} {image}", options.replace("./truechimer.toml:", "/place/truechimer.toml:")))
 }
 
 /// The root with the tools, and what is written on the way.

@@ -4,6 +4,7 @@ mod addresses;
 mod apparmor;
 mod boot;
 mod clock;
+mod container;
 mod files;
 mod known;
 mod network;
@@ -169,6 +170,7 @@ pub fn all() -> Vec<Case> {
         files::CASES,
         nts::CASES,
         apparmor::CASES,
+        container::CASES,
         package::CASES,
         replace::CASES,
     ]

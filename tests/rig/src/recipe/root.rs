@@ -47,11 +47,11 @@ const BESIDE: &str = "chrony systemd-timesyncd apparmor";
 /// Where a guest has packages to install.
 pub const DEBS: &str = "/srv/rig";
 
-/// Other time daemons, each downloaded with what it needs into a folder of its name in [`DEBS`].
+/// Other time daemons, and what runs containers, each downloaded with what it needs into a folder of its name in [`DEBS`].
 pub fn peers(release: Release) -> &'static [&'static str] {
     match release {
         Release::Bookworm => &["chrony", "systemd-timesyncd", "ntpsec", "openntpd"],
-        Release::Trixie => &["chrony", "systemd-timesyncd", "ntpsec", "openntpd", "ntpd-rs"],
+        Release::Trixie => &["chrony", "systemd-timesyncd", "ntpsec", "openntpd", "ntpd-rs", "podman"],
     }
 }
 

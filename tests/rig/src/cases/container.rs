@@ -1,0 +1,139 @@
+//! A client in a container of podman, which keeps the clock of the machine that it runs on.
+
+use super::nts::read_json;
+use super::replace::apt;
+use super::{BOOT, Case, Found, SOON};
+use crate::guest::{Guest, Stand};
+use crate::machine::Start;
+use crate::recipe::containerfile;
+use crate::recipe::root::DEBS;
+use std::time::{Duration, Instant};
+
+pub const CASES: &[Case] = &[Case::new(
+    "container",
+    "podman's container with CAP_SYS_TIME, clock 3 s ahead: its start to right; confined, without the capability none is set",
+    container,
+)
+.bare()
+.whole()];
+
+/// What the image has beside programs and libraries.
+const FILES: [(&str, &str); 3] = [
+    ("passwd", include_str!("../../../../packaging/container/passwd")),
+    ("group", include_str!("../../../../packaging/container/group")),
+    ("nsswitch.conf", include_str!("../../../../packaging/container/nsswitch.conf")),
+];
+
+/// For podman on an emulated machine on a busy host.
+const PATIENCE: Duration = Duration::from_secs(400);
+
+/// The root of the image: the package's files, the libraries of its programs (where they have any), and folders.
+const ROOT: &str = "
+set -e
+root=/srv/image
+mkdir -p $root/usr/lib64 $root/usr/lib/$(uname -m)-linux-gnu $root/etc $root/proc $root/tmp
+dpkg-deb --extract @DEBS@/truechimer.deb $root
+ln -s usr/lib $root/lib; ln -s usr/lib64 $root/lib64
+mkdir -p $root/var/lib/truechimer $root/run/truechimer/sources.d
+for program in $root/usr/sbin/* $root/usr/bin/chimerctl $root/usr/lib/truechimer/truechimer*; do
+    ldd $program 2>/dev/null | grep --only-matching '/lib[^ ]*' || true
+done | sort --unique | while read library; do cp --dereference $library $root$library; done
+cp /srv/container/* $root/etc/
+tar --directory $root --create . | podman import --quiet --change 'ENTRYPOINT @ENTRY@' - truechimer-client
+rm -r $root
+";
+
+/// Of podman here: the stock kernel has neither overlay nor bridges without the modules that are not on this disk. The host's
+/// network is what the manifest of a node's clock asks for too.
+const PODMAN: &str = "podman --storage-driver=vfs --cgroup-manager=cgroupfs";
+
+fn container(stand: &Stand) -> Result<Found, String> {
+    let mut guest = stand.boot(&Start::default())?;
+    guest.wait_for("systemctl is-active --quiet multi-user.target", guest.machine.started(), BOOT)?;
+    apt(&mut guest, &format!("install {DEBS}/podman/*.deb"))?;
+    guest.read("mkdir -p /srv/container")?;
+    for (name, text) in FILES {
+        super::nts::put(&mut guest, &format!("/srv/container/{name}"), text)?;
+    }
+    let configuration: String =
+        crate::world::SERVERS.iter().map(|server| format!("[[source]]\naddress = \"{server}\"\n")).collect();
+    super::nts::put(&mut guest, "/root/truechimer.toml", &configuration)?;
+    let script = ROOT
+        .replace("@DEBS@", DEBS)
+        .replace("@ENTRY@", containerfile::entry_point("client")?)
+        .replace("podman ", &format!("{PODMAN} "));
+    patient(&mut guest, &script)?;
+
+    // The same without power over the clock: it has to say so, and to leave the clock alone.
+    guest.read("date -s '+3 seconds' > /dev/null")?;
+    let options = containerfile::options()?.join(" ").replace("./truechimer.toml", "/root/truechimer.toml");
+    patient(&mut guest, &run("powerless", &options))?;
+    let ended = format!("[ $({PODMAN} inspect --format '{{{{.State.Status}}}}' powerless) = exited ]");
+    guest.wait_for(&ended, Instant::now(), PATIENCE)?;
+    let said =
+        guest.read(&format!("{PODMAN} logs powerless 2>&1 | tail -n 1; {}", exit_code("powerless")))?;
+    if !said.contains("--cap-add SYS_TIME") || !said.trim_end().ends_with("77") {
+        return Err(format!("without CAP_SYS_TIME it ends with: {said}"));
+    }
+    let (offset, _) = guest.offset()?;
+    if (offset - 3.0).abs() > 0.5 {
+        return Err(format!("without CAP_SYS_TIME the clock, which was 3 s ahead, is {offset:+.3} s off"));
+    }
+    patient(&mut guest, &format!("{PODMAN} rm powerless"))?;
+
+    let with_clock = options.replace("--cap-add ", "--cap-add SYS_TIME,");
+    let since = Instant::now();
+    patient(&mut guest, &run("client", &with_clock))?;
+    let took = guest.wait_until_right(since, PATIENCE)?;
+    let ask = format!("{PODMAN} exec client /usr/bin/chimerctl");
+    guest.wait_for(&format!("{ask} wait-sync --timeout 5"), Instant::now(), SOON)?;
+    let status = read_json(&mut guest, &format!("{ask} status --json"))?;
+    let shortfalls = status["shortfalls"].as_object().filter(|all| !all.is_empty());
+    let shortfalls = shortfalls.ok_or_else(|| format!("no process says how it is confined: {status}"))?;
+    if let Some((process, missing)) =
+        shortfalls.iter().find(|(_, missing)| missing.as_array().is_none_or(|missing| !missing.is_empty()))
+    {
+        return Err(format!("{process} runs without {missing}"));
+    }
+    let holders = guest.read(HOLDERS)?;
+    if holders.trim() != "truechimer-keep" {
+        return Err(format!("processes with CAP_SYS_TIME in the container: {holders:?}"));
+    }
+
+    // Set by hand on the machine, which has one clock for all.
+    guest.read("date -s '+0.4 seconds' > /dev/null")?;
+    let again = guest.wait_until_right(Instant::now(), SOON)?;
+    patient(&mut guest, &format!("{PODMAN} stop --time 30 client"))?;
+    let code = guest.read(&exit_code("client"))?;
+    if code.trim() != "0" {
+        return Err(format!("stopped, the container ends with {}", code.trim()));
+    }
+    let log = guest.read(&format!("{PODMAN} logs client 2>&1"))?;
+    let note = format!("{} processes; set by hand to right: {again:.1} s; stopped with 0", shortfalls.len());
+    Ok(Found { seconds: Some(took), note, journal: log.lines().map(str::to_owned).collect() })
+}
+
+/// Names of the processes that hold the capability (number 25) and are in another namespace of mounts than the agent.
+const HOLDERS: &str = "
+for folder in /proc/[0-9]*; do
+    [ $(readlink $folder/ns/pid) != $(readlink /proc/self/ns/pid) ] || continue
+    held=$(sed -n 's/^CapPrm:\\t//p' $folder/status)
+    [ $((0x$held >> 25 & 1)) = 0 ] || cat $folder/comm
+done | sort --unique";
+
+fn run(name: &str, options: &str) -> String {
+    format!("{PODMAN} run --name {name} --network host {options} truechimer-client")
+}
+
+fn exit_code(name: &str) -> String {
+    format!("{PODMAN} inspect --format '{{{{.State.ExitCode}}}}' {name}")
+}
+
+fn patient(guest: &mut Guest<'_>, script: &str) -> Result<(), String> {
+    let output = guest.machine.shell_within(PATIENCE, script)?;
+    if output.code == 0 {
+        Ok(())
+    } else {
+        Err(format!("`{script}` ended with {}: {}", output.code, output.text))
+    }
+}
