@@ -146,12 +146,17 @@ fn unharmed(guest: &mut Guest<'_>) -> Result<(), String> {
     if let Some(line) = journal.iter().find(|line| TROUBLE.iter().any(|word| line.contains(word))) {
         return Err(format!("the journal says: {line}"));
     }
-    let status = read_json(guest, "chimerctl status --json")?;
+    confined(guest, "chimerctl").map(drop)
+}
+
+/// How many processes there are, each of which has its full confinement as this chimerctl tells.
+pub(super) fn confined(guest: &mut Guest<'_>, chimerctl: &str) -> Result<usize, String> {
+    let status = read_json(guest, &format!("{chimerctl} status --json"))?;
     let shortfalls = status["shortfalls"].as_object().filter(|all| !all.is_empty());
     let shortfalls = shortfalls.ok_or_else(|| format!("no process says how it is confined: {status}"))?;
     let short =
         shortfalls.iter().find(|(_, missing)| missing.as_array().is_none_or(|missing| !missing.is_empty()));
-    short.map_or(Ok(()), |(process, missing)| Err(format!("{process} runs without {missing}")))
+    short.map_or(Ok(shortfalls.len()), |(process, missing)| Err(format!("{process} runs without {missing}")))
 }
 
 pub(super) fn read_json(guest: &mut Guest<'_>, command: &str) -> Result<Value, String> {

@@ -60,7 +60,7 @@ fn apt_get(words: &str) -> String {
 }
 
 /// Runs apt-get, which has no network, only what is in [`DEBS`].
-pub(super) fn apt(guest: &mut Guest<'_>, words: &str) -> Result<String, String> {
+fn apt(guest: &mut Guest<'_>, words: &str) -> Result<String, String> {
     let Output { code, text } = guest.machine.shell_within(INSTALLING, &apt_get(words))?;
     if code == 0 { Ok(text) } else { Err(format!("apt-get {words} ended with {code}: {text}")) }
 }
