@@ -79,6 +79,7 @@ fn container(stand: &Stand) -> Result<Found, String> {
 
     // The same without power over the clock: it has to say so, and to leave the clock alone.
     guest.read("date -s '+3 seconds' > /dev/null")?;
+    let (ahead, _) = guest.offset()?;
     let options = containerfile::options()?.join(" ").replace("./truechimer.toml", "/root/truechimer.toml");
     patient(&mut guest, &run("powerless", &options, "client")?)?;
     let ended = format!("[ $({PODMAN} inspect --format '{{{{.State.Status}}}}' powerless) = exited ]");
@@ -88,9 +89,10 @@ fn container(stand: &Stand) -> Result<Found, String> {
     if !said.contains("--cap-add SYS_TIME") || !said.trim_end().ends_with("77") {
         return Err(format!("without CAP_SYS_TIME it ends with: {said}"));
     }
+    // An emulated machine's own clock goes some tenths of a second wrong while the host does other things.
     let (offset, _) = guest.offset()?;
-    if (offset - 3.0).abs() > 0.5 {
-        return Err(format!("without CAP_SYS_TIME the clock, which was 3 s ahead, is {offset:+.3} s off"));
+    if (offset - ahead).abs() > 1.0 {
+        return Err(format!("without CAP_SYS_TIME the clock went from {ahead:+.3} s to {offset:+.3} s off"));
     }
     patient(&mut guest, &format!("{PODMAN} rm powerless"))?;
 
@@ -135,10 +137,12 @@ fn container(stand: &Stand) -> Result<Found, String> {
 
 /// Names of the processes that hold the capability (number 25) and are in another namespace of processes than the agent.
 const HOLDERS: &str = "
+mine=$(readlink /proc/self/ns/pid)
 for folder in /proc/[0-9]*; do
-    [ $(readlink $folder/ns/pid) != $(readlink /proc/self/ns/pid) ] || continue
-    held=$(sed -n 's/^CapPrm:\\t//p' $folder/status)
-    [ $((0x$held >> 25 & 1)) = 0 ] || cat $folder/comm
+    # One that has just ended has neither.
+    its=$(readlink $folder/ns/pid) && [ \"$its\" != \"$mine\" ] || continue
+    held=$(sed -n 's/^CapPrm:\\t//p' $folder/status 2>/dev/null)
+    [ $((0x${held:-0} >> 25 & 1)) = 0 ] || cat $folder/comm
 done";
 
 /// A container of the image with the command of this stage of the Containerfile.
