@@ -134,8 +134,7 @@ fn page(reply: &StatusReply, processes: &[Process], screen: Screen) -> String {
         let what = format!("pid {} is {program}, not a process of truechimer", stranger.pid);
         text.push_str(&list(screen, &[("warning:", what)]));
     }
-    if let Some(module) = &reply.fips_module {
-        let what = format!("{}, in approved mode, does the engine's cryptography", plain(Some(module)));
+    if let Some(what) = of_fips(reply.fips_module.as_ref(), is_kernel_in_fips_mode()) {
         text.push_str(&list(screen, &[("FIPS 140:", what)]));
     }
     if let Some(why) = &reply.state_elsewhere {
@@ -144,6 +143,24 @@ fn page(reply: &StatusReply, processes: &[Process], screen: Screen) -> String {
     }
     text.push_str(&shortfalls(reply, screen));
     text
+}
+
+/// Whether the kernel was started with `fips=1`.
+fn is_kernel_in_fips_mode() -> bool {
+    std::fs::read_to_string("/proc/sys/crypto/fips_enabled").is_ok_and(|text| text.trim() == "1")
+}
+
+/// Which validated module is in force, or that none is on a host that wants one.
+fn of_fips(module: Option<&String>, is_kernel_in_fips_mode: bool) -> Option<String> {
+    match (module, is_kernel_in_fips_mode) {
+        (Some(_), _) => Some(format!("{}, in approved mode, does the engine's cryptography", plain(module))),
+        (None, true) => {
+            let none =
+                "the kernel is in FIPS mode, and the cryptography of this build is of no validated module";
+            Some(format!("{none}: docs/fips.md says what works and how to build one that has it"))
+        }
+        (None, false) => None,
+    }
 }
 
 /// A time of UTC, to the second.
@@ -284,6 +301,20 @@ mod tests {
 
     fn reply() -> StatusReply {
         read(&answer()).unwrap()
+    }
+
+    #[test]
+    fn the_module_in_force_is_named_and_a_kernel_in_fips_mode_without_one_is_told() {
+        let module = "AWS-LC".to_owned();
+        for kernel in [false, true] {
+            let said = of_fips(Some(&module), kernel).unwrap();
+            assert!(
+                said.contains("AWS-LC") && said.contains("approved") && !said.contains('\u{1b}'),
+                "{said}"
+            );
+        }
+        assert!(of_fips(None, true).is_some_and(|said| said.contains("no validated module")));
+        assert_eq!(of_fips(None, false), None);
     }
 
     #[test]
