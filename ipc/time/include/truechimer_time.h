@@ -36,7 +36,7 @@
 enum truechimer_status {
     TRUECHIMER_OK = 0,        /* there is one */
     TRUECHIMER_NO_PAGE = -1,  /* no daemon has run in this boot, or it is not a page: errno says more */
-    TRUECHIMER_NO_TIME = -2,  /* nothing was written yet, no source was heard, or they contradict each other */
+    TRUECHIMER_NO_TIME = -2,  /* nothing was written yet, too few sources have answered, or they contradict each other */
     TRUECHIMER_DISRUPTED = -3, /* the machine stood still or its clock was set, and no source has answered since */
     TRUECHIMER_EXPIRED = -4,  /* what was written last holds no longer: no daemon runs, or a leap second is just due */
     TRUECHIMER_TOO_EARLY = -5, /* it is about a later time than this: of another boot */

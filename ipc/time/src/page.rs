@@ -29,7 +29,7 @@ const MAGIC: u64 = u64::from_be_bytes(*b"tchtime\x01");
 /// Whether anything is known of true time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
-    /// Nothing is known: no source was heard yet, or the sources contradict each other.
+    /// Nothing is known: too few sources have answered, or they contradict each other or, where it is asked, Roughtime.
     #[default]
     Unknown,
     /// Sources answer and agree.
@@ -125,7 +125,7 @@ pub enum Unknown {
     NotWritten,
     /// What is there was written by another version of the daemon, whose pages mean something else.
     OtherVersion,
-    /// It knows nothing: no source was heard yet, or the sources contradict each other.
+    /// It knows nothing: too few sources have answered, or they contradict each other or, where it is asked, Roughtime.
     NoTime,
     /// The machine stood still, or its clock was set by another program, and no source has answered since.
     Disrupted,
@@ -144,7 +144,7 @@ impl fmt::Display for Unknown {
         f.write_str(match self {
             Self::NotWritten => "the daemon has written no time yet",
             Self::OtherVersion => "the daemon is of another version than this program",
-            Self::NoTime => "no source was heard yet, or the sources contradict each other",
+            Self::NoTime => "too few sources have answered, or they contradict each other (chimerctl why)",
             Self::Disrupted => {
                 "the machine stood still or its clock was set, and no source has answered since"
             }
