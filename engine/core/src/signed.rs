@@ -244,7 +244,8 @@ impl SignedTime {
         let verdict = judge(servers.len(), &claims);
         let answered = verdict.standings.iter().filter(|standing| **standing != Standing::Silent).count();
         self.ended = Some((now, answered));
-        let is_upheld = is_followed && self.upholds(&verdict, &claims, now);
+        let supporters = if is_followed { self.supporters(&verdict, &claims, now) } else { Vec::new() };
+        let is_upheld = !supporters.is_empty();
         self.upheld = is_upheld;
         if let Some((earliest, latest)) = verdict.interval.filter(|_| !is_upheld) {
             self.limits = Some(Limits { at: now, earliest, latest });
@@ -259,20 +260,22 @@ impl SignedTime {
             anchor
         });
         let malfeasance = is_caught.then_some(Proof { first_nonce, exchanges });
-        let news = self.news(&round.places, &verdict, &ended.heard, is_upheld);
+        let news = self.news(&round.places, &verdict, &ended.heard, &supporters);
         Some(Outcome { verdict: Some(verdict), is_upheld, news, malfeasance, anchor })
     }
 
-    /// Whether what was signed before stands against this verdict: it excludes it, and a server outside of the verdict's majority supports it,
-    /// by all that it signed together and not by being vague. A machine that stood still without showing it is told of by all honest
+    /// The servers by whose word what was signed before stands against this verdict, which excludes it: outside of the verdict's majority, they support it
+    /// by all that they signed together and not by being vague. None: it does not stand. A machine that stood still without showing it is told of by all honest
     /// servers alike: against it a liar could support what was before. So the clock goes on, and nobody is told a time meanwhile
     /// ([`Self::is_upheld`]).
-    fn upholds(&self, verdict: &Verdict, claims: &[Claim], now: RawInstant) -> bool {
-        let Some((from, until)) = verdict.interval else { return false };
-        let Some((earliest, latest)) = self.bounds(now) else { return false };
+    fn supporters(&self, verdict: &Verdict, claims: &[Claim], now: RawInstant) -> Vec<usize> {
+        let Some((from, until)) = verdict.interval else { return Vec::new() };
+        let Some((earliest, latest)) = self.bounds(now) else { return Vec::new() };
         let is_excluded = until.nanos() < earliest || latest < from.nanos();
         let is_recent = self.limits.is_some_and(|limits| now.since(limits.at).nanos() <= UPHELD.nanos());
-        let is_outside = |server: usize| verdict.standings.get(server) == Some(&Standing::Outside);
+        if !is_excluded || !is_recent {
+            return Vec::new();
+        }
         let supports = |server: usize| {
             let own = || claims.iter().filter(|claim| claim.server == server);
             let from = own().map(|claim| claim.earliest).max();
@@ -283,9 +286,9 @@ impl SignedTime {
                     && i128::from(earliest) <= until
             })
         };
-        is_excluded
-            && is_recent
-            && claims.iter().any(|claim| is_outside(claim.server) && supports(claim.server))
+        let standings = verdict.standings.iter().enumerate();
+        let outside = standings.filter(|(_, standing)| **standing == Standing::Outside);
+        outside.map(|(server, _)| server).filter(|server| supports(*server)).collect()
     }
 
     /// Whether most servers contradict what was signed before, and that counts on.
@@ -298,12 +301,13 @@ impl SignedTime {
         places: &[usize],
         verdict: &Verdict,
         heard: &HeardOf,
-        is_upheld: bool,
+        supporters: &[usize],
     ) -> Vec<(usize, Finding)> {
-        let findings = verdict.standings.iter().zip(heard.iter()).map(|(standing, heard)| match standing {
-            Standing::Inside if is_upheld => Finding::Reversed,
-            // Which of them are wrong is not known.
-            Standing::Outside if is_upheld => Finding::Sound,
+        let found = verdict.standings.iter().zip(heard.iter()).enumerate();
+        let findings = found.map(|(server, (standing, heard))| match standing {
+            Standing::Inside if !supporters.is_empty() => Finding::Reversed,
+            // Whether these or most are wrong is not known; who supports neither is.
+            Standing::Outside if supporters.contains(&server) => Finding::Sound,
             Standing::Outside => Finding::Outside,
             Standing::Contradictory => Finding::Contradictory,
             Standing::Silent => Finding::Unheard(*heard),

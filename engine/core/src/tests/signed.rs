@@ -258,6 +258,21 @@ fn a204_two_of_three_roughtime_keys_that_become_dishonest_stop_no_clock_while_th
 }
 
 #[test]
+fn a204_who_signs_neither_what_most_do_nor_what_was_signed_before_is_named_too() {
+    let mut world = Setup::of(nts_lan(3)).signed_by(signers(5)).start();
+    world.run(600.0);
+    world.signers[..3].iter_mut().for_each(|signer| signer.error = 5_000);
+    world.signers[3].error = -9_000;
+    world.run(2.0 * HOUR);
+    assert!(world.status().system.synchronised && world.error().abs() < 1e-3, "{}", world.error());
+    let mut told = signer_notices(&world);
+    told.sort_by_key(|(name, _)| *name);
+    let reversed = ["signer0", "signer1", "signer2"].map(|name| (name, SignerNotice::Reversed));
+    assert_eq!(told[..3], reversed);
+    assert_eq!(told[3..], [("signer3", SignerNotice::Outside)]);
+}
+
+#[test]
 fn a204_sources_that_lie_with_two_of_three_roughtime_keys_lead_a_clock_nowhere_for_a_day() {
     let mut world = Setup::of(nts_lan(3)).signed_by(signers(3)).start();
     world.run(600.0);
