@@ -3,7 +3,7 @@
 //! destroys the older one only.
 //!
 //! ```text
-//!   0 .. 16   "truechimer-keys3"
+//!   0 .. 16   "truechimer-keys4"
 //!  16 .. 24   sequence: the slot with the larger one counts
 //!  24 .. 32   number of the file's inode: in a copy of the file, on this host or another, nothing counts
 //!  32 .. 36   length of the body
@@ -32,7 +32,7 @@ use zeroize::Zeroizing;
 const SLOT: usize = 256 * 1024;
 
 /// First octets of a slot; the digit grows when the form changes.
-const MAGIC: [u8; 16] = *b"truechimer-keys3";
+const MAGIC: [u8; 16] = *b"truechimer-keys4";
 
 /// Octets before the body.
 const HEAD: usize = 36;

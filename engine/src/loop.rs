@@ -405,7 +405,7 @@ impl Running {
             && known.is_reading_due(now)
         {
             known.note_reading(now);
-            self.links.key_service.send_reload(now)?;
+            self.links.key_service.send_reload(now, false)?;
         }
         Ok(())
     }

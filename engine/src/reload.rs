@@ -374,7 +374,7 @@ impl InForce {
             }
         }
         if service.is_some() {
-            links.key_service.send_reload(now).map_err(ReloadError::Breach)?;
+            links.key_service.send_reload(now, true).map_err(ReloadError::Breach)?;
         }
         // What can fail comes first: from here on all of it is done.
         if is_local_changed {

@@ -350,7 +350,7 @@ fn a072_an_nts_source_is_exchanged_once_and_a_restart_needs_neither_exchange_nor
 #[test]
 fn a072_a_damaged_file_of_keys_costs_a_line_and_a_key_exchange() {
     let file = KeyFile::new("damaged");
-    std::fs::write(&file.0, b"truechimer-keys3 and then nothing that makes sense").unwrap();
+    std::fs::write(&file.0, b"truechimer-keys4 and then nothing that makes sense").unwrap();
     let mut bench = start_nts("damaged", &file);
     answer_key_exchange(&mut bench);
     first_correction(&mut bench);

@@ -20,6 +20,8 @@ use std::time::Duration;
 pub const NO_NEWEST_CHRONYD: &str = "no newer chronyd; `cargo xtask peers --more` fetches it on Debian";
 /// The reason for a skipped test if ntpd-rs is missing.
 pub const NO_NTPD_RS: &str = "ntp-daemon of ntpd-rs is missing; `cargo xtask peers --more` builds it";
+/// The reason for a skipped test if the key exchange server of ntpd-rs's pool is missing.
+pub const NO_NTS_POOL: &str = "nts-pool-ke is missing; `cargo xtask peers --more` builds it";
 
 /// The names in a test server's certificate.
 pub const NAMES: [&str; 5] = ["localhost", "127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"];
@@ -277,7 +279,7 @@ fn started(command: &mut Command, place: Place, key_port: u16) -> Peer {
 }
 
 /// Believes that it sets the clock, and cannot.
-fn fenced(program: &Path) -> Command {
+pub fn fenced(program: &Path) -> Command {
     let mut command = Command::new(crate::programs::program("pretend"));
     command.arg(program);
     command

@@ -147,6 +147,37 @@ fn a207_each_client_is_shown_the_certificate_for_the_name_that_it_asks_for() {
 }
 
 #[test]
+fn the_renewal_of_another_certificate_is_no_consent_to_one_that_lacks_a_name() {
+    let Some(world) = World::start("names-consent") else { return bench::skip(NO_NETWORK) };
+    world.server.wait_until("with all certificates", TIMEOUT, |server| {
+        page(server, &["keys"]).matches("in use until").count() == 3
+    });
+    let renew = |at: usize, name: &str| {
+        world.authority.issue(&[name]).write(&world.files[at]);
+        world.server.setup().give(&world.files[at].join("key.pem"));
+    };
+    let reload = || page(&world.server, &["reload"]);
+    let lacks = "lacks a name that the one in use has";
+    renew(0, "z.example");
+    assert!(reload().contains(lacks));
+    // As a program that renews them all calls it: once for each.
+    for at in [1, 2] {
+        renew(at, NAMES[at]);
+        let said = reload();
+        assert!(said.contains(lacks), "{at}: {said}");
+    }
+    // Twice for nothing else: the name is to go.
+    let said = reload();
+    assert!(!said.contains(lacks), "{said}");
+    // Two of them do not stand in each other's way.
+    renew(0, "y.example");
+    renew(1, "x.example");
+    assert_eq!(reload().matches(lacks).count(), 2);
+    let said = reload();
+    assert!(!said.contains(lacks), "{said}");
+}
+
+#[test]
 fn chronyd_is_shown_the_certificate_for_the_name_that_it_asks_for() {
     let Some(world) = World::start("names-chronyd") else { return bench::skip(NO_NETWORK) };
     let Some(chronyd) = chronyd_program("chronyd") else { return bench::skip(NO_CHRONYD) };

@@ -3,9 +3,10 @@
 use bench::authority::Authority;
 use bench::daemon::{Daemon, Setup, spawn};
 use bench::netns::Network;
+use bench::nts::{NO_NTPD_RS, NO_NTS_POOL, fenced};
 use bench::own_files;
 use bench::peers::{NO_CHRONYD, behind, chronyd_program};
-use bench::programs::Place;
+use bench::programs::{Place, find_peer};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::cell::RefCell;
@@ -13,6 +14,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -59,8 +61,12 @@ impl World {
 
     /// A client with these lines, whose name has these addresses; and its file of hosts.
     fn client(&self, addresses: &[u8], lines: &str) -> (Setup, PathBuf) {
+        self.client_of(&hosts(addresses), lines)
+    }
+
+    fn client_of(&self, hosts: &str, lines: &str) -> (Setup, PathBuf) {
         let setup = Setup::new("nts-pool-client", &self.pool(lines));
-        let etc = own_files::etc_of_hosts(&setup, &hosts(addresses));
+        let etc = own_files::etc_of_hosts(&setup, hosts);
         let mounts = format!("mount --bind '{}' /etc", etc.display());
         (
             setup.with_virtual_clock(-1_300_000_000, 30.0).with_mounts(&self.network, &mounts),
@@ -73,6 +79,110 @@ impl World {
             "[[source]]\naddress = \"{NAME}\"\nmode = \"nts\"\npool = true\nroots = \"{}\"\nmin-poll = 0\nmax-poll = 0\n{lines}\n",
             self.place.join("roots.pem").display()
         )
+    }
+}
+
+/// Four of ntpd-rs as time servers, and the key exchange server of its pool, which shares its clients out among them, at the fifth
+/// address.
+struct SharedPool {
+    servers: Vec<Other>,
+    _pool: Other,
+    _reference: Daemon,
+    hosts: String,
+}
+
+/// What the pool proves itself with to each of them: SHA3-256 of its secret and of the server's number (its base-shared-secret).
+const TOKENS: [&str; 4] = [
+    "c2683bf5da2f00029a946ab608a7e31f09a3cd77a1ae675b1d95682daac0ac76",
+    "b9d4015ea42e51414d333a538e91c5081be4b6602897a4698f66a03a8fa610c2",
+    "d34c5eb5bf36987301197970f7a5d0d963f51351a6edb4af56e33b225c67e9ff",
+    "64a1ec30063f911366d8760201c3fa4bcd727b210d6fd0d33703f14f889209ea",
+];
+const SECRET: &str = "pool secret";
+
+/// A program of somebody else in the network of a test; killed when dropped.
+struct Other {
+    child: Child,
+    place: Place,
+}
+
+impl Other {
+    fn start(words: &[String], program: &Command, place: Place) -> Self {
+        let log = fs::File::create(place.join("log")).expect("a new folder can be written");
+        let mut command = behind(words, program);
+        command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
+        Self { child: spawn(&mut command), place }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.place.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl SharedPool {
+    /// The reason why there is none, or one.
+    fn start(world: &World) -> Result<Self, &'static str> {
+        let time_server = find_peer("ntp-daemon").ok_or(NO_NTPD_RS)?;
+        let pool = find_peer("nts-pool-ke").ok_or(NO_NTS_POOL)?;
+        let names = (1..=4).map(|n| format!("10.77.0.{n} time-{n}.example\n")).collect::<String>();
+        let hosts = format!("127.0.0.1 localhost\n10.77.0.5 {NAME}\n{names}");
+        // At an address of an interface ntpd-rs would take it for itself.
+        let reference = Setup::new(
+            "nts-pool-reference",
+            "[server]\nlisten = [\"127.0.0.9:1123\"]\nallow = [\"127.0.0.0/8\"]\nlocal-stratum = 1\nrate-limit = false\n",
+        );
+        let etc = own_files::etc_of_hosts(&reference, &hosts);
+        let reference = reference.within(&world.network).start();
+        let servers = (1..=4).map(|n| {
+            let place = Place::new(&format!("pool-ntpd-rs-{n}"));
+            let (chain, key) = world.authority.issue(&[&format!("time-{n}.example")]).write(&place);
+            let configuration = format!(
+                "[synchronization]\nminimum-agreeing-sources = 1\n[source-defaults]\n\
+                 poll-interval-limits = {{ min = 0, max = 0 }}\ninitial-poll-interval = 0\n\
+                 [[source]]\nmode = \"server\"\naddress = \"127.0.0.9:1123\"\n\
+                 [[server]]\nlisten = \"10.77.0.{n}:123\"\n[[nts-ke-server]]\nlisten = \"10.77.0.{n}:4460\"\n\
+                 certificate-chain-path = \"{}\"\nprivate-key-path = \"{}\"\n\
+                 accepted-pool-authentication-tokens = [\"{}\"]\n",
+                chain.display(),
+                key.display(),
+                TOKENS[n - 1]
+            );
+            fs::write(place.join("ntp.toml"), configuration).expect("a new folder can be written");
+            let mut program = fenced(&time_server);
+            program.arg("-c").arg(place.join("ntp.toml"));
+            Other::start(&world.network.entrance(), &program, place)
+        });
+        let servers: Vec<Other> = servers.collect();
+        let place = Place::new("pool-nts-pool-ke");
+        let (chain, key) = world.authority.issue(&[NAME]).write(&place);
+        let all: Vec<String> = (1..=4)
+            .map(|n| format!("{{\"uuid\": \"time-{n}\", \"domain\": \"time-{n}.example\", \"port\": 4460}}"))
+            .collect();
+        fs::write(place.join("servers.json"), format!("[{}]", all.join(", "))).expect("as above");
+        fs::write(place.join("secret"), SECRET).expect("as above");
+        let file = |name: &str| place.join(name).display().to_string();
+        let identity =
+            format!("certificate-chain = \"{}\"\nprivate-key = \"{}\"\n", chain.display(), key.display());
+        let configuration = format!(
+            "[server]\nlisten = \"10.77.0.5:4460\"\n{identity}[backend]\n{identity}upstream-cas = \"{}\"\n\
+             allowed-protocols = [0]\nkey-exchange-servers = \"{}\"\nbase-shared-secret = \"{}\"\n",
+            world.place.join("roots.pem").display(),
+            file("servers.json"),
+            file("secret")
+        );
+        fs::write(place.join("pool.toml"), configuration).expect("as above");
+        let mounts = format!("mount --bind '{}' /etc", etc.display());
+        let mut program = Command::new(pool);
+        program.arg("-c").arg(place.join("pool.toml"));
+        let pool = Other::start(&own_files::entrance(&world.network, &mounts), &program, place);
+        Ok(Self { servers, _pool: pool, _reference: reference, hosts })
     }
 }
 
@@ -229,4 +339,42 @@ fn a_pool_of_chronyd_and_of_our_own_server_is_followed() {
     kill(Pid::from_raw(chronyd.id() as i32), Signal::SIGTERM).expect("it runs");
     chronyd.wait().expect("it was started here");
     drop(server);
+}
+
+#[test]
+fn the_pool_of_ntpd_rs_gives_each_member_a_time_server_of_its_own_and_another_one_for_one_that_dies() {
+    let Some(world) = World::new("pool-shared", 5) else { return bench::skip(NO_NETWORK) };
+    let mut pool = match SharedPool::start(&world) {
+        Ok(pool) => pool,
+        Err(why) => return bench::skip(why),
+    };
+    let (setup, _) = world.client_of(&pool.hosts, "members = 3\nexperimental-nts-pool = true");
+    let client = setup.start();
+    let in_use = |client: &Daemon| asked(client).len() == 3;
+    client.wait_until("at three servers", TIMEOUT, in_use);
+    client.wait_until_synchronised(TIMEOUT);
+    let before = asked(&client);
+    // Whoever is in its memory when a server is not ready yet may have been asked twice, and never two for one server.
+    assert!(!client.log().contains("asked already"), "{}", client.log());
+    let dying = usize::from(*before.first().expect("three"));
+    let log = pool.servers[dying - 1].log();
+    drop(pool.servers.remove(dying - 1));
+    client.wait_until("at the fourth", TIMEOUT, |client| {
+        let now = asked(client);
+        now.len() == 3 && !now.contains(&(dying as u8))
+    });
+    assert!(client.is_synchronised(), "{log}");
+
+    // It has three servers now, and is asked for five.
+    setup.configure(&world.pool("members = 5\nexperimental-nts-pool = true"));
+    page(&client, &["reload"]);
+    let refused = "no keys: ";
+    client.wait_until("refused", TIMEOUT, |client| client.log().contains(refused));
+    assert_eq!(asked(&client).len(), 3, "none counts twice: {:#?}", client.sources());
+    // A restart exchanges nothing.
+    assert_eq!(client.stop().code, Some(0));
+    let client = setup.start();
+    client.wait_until("at three again", TIMEOUT, in_use);
+    assert_eq!(client.sources().iter().filter(|source| source["nts"]["restored"] == true).count(), 3);
+    assert_eq!(client.stop().code, Some(0));
 }

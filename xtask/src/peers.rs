@@ -7,7 +7,7 @@ mod tool;
 
 use crate::cargo::{read, run};
 use bench::programs::peers;
-use registry::{CLOCKBOUND, NTPD_RS, ROUGHENOUGH};
+use registry::{CLOCKBOUND, NTPD_RS, NTS_POOL, ROUGHENOUGH};
 use release::{NEWEST, Program};
 use rig::days::root::NEWEST_CHRONYD;
 use rig::debian;
@@ -122,8 +122,8 @@ pub fn fetch_clockbound() -> Result<(), String> {
     CLOCKBOUND.fetch(&place)
 }
 
-/// Fetches what only some tests and benchmarks need: the newest version of each in Debian, ntpd-rs, ClockBound's clients, and roughenough with
-/// its clients. What exists already is not fetched again: remove `target/peers/*-newest` for newer versions.
+/// Fetches what only some tests and benchmarks need: the newest version of each in Debian, ntpd-rs with its pool's key exchange server,
+/// ClockBound's clients, and roughenough with its clients. What exists already is not fetched again: remove `target/peers/*-newest` for newer versions.
 ///
 /// # Errors
 /// What could not be fetched, after everything else was tried.
@@ -140,6 +140,7 @@ pub fn fetch_more() -> Result<(), String> {
         ("ClockBound's clients", CLOCKBOUND_CLIENTS.fetch(&place)),
         ("roughenough", ROUGHENOUGH.fetch(&place)),
         ("roughenough's client library", ROUGHENOUGH_REPORT.fetch(&place)),
+        ("the key exchange server of an NTS pool", NTS_POOL.fetch(&place)),
     ]
     .into_iter()
     .filter_map(|(what, outcome)| Some(format!("{what} cannot be had: {}", outcome.err()?)))

@@ -34,8 +34,8 @@ pub(crate) enum Fault {
     Unsent,
     /// No reply came.
     Silent,
-    /// It answers, and no keys came of it: it rests as RFC 8915 section 4.2 has a client wait.
-    Rejected,
+    /// No keys came of it: it rests as any source with NTS does that came so far (RFC 8915 section 4.2).
+    NoKeys(Reached),
     /// It answers, but has no time that can be used now, which may end at any moment.
     Unready,
     /// It is of no use: it refuses, is this host, or has a false time.
@@ -63,15 +63,15 @@ impl Candidate {
     /// When it may be tried again.
     fn rests_until(&self, need: Need) -> RawInstant {
         let Some(Failure { fault, at }) = self.last else { return RawInstant::MIN };
-        if fault == Fault::Rejected {
+        if let Fault::NoKeys(reached) = fault {
             let attempt = u32::from(self.failures.saturating_sub(1));
-            return at.after(back_off(attempt, need.longest_exchange(Reached::Server)));
+            return at.after(back_off(attempt, need.longest_exchange(reached)));
         }
         let longest = match fault {
             Fault::Unsent => need.longest_unsent().or(Some(LONGEST_REST)),
             Fault::Silent => need.longest_interval().or(Some(LONGEST_REST)),
             Fault::Unready => need.longest_unready(),
-            Fault::Useless | Fault::Rejected => None,
+            Fault::Useless | Fault::NoKeys(_) => None,
         };
         let Some(longest) = longest else { return at.after(whole_millis(LONGEST_REST)) };
         let doublings = i32::from(self.failures.saturating_sub(1).min(10));
@@ -132,6 +132,11 @@ impl Candidates {
         self.list.iter().any(|candidate| candidate.offered && candidate.address == address)
     }
 
+    /// Whether that is so of each address of the last answer.
+    pub(crate) fn all_offered(&self, is_so: impl Fn(&Address) -> bool) -> bool {
+        self.list.iter().filter(|candidate| candidate.offered).all(|candidate| is_so(&candidate.address))
+    }
+
     /// Whether each address of the last answer failed the last time it was tried, and not for want of a way.
     pub(crate) fn all_failed(&self) -> bool {
         let failed = |last: Failure| last.fault != Fault::Unsent;
@@ -178,7 +183,7 @@ impl Candidates {
     pub(crate) fn forgive(&mut self) {
         for candidate in &mut self.list {
             candidate.last.take_if(|failure| {
-                !matches!(failure.fault, Fault::Unready | Fault::Useless | Fault::Rejected)
+                !matches!(failure.fault, Fault::Unready | Fault::Useless | Fault::NoKeys(Reached::Server))
             });
         }
     }
@@ -247,7 +252,20 @@ mod tests {
         }
         candidates.forgive();
         assert_eq!(next(&candidates, 0, Need::Little), Some(all[0]));
-        for (fault, rests) in [(Fault::Unready, [64, 256, 3600]), (Fault::Useless, [3600; 3])] {
+        // Of key exchanges, what no server noticed is not held against it either.
+        (0..9).for_each(|_| {
+            all.iter().for_each(|one| candidates.fail(*one, Fault::NoKeys(Reached::Nobody), at(0)))
+        });
+        for (need, rest) in [(Need::First, 15), (Need::Lost, 256)] {
+            assert_eq!(next(&candidates, rest - 1, need), None, "{need:?}");
+            assert_eq!(next(&candidates, rest, need), Some(all[0]), "{need:?}");
+        }
+        candidates.forgive();
+        assert_eq!(next(&candidates, 0, Need::Little), Some(all[0]));
+        let rejected = Fault::NoKeys(Reached::Server);
+        for (fault, rests) in
+            [(Fault::Unready, [64, 256, 3600]), (Fault::Useless, [3600; 3]), (rejected, [432_000; 3])]
+        {
             (0..9).for_each(|_| all.iter().for_each(|one| candidates.fail(*one, fault, at(0))));
             candidates.forgive();
             for (need, rest) in [Need::First, Need::Lost, Need::Little].into_iter().zip(rests) {

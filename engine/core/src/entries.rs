@@ -18,6 +18,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 use ipc::address::Address;
+use ipc::message::exchange::HostName;
 use ipc::units::RawInstant;
 
 /// Most entries: the configuration allows no more.
@@ -120,6 +121,10 @@ pub(crate) struct Entry {
     pub(crate) hosts: Candidates,
     /// Of a member of an NTS pool: at which of these its keys are exchanged.
     pub(crate) host: Option<Address>,
+    /// Of one whose key exchange server shares its clients out: which time server it named, and which ones were of no use before, the
+    /// latest first.
+    pub(crate) named: Option<HostName>,
+    pub(crate) avoided: Vec<HostName>,
     /// The addresses of its name, or of the time server that its key exchange named.
     pub(crate) candidates: Candidates,
     pub(crate) members: Vec<Source>,
@@ -154,6 +159,8 @@ impl Entry {
             authentication,
             hosts: Candidates::default(),
             host: None,
+            named: None,
+            avoided: Vec::new(),
             candidates: Candidates::default(),
             members: Vec::new(),
             kept: Kept::default(),
@@ -172,7 +179,15 @@ impl Entry {
 
     /// Whether it is of an NTS pool, and where it is to exchange keys is not known yet.
     pub(crate) fn is_hostless(&self) -> bool {
-        self.settings.is_nts_pool() && self.host.is_none()
+        self.settings.is_nts_pool() && !self.settings.is_shared_out() && self.host.is_none()
+    }
+
+    /// Of a further member of an NTS pool: there is no address for it.
+    pub(crate) fn vacate(&mut self) {
+        self.phase = Phase::Vacant;
+        self.host = None;
+        self.candidates = Candidates::default();
+        self.authentication = Authentication::Nts(Box::new(Association::idle()));
     }
 
     /// What a certificate has to name: its host name or address, as configured; empty for an address of an interface.
@@ -291,7 +306,8 @@ impl Entries {
 
     /// Gives an NTS pool the members that it lacks; those that are new.
     pub(crate) fn add_members(&mut self, first: EntryId) -> Vec<EntryId> {
-        let Some(settings) = self.get(first).map(|entry| entry.settings.clone()) else { return Vec::new() };
+        let Some(entry) = self.get(first) else { return Vec::new() };
+        let (settings, offline) = (entry.settings.clone(), entry.offline);
         let of_pool = |entry: &Entry| entry.configured() == first;
         let mut new = Vec::new();
         for _ in self.list.iter().filter(|entry| of_pool(entry)).count()..seats(&settings) {
@@ -301,7 +317,8 @@ impl Entries {
             };
             let id = EntryId(self.next_entry);
             self.next_entry += 1;
-            self.list.insert(last + 1, Entry { pool: Some(first), ..Entry::new(id, settings.clone()) });
+            let entry = Entry { pool: Some(first), offline, ..Entry::new(id, settings.clone()) };
+            self.list.insert(last + 1, entry);
             new.push(id);
         }
         new
@@ -316,6 +333,19 @@ impl Entries {
     pub(crate) fn remove_member(&mut self, id: EntryId) -> Option<Entry> {
         let at = self.list.iter().position(|entry| entry.id == id && entry.pool.is_some())?;
         Some(self.list.remove(at))
+    }
+
+    /// Two members of an NTS pool change places: each goes on with the keys and the time server of the other.
+    pub(crate) fn swap(&mut self, one: EntryId, other: EntryId) {
+        let at = |id| self.list.iter().position(|entry| entry.id == id);
+        let (Some(one), Some(other)) = (at(one), at(other)) else { return };
+        let Ok([one, other]) = self.list.get_disjoint_mut([one, other]) else { return };
+        core::mem::swap(one, other);
+        // What belongs to the place, and not to who is there.
+        core::mem::swap(&mut one.id, &mut other.id);
+        core::mem::swap(&mut one.pool, &mut other.pool);
+        core::mem::swap(&mut one.lookup, &mut other.lookup);
+        core::mem::swap(&mut one.hosts, &mut other.hosts);
     }
 
     /// Puts one with other settings in the place of an entry, as if it had just been added, and gives back what was

@@ -153,6 +153,10 @@ pub struct SavedAssociation {
     pub roots: u8,
     /// Where the time is asked for, with the UDP port.
     pub address: Address,
+    /// Of a member of a pool: at which address of its name keys are exchanged.
+    pub at: Option<Address>,
+    /// How a key exchange server that shares its clients out named the time server.
+    pub named: Option<HostName>,
     /// The algorithm of the keys.
     pub algorithm: Aead,
     /// The keys. Wiped when dropped.

@@ -195,6 +195,12 @@ impl SourceSettings {
         self.nts.is_some() && self.members > 1
     }
 
+    /// Whether it is such a pool whose key exchange server shares its clients out among time servers: its name is that of this server
+    /// alone.
+    pub fn is_shared_out(&self) -> bool {
+        self.is_nts_pool() && self.nts.is_some_and(|nts| nts.shares_out)
+    }
+
     /// Whether its replies count as authenticated, by NTS or by a symmetric key. One of MD5, or one that is short enough to be found
     /// by trying from a single packet, proves nothing: such a source is asked with its MAC, and decides what a plain one does.
     pub fn is_authenticated(&self) -> bool {
@@ -238,6 +244,9 @@ pub struct NtsSettings {
     pub roots: u8,
     /// Which algorithms are offered.
     pub offer: AeadOffer,
+    /// The key exchange server shares its clients out among time servers, and is asked for another one for each member of the pool
+    /// (`experimental-nts-pool`).
+    pub shares_out: bool,
 }
 
 /// Where a source is.

@@ -4,7 +4,7 @@
 pub const GOVERNOR: [&str; 1] = ["profile"];
 
 /// Of `[[source]]`.
-pub const SOURCE: [&str; 23] = [
+pub const SOURCE: [&str; 24] = [
     "address",
     "mode",
     "key",
@@ -28,6 +28,7 @@ pub const SOURCE: [&str; 23] = [
     "send-over",
     "dscp",
     "allow-link-local",
+    "experimental-nts-pool",
 ];
 
 /// Of a `[[source]]` in a file of a program: nothing that changes a vote.

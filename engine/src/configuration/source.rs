@@ -21,6 +21,9 @@ const MAX_POLL: i64 = 10;
 const SHORTEST: i64 = engine_core::SHORTEST_POLL as i64;
 const MEMBERS: i64 = 4;
 
+/// Its name says that a standard may yet change what it does.
+const SHARES_OUT: &str = "experimental-nts-pool";
+
 /// All sources in the order of the files; those with a fault are left out. What two files say of one server, the later one
 /// decides. The files of root certificates that they name get their numbers.
 pub fn read(
@@ -167,6 +170,10 @@ pub fn read_source(
             "pool: an address is one server; leave pool out, or give the name of a pool as address",
         );
     }
+    if nts.is_some_and(|nts| nts.shares_out) && !pool {
+        let text = format!("{SHARES_OUT}: only a pool has it; add pool = true, or leave {SHARES_OUT} out");
+        faults.add(section.place_of(SHARES_OUT), text);
+    }
     if members.is_some() && !pool {
         faults.add(
             section.place_of("members"),
@@ -272,7 +279,7 @@ fn read_key(
 /// `mode`, `roots` and `aead`; nothing for plain NTP.
 fn read_nts(section: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>) -> Option<NtsSettings> {
     let is_nts = read_mode(section, faults);
-    for key in ["roots", "aead"] {
+    for key in ["roots", "aead", SHARES_OUT] {
         if section.has(key) && !is_nts {
             let text = format!("{key}: plain NTP has no use for it; add mode = \"nts\", or leave {key} out");
             faults.add(section.place_of(key), text);
@@ -283,8 +290,9 @@ fn read_nts(section: &Section<'_>, roots: &mut RootSets, faults: &mut Faults<'_>
     if !is_nts {
         return None;
     }
+    let shares_out = section.boolean(SHARES_OUT, faults).unwrap_or(false);
     let roots = file.map_or(SYSTEM, |(at, file)| roots.number(at, file, faults));
-    Some(NtsSettings { roots, offer })
+    Some(NtsSettings { roots, offer, shares_out })
 }
 
 /// Whether this source is authenticated.

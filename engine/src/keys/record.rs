@@ -79,8 +79,8 @@ pub fn write_body(kept: &Kept, roots: &Roots, room: usize) -> Zeroizing<Vec<u8>>
     body
 }
 
-/// Longest association in octets: two names, two addresses, keys, what a certificate says, cookies.
-const LONGEST: usize = 1536 + MAX_COOKIES as usize * (2 + ipc::packet::MAX_COOKIE);
+/// Longest association in octets: three names, three addresses, keys, what a certificate says, cookies.
+const LONGEST: usize = 1856 + MAX_COOKIES as usize * (2 + ipc::packet::MAX_COOKIE);
 
 /// Nothing for one whose roots are no longer configured.
 fn write_association(association: &SavedAssociation, roots: &Roots) -> Option<Zeroizing<Vec<u8>>> {
@@ -88,6 +88,8 @@ fn write_association(association: &SavedAssociation, roots: &Roots) -> Option<Ze
         server,
         roots: number,
         address,
+        at,
+        named,
         algorithm,
         keys,
         cookies,
@@ -111,6 +113,11 @@ fn write_association(association: &SavedAssociation, roots: &Roots) -> Option<Ze
     part.push(u8::from(*number != 0));
     write_short(&mut part, roots.file(*number)?.octets());
     write_address(&mut part, address);
+    match at {
+        Some(at) => write_address(&mut part, at),
+        None => part.push(0),
+    }
+    write_short(&mut part, named.as_ref().map_or(&[], HostName::octets));
     part.push(u8::try_from(algorithm.id()).ok()?);
     for key in [&keys.client_to_server, &keys.server_to_client] {
         part.extend_from_slice(key.octets().get(..key_room(*algorithm))?);
@@ -197,6 +204,14 @@ fn read_association(rest: &mut Reader<'_>, roots: &Roots) -> Option<Option<Saved
     };
     let file = FilePath::from_octets(rest.short()?).ok()?;
     let address = rest.address().filter(Address::is_unicast)?;
+    let at = match rest.0.first()? {
+        0 => rest.octet().map(|_| None)?,
+        _ => Some(rest.address()?),
+    };
+    let named = match rest.short()? {
+        [] => None,
+        name => Some(HostName::from_octets(name).ok()?),
+    };
     let algorithm = Aead::from_id(u16::from(rest.octet()?))?;
     let mut key = || Secret::of(rest.take(key_room(algorithm))?);
     let keys = KeyPair { client_to_server: key()?, server_to_client: key()? };
@@ -221,6 +236,8 @@ fn read_association(rest: &mut Reader<'_>, roots: &Roots) -> Option<Option<Saved
         server,
         roots,
         address,
+        at,
+        named,
         algorithm,
         keys,
         cookies,

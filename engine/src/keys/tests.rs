@@ -71,6 +71,8 @@ fn association(number: u8) -> SavedAssociation {
         } else {
             address("[2001:db8::1]:123")
         },
+        at: (number % 3 == 1).then(|| address("192.0.2.2:4460")),
+        named: (number % 4 == 1).then(|| HostName::parse(&format!("t{number}.example")).unwrap()),
         algorithm: if number.is_multiple_of(2) { Aead::AesSivCmac256 } else { Aead::Aes128GcmSiv },
         keys: KeyPair {
             client_to_server: Secret::of(&[number; 32]).unwrap(),

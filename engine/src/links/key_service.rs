@@ -5,7 +5,7 @@ use super::interfaces::Interfaces;
 use super::queued_link::QueuedLink;
 use super::{Breach, Fact, Process};
 use engine_core::io::Now;
-use ipc::message::key_service::{FromKeyService, KeyCounters, KeyPolicy, Loaded, ToKeyService};
+use ipc::message::key_service::{FromKeyService, KeyCounters, KeyPolicy, Loaded, Request, ToKeyService};
 use ipc::message::server::CookieKeys;
 use ipc::served_at::{ServedAt, Service};
 use ipc::units::RawInstant;
@@ -57,9 +57,9 @@ impl KeyServiceLink {
         self.link.send_surely(now, ToKeyService::Policy(policy))
     }
 
-    /// Has certificate and key read anew, and judged by the steered clock.
-    pub fn send_reload(&mut self, now: Now) -> Result<(), Breach> {
-        self.link.send_surely(now.raw, ToKeyService::Reload(now.wall))?;
+    /// Has certificates and keys read anew, and judged by the steered clock. `is_asked`: somebody wants it.
+    pub fn send_reload(&mut self, now: Now, is_asked: bool) -> Result<(), Breach> {
+        self.link.send_surely(now.raw, ToKeyService::Reload(Request { now: now.wall, is_asked }))?;
         self.certificates = self.certificates.saturating_add(u32::from(self.pairs));
         Ok(())
     }

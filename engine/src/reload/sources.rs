@@ -304,7 +304,7 @@ fn translate(
     if !exchanges && (source.nts.is_some() || matches!(source.place, Place::Name(..))) {
         return Err(LACKS_EXCHANGE.to_owned());
     }
-    let Some(NtsSettings { roots, offer }) = source.nts else { return Ok(source.clone()) };
+    let Some(NtsSettings { roots, offer, shares_out }) = source.nts else { return Ok(source.clone()) };
     let unseen = |file: &FilePath| format!("no process can see {} yet", file.as_str());
     let roots = if roots == SYSTEM {
         match (&old.system_roots, &new.system_roots) {
@@ -319,7 +319,7 @@ fn translate(
             (None, file) => return Err(file.as_ref().map_or_else(String::new, unseen)),
         }
     };
-    Ok(SourceSettings { nts: Some(NtsSettings { roots, offer }), ..source.clone() })
+    Ok(SourceSettings { nts: Some(NtsSettings { roots, offer, shares_out }), ..source.clone() })
 }
 
 #[cfg(test)]

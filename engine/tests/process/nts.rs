@@ -52,6 +52,7 @@ fn end(id: ExchangeId, now: WallTime) -> Exchanged {
         cookies: 8,
         addresses: Addresses::new([address]).unwrap(),
         redirected: false,
+        named: None,
         validity: Validity::new(days(-30), days(60)).unwrap(),
         deferred: false,
         operator: ipc::message::exchange::Operator::NONE,

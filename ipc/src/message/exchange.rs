@@ -12,11 +12,13 @@ use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
 
 mod asked;
+mod denied;
 mod operator;
 mod outcome;
 mod round;
 
 pub use asked::{Asked, Progress, Violation};
+pub use denied::{Denied, MAX_DENIED};
 pub use operator::{CertifiedNames, FINGERPRINT, Operator, Organisation};
 pub use outcome::{Addresses, AssociationKeys, Validity};
 pub use round::{
@@ -226,6 +228,8 @@ pub struct Exchange {
     pub offer: AeadOffer,
     /// The address of the name that is tried first, counted from 0 and beyond the last one from the first again.
     pub turn: u8,
+    /// Time servers that the key exchange server is asked not to name: an experiment.
+    pub denied: Denied,
     /// Of which addresses may be, of this server and of one that it names.
     pub families: Families,
     /// How the connection leaves this host; look-ups of names do as all others.
@@ -267,6 +271,8 @@ pub struct Exchanged {
     pub addresses: Addresses,
     /// Whether the server named another one.
     pub redirected: bool,
+    /// How it named that, where it is a name or an address of IPv4.
+    pub named: Option<HostName>,
     /// When the whole chain of certificates is valid.
     pub validity: Validity,
     /// Whether certificates are not valid at `now` of the request, but at an instant that it allowed.

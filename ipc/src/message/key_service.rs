@@ -19,12 +19,21 @@ pub enum ToKeyService {
     CookieKeys(CookieKeys),
     /// What responses say, and how much is done for one client. At any moment.
     Policy(KeyPolicy),
-    /// Read the certificate and the private key anew; connections go on. The time of the steered clock, by which they are
-    /// judged.
-    Reload(WallTime),
+    /// Read the certificates and the private keys anew; connections go on.
+    Reload(Request),
     /// Answer with `Pong`, and with `HolderPong` once the key holder has answered; sent only if the service manager's
     /// watchdog is on.
     Ping,
+}
+
+/// Why certificates are read, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Request {
+    /// The time of the steered clock, by which they are judged.
+    pub now: WallTime,
+    /// Whether an administrator asks for it, or a program that has renewed one; else the time has come.
+    pub is_asked: bool,
 }
 
 /// Key exchange service to engine.

@@ -7,11 +7,11 @@ use super::session::Session;
 use ipc::address::Address;
 use ipc::message::exchange::{
     Addresses, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, Exchanged, Families,
-    FromExchange, KeyServer, LookupFailure, Validity,
+    FromExchange, HostName, KeyServer, LookupFailure, Validity,
 };
 use ipc::packet::CookieOctets;
 use protocol::nts::aead::Exporter;
-use protocol::nts::ke_request::{MAX_ENCODED, encode_request};
+use protocol::nts::ke_request::{MAX_ENCODED, encode_request_denying};
 use protocol::nts::ke_response::{Response, ResponseError};
 use protocol::nts::server_name::ServerName;
 use std::net::{IpAddr, SocketAddr};
@@ -42,7 +42,8 @@ fn attempt(
 
     let offer = exchange.offer;
     let mut request = [0; MAX_ENCODED];
-    let length = encode_request(offer, &mut request).map_err(|_| ExchangeFailure::Tls)?;
+    let length = encode_request_denying(offer, exchange.denied.iter(), &mut request)
+        .map_err(|_| ExchangeFailure::Tls)?;
     let session = Session::open(&stream, exchange, roots, request.get(..length).unwrap_or_default())?;
     let response = Response::decode(&session.message, offer, peer.ip()).map_err(reason)?;
 
@@ -67,11 +68,21 @@ fn attempt(
         cookies: u8::try_from(said.len()).unwrap_or(u8::MAX),
         addresses,
         redirected: response.server.is_some(),
+        named: response.server.and_then(named),
         validity,
         deferred: session.verdict.deferred,
         operator: session.verdict.operator,
     }));
     Ok(said)
+}
+
+/// How a server is named, so that another key exchange can ask not to be sent to it.
+fn named(server: ServerName<'_>) -> Option<HostName> {
+    match server {
+        ServerName::Host(name) => HostName::parse(name).ok(),
+        ServerName::Address(IpAddr::V4(ip)) => HostName::parse(&ip.to_string()).ok(),
+        ServerName::Address(IpAddr::V6(_)) => None,
+    }
 }
 
 fn addresses_of(exchange: &Exchange, known: Option<Addresses>) -> Vec<SocketAddr> {

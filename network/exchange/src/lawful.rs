@@ -74,8 +74,8 @@ mod tests {
     use super::*;
     use ipc::aead::AeadOffer;
     use ipc::message::exchange::{
-        Exchange, ExchangeId, Families, HeardOf, HostName, KeyServer, Measure, MeasureFailed, MeasureFailure,
-        Measured, Resolve, RoundServer, RoundServers, ToExchange,
+        Denied, Exchange, ExchangeId, Families, HeardOf, HostName, KeyServer, Measure, MeasureFailed,
+        MeasureFailure, Measured, Resolve, RoundServer, RoundServers, ToExchange,
     };
     use ipc::units::WallTime;
 
@@ -111,6 +111,7 @@ mod tests {
             offer: AeadOffer::GCM_SIV_FIRST,
             turn: 0,
             at: None,
+            denied: Denied::NONE,
             departure: ipc::departure::Departure::USUAL,
             families: Families::Both,
         });

@@ -8,8 +8,8 @@ use exchange::{Work, run};
 use ipc::aead::{Aead, AeadOffer};
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
-    Addresses, AssociationKeys, Cookie, Exchange, ExchangeFailed, ExchangeFailure, ExchangeId, Exchanged,
-    Families, FromExchange, HostName, KeyServer as KeyServerName, Resolved, ToExchange, Validity,
+    Addresses, AssociationKeys, Cookie, Denied, Exchange, ExchangeFailed, ExchangeFailure, ExchangeId,
+    Exchanged, Families, FromExchange, HostName, KeyServer as KeyServerName, Resolved, ToExchange, Validity,
 };
 use ipc::packet::CookieOctets;
 use ipc::process::Process;
@@ -36,6 +36,7 @@ fn exchange(id: u64, port: u16) -> Exchange {
         offer: AeadOffer::GCM_SIV_FIRST,
         turn: 0,
         at: None,
+        denied: Denied::NONE,
         departure: ipc::departure::Departure::USUAL,
         families: Families::Both,
     }
@@ -273,6 +274,7 @@ fn exchanged(id: ExchangeId, cookies: u8) -> FromExchange {
         cookies,
         addresses: Addresses::new([address.into()]).unwrap(),
         redirected: false,
+        named: None,
         validity: Validity::new(WallTime::MIN, WallTime::MAX).unwrap(),
         deferred: false,
         operator: ipc::message::exchange::Operator::NONE,

@@ -5,7 +5,8 @@ use bench::peers::NO_CHRONYD;
 use bench::role::Role;
 use ipc::aead::{Aead, AeadOffer};
 use ipc::message::exchange::{
-    Exchange, ExchangeFailure, ExchangeId, Exchanged, Families, FromExchange, HostName, KeyServer, ToExchange,
+    Denied, Exchange, ExchangeFailure, ExchangeId, Exchanged, Families, FromExchange, HostName, KeyServer,
+    ToExchange,
 };
 use ipc::process::Process;
 use ipc::secret::KeyPair;
@@ -33,6 +34,7 @@ fn exchange(peer: &NtsPeer, offer: AeadOffer) -> Result<(Exchanged, Vec<Vec<u8>>
         offer,
         turn: 0,
         at: None,
+        denied: Denied::NONE,
         departure: ipc::departure::Departure::USUAL,
         families: Families::Both,
     }));

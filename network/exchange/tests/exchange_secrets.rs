@@ -5,8 +5,8 @@ use exchange::{Work, run};
 use ipc::aead::{Aead, AeadOffer};
 use ipc::message::Shortfall;
 use ipc::message::exchange::{
-    Addresses, AssociationKeys, Cookie, Exchange, ExchangeId, Exchanged, Families, FromExchange, HostName,
-    KeyServer, MAX_COOKIES, Resolve, Resolved, ToExchange, Validity,
+    Addresses, AssociationKeys, Cookie, Denied, Exchange, ExchangeId, Exchanged, Families, FromExchange,
+    HostName, KeyServer, MAX_COOKIES, Resolve, Resolved, ToExchange, Validity,
 };
 use ipc::packet::CookieOctets;
 use ipc::secret::{KeyPair, Secret};
@@ -73,6 +73,7 @@ fn exchange_keys(exchange: &Exchange, mut result: Answer) {
         cookies: MAX_COOKIES,
         addresses: addresses(1),
         redirected: false,
+        named: None,
         validity: Validity::new(WallTime::saturating(0), WallTime::saturating(1 << 60)).unwrap(),
         deferred: false,
         operator: ipc::message::exchange::Operator::NONE,
@@ -110,6 +111,7 @@ fn traces_after_an_exchange(has_room: bool) -> usize {
         offer: AeadOffer::only(Aead::AesSivCmac256),
         turn: 0,
         at: None,
+        denied: Denied::NONE,
         departure: ipc::departure::Departure::USUAL,
         families: Families::Both,
     }));

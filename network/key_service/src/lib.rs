@@ -224,7 +224,7 @@ impl Service<'_> {
                     self.shared.change(|settings| settings.cookies = Some(Arc::new(keys)));
                 }
                 Some(ToKeyService::Policy(policy)) => self.follow(policy)?,
-                Some(ToKeyService::Reload(now)) => self.reload.order(now),
+                Some(ToKeyService::Reload(request)) => self.reload.order(request),
                 Some(ToKeyService::Ping) => {
                     for _ in 0..self.watch.answers(self.shared.workers.progress()) {
                         self.engine.push(FromKeyService::Pong)?;

@@ -8,7 +8,8 @@ use bench::key_pair::{CookieSecret, GENEROUS, KeyPair, heard};
 use bench::skip;
 use ipc::message::exchange::HostName;
 use ipc::message::key_service::{
-    FromKeyHolder, FromKeyService, KeyCounters, KeyPolicy, KeyRead, Loaded, ToKeyHolder, ToKeyService, Unread,
+    FromKeyHolder, FromKeyService, KeyCounters, KeyPolicy, KeyRead, Loaded, Request, ToKeyHolder,
+    ToKeyService, Unread,
 };
 use ipc::message::launch::MAX_KEY_THREADS;
 use ipc::message::{Shortfall, server};
@@ -227,7 +228,8 @@ fn a_certificate_is_replaced_under_load_without_an_exchange_lost() {
 
 /// By the host's clock.
 fn reload_now() -> ToKeyService {
-    ToKeyService::Reload(WallTime::saturating(bench::authority::now() * 1_000_000_000))
+    let now = WallTime::saturating(bench::authority::now() * 1_000_000_000);
+    ToKeyService::Reload(Request { now, is_asked: true })
 }
 
 #[test]

@@ -2,14 +2,17 @@
 
 use super::aead::{Algorithm, Exporter, Offer};
 use super::record::{
-    AEAD, COMPLIANT_EXPORTER, COOKIE, ERROR, ErrorCode, MessageError, NEXT_PROTOCOL, NTP_PORT, NTPV4, NoRoom,
-    Record, SERVER, WARNING, Writer, records,
+    AEAD, COMPLIANT_EXPORTER, COOKIE, ERROR, ErrorCode, HEAD, MessageError, NEXT_PROTOCOL, NTP_PORT, NTPV4,
+    NoRoom, Record, SERVER, SERVER_DENY, WARNING, Writer, records,
 };
 use core::fmt;
 use ipc::aead::MAX_OFFERED;
 
-/// Octets of the longest request that is written here.
-pub const MAX_ENCODED: usize = 32;
+/// Octets of the longest request that is written here: each server has to take as many (RFC 8915 section 4).
+pub const MAX_ENCODED: usize = 1024;
+
+/// Octets of all but the records that deny servers, at most.
+const LONGEST_REST: usize = 32;
 
 /// Writes a client's request, at most [`MAX_ENCODED`] octets, and returns its length. With AEAD 30 it also states that
 /// this side's exporter follows the standard (record 1024).
@@ -17,6 +20,20 @@ pub const MAX_ENCODED: usize = 32;
 /// # Errors
 /// [`NoRoom`].
 pub fn encode_request(offer: Offer, out: &mut [u8]) -> Result<usize, NoRoom> {
+    encode_request_denying(offer, core::iter::empty(), out)
+}
+
+/// The same to a server that shares its clients out among time servers (draft-venhoek-nts-pool): it is asked not to name these, as
+/// far as there is room. Servers that know nothing of it ignore that.
+///
+/// # Errors
+/// [`NoRoom`].
+pub fn encode_request_denying<'n>(
+    offer: Offer,
+    denied: impl Iterator<Item = &'n str>,
+    out: &mut [u8],
+) -> Result<usize, NoRoom> {
+    let mut room = out.len().min(MAX_ENCODED).saturating_sub(LONGEST_REST);
     let mut writer = Writer::new(out);
     writer.record(true, NEXT_PROTOCOL, &NTPV4.to_be_bytes())?;
     let mut list = [0; 2 * MAX_OFFERED];
@@ -28,6 +45,11 @@ pub fn encode_request(offer: Offer, out: &mut [u8]) -> Result<usize, NoRoom> {
     writer.record(true, AEAD, list.get(..length).ok_or(NoRoom)?)?;
     if offer.contains(Algorithm::Aes128GcmSiv) {
         writer.record(false, COMPLIANT_EXPORTER, &[])?;
+    }
+    for name in denied {
+        let Some(left) = room.checked_sub(HEAD + name.len()) else { break };
+        room = left;
+        writer.record(false, SERVER_DENY, name.as_bytes())?;
     }
     writer.end()
 }

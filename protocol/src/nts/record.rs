@@ -39,6 +39,8 @@ pub const COOKIE: u16 = 5;
 pub const SERVER: u16 = 6;
 /// NTPv4 Port Negotiation.
 pub const NTP_PORT: u16 = 7;
+/// NTP Server Deny (draft-venhoek-nts-pool), by the number that the registry keeps for it.
+pub const SERVER_DENY: u16 = 13;
 /// "My exporter names AEAD 30 by its own number": see [`super::aead::Exporter`].
 pub const COMPLIANT_EXPORTER: u16 = 1024;
 

@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 /// What is said of a server that shares its clients out among others.
-const NTS_POOL: &str = "one source here: its key exchange server leads to one time server";
+const NTS_POOL: &str = "as a pool with experimental-nts-pool";
 
 /// The poll interval's limits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,14 +99,17 @@ pub fn read<'t>(
     let (host, port) = split(text(address).unwrap_or_default());
     let mut source = Source::of(item, host);
     (source.port, source.nts) = (port, mode.starts_with("nts"));
-    source.members = (mode == "pool" && !place::is_address(host)).then_some(4);
+    source.members = (matches!(mode, "pool" | "nts-pool") && !place::is_address(host)).then_some(4);
+    if mode == "nts-pool" && source.members.is_some() {
+        source.keys.push(("experimental-nts-pool", "true".to_owned()));
+    }
     let mut limit = *defaults;
     for (key, value) in reading.entries(table) {
         let line = reading.line(key, value);
         let words = line.text.as_str();
         match key {
             "address" => {}
-            "mode" if mode == "nts-pool" => plan.loss(item, words, NTS_POOL),
+            "mode" if mode == "nts-pool" => plan.note(item, words, NTS_POOL),
             "mode" => plan.note(
                 item,
                 words,

@@ -1,6 +1,7 @@
 //! The one step to a time whose certificates could not be judged (RFC 8915 section 8.5); see [`crate::nts`].
 
 use super::{Engine, UNHEARD_TIMEOUT};
+use crate::entries::Entry;
 use crate::independence::group;
 use crate::io::{Now, OrderKind, Output};
 use crate::notice::{ClockNotice, Notice};
@@ -134,7 +135,7 @@ impl Engine {
         })
     }
 
-    /// The times of the NTS sources, and how many sources have none.
+    /// The times of the NTS sources, and of how many names there is none.
     fn witnesses(&self, now: Now) -> (Vec<Witness>, usize) {
         let nts = self.entries.members().filter(|(entry, source)| {
             source.authenticated && entry.settings.key.is_none() && source.is_live()
@@ -156,8 +157,16 @@ impl Engine {
             Witness { entry, kin, allegiance, offset: opinion.offset, is_sound }
         });
         let witnesses: Vec<Witness> = witnesses.collect();
-        let missing = self.entries.associations().count().saturating_sub(heard.len());
-        (witnesses, missing)
+        // All members of a pool are one operator, whether they are heard or not.
+        let mut missing: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.association().is_some())
+            .map(Entry::configured)
+            .collect();
+        missing.dedup();
+        missing.retain(|name| heard.iter().all(|(entry, ..)| entry.configured() != *name));
+        (witnesses, missing.len())
     }
 
     /// The step was made: all provisional keys end. False: it was another step.

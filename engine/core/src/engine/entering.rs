@@ -153,6 +153,7 @@ impl Engine {
 
     /// To be called after entries have changed. `new` begins.
     fn settle_entries(&mut self, now: Now, new: Option<EntryId>) {
+        self.fill_pools(now);
         if self.basis.is_none() || self.distrusted {
             return;
         }
@@ -205,22 +206,25 @@ impl Engine {
         let address = match (&mut entry.authentication, &entry.settings.place) {
             (Authentication::Nts(association), _) => {
                 let is_pool = entry.settings.is_nts_pool();
-                if is_pool && entry.pool.is_none() {
+                if is_pool && !entry.settings.is_shared_out() && entry.pool.is_none() {
                     entry.lookup = Some(Lookup::new(now.raw));
                 }
                 let left = kept.iter().filter(|saved| !asked.contains(&saved.address));
                 let restored = left.into_iter().find_map(|saved| {
                     let restored = Association::restore(saved, &entry.settings, now)?;
-                    Some((restored, saved.address))
+                    Some((restored, saved))
                 });
-                let (begun, address) = match restored {
-                    Some((restored, address)) => (restored, Some(address)),
-                    None => (Association::new(now.raw), None),
+                let (begun, address, at) = match restored {
+                    Some((restored, saved)) => {
+                        entry.named = saved.named.filter(|_| entry.settings.is_shared_out());
+                        (restored, Some(saved.address), saved.at)
+                    }
+                    None => (Association::new(now.raw), None, None),
                 };
                 **association = begun;
-                if is_pool {
-                    // Where a server names no other one, its keys are exchanged at the address at which it tells the time.
-                    entry.host = address.map(|address| at_port(address, &entry.settings.place));
+                if is_pool && !entry.settings.is_shared_out() {
+                    // Where that is not known, keys are exchanged at the address at which the time is told.
+                    entry.host = at.or(address).map(|address| at_port(address, &entry.settings.place));
                     if address.is_none() && entry.pool.is_some() {
                         entry.phase = Phase::Vacant;
                     }

@@ -42,7 +42,7 @@ impl Engine {
         let mut waiting = Vec::new();
         for entry in self.entries.of_mut(group).filter(|it| !it.offline) {
             // Where a member of a pool is to ask is not known yet.
-            if entry.host.is_none() && entry.settings.is_nts_pool() {
+            if entry.is_hostless() {
                 continue;
             }
             let id = entry.id;
@@ -53,10 +53,15 @@ impl Engine {
         // Who has waited longest comes first: the members of a pool whose name leads nowhere are due again at once, at another address.
         waiting.sort_by_key(|(due, _)| *due);
         for (due, id) in waiting {
+            // The end of the one in progress says when the next one is due.
+            if self.is_pool_busy(id) {
+                continue;
+            }
             if room == 0 || due > now.raw {
                 next = next.into_iter().chain([due]).min();
                 continue;
             }
+            let denied = self.denied(id);
             let Some(entry) = self.entries.get_mut(id) else { continue };
             let (place, nts, at) = (entry.settings.place.clone(), entry.settings.nts, entry.host);
             let (families, departure) = (entry.settings.families, entry.settings.departure);
@@ -65,7 +70,7 @@ impl Engine {
             self.next_lookup += 1;
             room -= 1;
             let exchange = association.begin(exchange, &place, at, nts, now.wall, floor);
-            self.outputs.push_back(Output::Exchange(Exchange { families, departure, ..exchange }));
+            self.outputs.push_back(Output::Exchange(Exchange { families, departure, denied, ..exchange }));
         }
         // The end of one in progress makes room.
         next.filter(|_| room > 0)
@@ -98,11 +103,13 @@ impl Engine {
         let Some(address) = address else {
             let is_taken = exchanged.addresses.iter().any(|address| self.is_asked_by_nts(id, *address));
             let failure = if is_taken { KeyExchangeFailure::Taken } else { KeyExchangeFailure::NoAddress };
+            self.note_named(id, exchanged.named, false);
             return self.keys_failed(id, failure, now);
         };
         let was_provisional = association.is_provisional();
         let before = association.operator;
         association.succeed(exchanged, is_provisional, now);
+        self.note_named(id, exchanged.named, true);
         self.tell_of_operator(id, before);
         self.give_source(id, address, is_provisional, was_provisional, now.raw);
         if is_provisional {
@@ -209,7 +216,8 @@ impl Engine {
     pub(super) fn saved_associations(&self) -> Vec<SavedAssociation> {
         let kept = |entry: &Entry| {
             let source = entry.members.first()?;
-            entry.association()?.save(&entry.settings, source.address())
+            let saved = entry.association()?.save(&entry.settings, source.address())?;
+            Some(SavedAssociation { at: entry.host, named: entry.named, ..saved })
         };
         self.entries.all().filter_map(kept).collect()
     }

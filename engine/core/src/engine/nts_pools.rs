@@ -2,11 +2,15 @@
 //!
 //! The name is looked up once for all of them, and each member exchanges keys at another one of its addresses, with a server whose
 //! certificate names the pool. What fails costs its member alone: it goes on to an address that nobody uses, and where there is
-//! none, it tries again where it is. Members for which there is no address are vacant.
+//! none, it tries again where it is, as long as the name has that. Members for which there is no address are vacant.
+//!
+//! Of a pool whose key exchange server shares its clients out among time servers, all members exchange keys there, one after the other:
+//! each asks not to be sent to those of the others, nor to one that was of no use.
 
 use super::Engine;
 use crate::candidates::Fault;
 use crate::entries::{Entry, EntryId, Group, Phase};
+use crate::io::Now;
 use crate::names::usable;
 use crate::need::Need;
 use crate::notice::EntryNotice;
@@ -15,13 +19,17 @@ use crate::source::Source;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipc::address::Address;
-use ipc::message::exchange::LookupFailure;
+use ipc::message::exchange::{Denied, HostName, LookupFailure};
 use ipc::units::RawInstant;
+
+/// How many time servers that were of no use a member remembers: those that it asked for before may be of use again.
+const MOST_AVOIDED: usize = 4;
 
 /// Whether a source is where a key exchange at another address said that time is served, and nothing from there has ever been proven. A
 /// member that lies could name all servers that others have.
 fn is_mere_word(owner: &Entry, source: &Source) -> bool {
-    owner.host.is_some_and(|host| host.ip() != source.address().ip()) && !source.poll_process.is_known()
+    let is_elsewhere = owner.host.is_some_and(|host| host.ip() != source.address().ip());
+    (is_elsewhere || owner.settings.is_shared_out()) && !source.poll_process.is_known()
 }
 
 /// Whether a member has no use of the address where it exchanges keys.
@@ -66,13 +74,18 @@ impl Engine {
     /// there may be more.
     pub(super) fn give_hosts(&mut self, group: Group, now: RawInstant) -> Option<RawInstant> {
         let need = self.need_of(group);
-        let lacks = |entry: &Entry| entry.host.is_none() || is_failing(entry);
-        let pools = self.entries.of(group).filter(|entry| entry.settings.is_nts_pool() && !entry.offline);
+        let is_due =
+            |entry: &Entry| entry.association().is_some_and(|it| it.due().is_some_and(|due| due <= now));
+        let lacks = |entry: &Entry| {
+            entry.host.is_none() || is_failing(entry) || (is_due(entry) && self.is_host_gone(entry))
+        };
+        let is_pool = |entry: &&Entry| entry.settings.is_nts_pool() && !entry.settings.is_shared_out();
+        let pools = self.entries.of(group).filter(|entry| is_pool(entry) && !entry.offline);
         let lacking: Vec<EntryId> =
             pools.filter(|entry| entry.phase != Phase::Duplicate && lacks(entry)).map(|it| it.id).collect();
         let mut next: Option<RawInstant> = None;
         for id in lacking {
-            if self.take_another_host(id, need, now) {
+            if self.take_another_host(id, need, now) || self.leave_gone_host(id) {
                 continue;
             }
             let Some(pool) = self.pool_of(id).and_then(|pool| self.entries.get_mut(pool)) else { continue };
@@ -106,15 +119,51 @@ impl Engine {
 
     fn free_host(&self, id: EntryId, need: Need, now: RawInstant) -> Option<Address> {
         let pool = self.pool_of(id)?;
-        let all = || self.entries.all().filter(|other| other.configured() == pool);
-        let asks = |other: &Entry, ip: IpAddr| {
+        let is_free = |address: Address| !self.is_host_used(pool, id, address.ip());
+        let is_blocked = |address| self.blocked.is_blocked(address, now);
+        self.entries.get(pool)?.hosts.next(now, need, false, is_free, is_blocked)
+    }
+
+    /// Whether a member of the pool exchanges keys at this address, or another one than this asks there for the time.
+    fn is_host_used(&self, pool: EntryId, id: EntryId, ip: IpAddr) -> bool {
+        self.entries.all().filter(|other| other.configured() == pool).any(|other| {
             let is_at = |source: &Source| source.address().ip() == ip && !is_mere_word(other, source);
             other.host.is_some_and(|host| host.ip() == ip)
                 || (other.id != id && other.members.iter().any(is_at))
+        })
+    }
+
+    /// Whether a member exchanges keys at an address that its pool's name no longer has.
+    fn is_host_gone(&self, entry: &Entry) -> bool {
+        let Some(pool) = self.entries.get(entry.configured()).filter(|pool| pool.hosts.offered() > 0) else {
+            return false;
         };
-        let is_free = |address: Address| !all().any(|other| asks(other, address.ip()));
-        let is_blocked = |address| self.blocked.is_blocked(address, now);
-        self.entries.get(pool)?.hosts.next(now, need, false, is_free, is_blocked)
+        entry.host.is_some_and(|host| !pool.hosts.is_offered(host))
+    }
+
+    /// The name no longer has the address where a member exchanges keys, and others are at all that it has: that member is vacant.
+    fn leave_gone_host(&mut self, id: EntryId) -> bool {
+        let Some(entry) = self.entries.get(id).filter(|entry| self.is_host_gone(entry)) else { return false };
+        let pool = entry.configured();
+        let is_used = |address: &Address| self.is_host_used(pool, id, address.ip());
+        let is_full = self.entries.get(pool).is_some_and(|first| first.hosts.all_offered(is_used));
+        // The first one has what all have in common, and goes on as another of them.
+        let mut others = self.entries.members_of(pool).into_iter().filter(|other| *other != pool);
+        let runs = |other: &EntryId| {
+            let other = self.entries.get(*other);
+            other.is_some_and(|other| other.phase == Phase::Running && other.host.is_some())
+        };
+        let leaves = if id == pool { others.rfind(runs) } else { Some(id) };
+        let Some(leaves) = leaves.filter(|_| is_full) else { return false };
+        self.entries.swap(id, leaves);
+        let Some(left) = self.entries.get_mut(leaves) else { return false };
+        let open = left.association().and_then(|association| association.schedule.open());
+        left.vacate();
+        let gone: Vec<_> = left.members.iter().map(|source| source.id).collect();
+        gone.into_iter().for_each(|source| self.drop_source(source));
+        open.into_iter().for_each(|open| self.abandoned.add(open));
+        self.save_associations();
+        true
     }
 
     /// What a failed key exchange says of the address at which it was made.
@@ -124,8 +173,10 @@ impl Engine {
 
     /// The time server to which an address has led is of no use: the next key exchange is made at another one, if there is one.
     pub(super) fn leave_host(&mut self, id: EntryId, fault: Fault, need: Need, now: RawInstant) {
+        let named = self.entries.get(id).and_then(|entry| entry.named);
+        self.avoid(id, named);
         self.note_of_host(id, |hosts, host| hosts.fail(host, fault, now));
-        self.take_another_host(id, need, now);
+        let _ = self.take_another_host(id, need, now) || self.leave_gone_host(id);
     }
 
     /// The time server to which an address has led answers.
@@ -155,7 +206,50 @@ impl Engine {
         })
     }
 
-    /// The number of members has changed.
+    /// Which time servers the next key exchange of a member asks not to be sent to: what is or was of no use to it, and those of the
+    /// others.
+    pub(super) fn denied(&self, id: EntryId) -> Denied {
+        let Some(entry) = self.entries.get(id).filter(|entry| entry.settings.is_shared_out()) else {
+            return Denied::NONE;
+        };
+        let is_silent = |source: &Source| source.fault.is_some() || source.poll_process.is_silent();
+        let own = entry.named.iter().filter(|_| entry.members.iter().any(is_silent));
+        let others = self.entries.all().filter(|other| other.configured() == entry.configured());
+        let theirs = others.filter(|other| other.id != id).flat_map(|other| other.named.iter());
+        Denied::of(own.chain(&entry.avoided).chain(theirs))
+    }
+
+    /// Whether a member of the same pool is exchanging keys: which time server it is sent to is not known yet.
+    pub(super) fn is_pool_busy(&self, id: EntryId) -> bool {
+        let Some(entry) = self.entries.get(id).filter(|entry| entry.settings.is_shared_out()) else {
+            return false;
+        };
+        let members = self.entries.all().filter(|other| other.configured() == entry.configured());
+        members.filter_map(Entry::association).any(|association| association.schedule.open().is_some())
+    }
+
+    /// A key exchange has named a time server, which is used or not.
+    pub(super) fn note_named(&mut self, id: EntryId, named: Option<HostName>, is_used: bool) {
+        let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.settings.is_shared_out()) else {
+            return;
+        };
+        if is_used {
+            entry.named = named;
+            entry.avoided.retain(|avoided| Some(*avoided) != named);
+        } else {
+            self.avoid(id, named);
+        }
+    }
+
+    /// A time server is of no use to a member of a pool whose key exchange server shares its clients out.
+    fn avoid(&mut self, id: EntryId, named: Option<HostName>) {
+        let (Some(entry), Some(named)) = (self.entries.get_mut(id), named) else { return };
+        entry.avoided.retain(|avoided| *avoided != named);
+        entry.avoided.insert(0, named);
+        entry.avoided.truncate(MOST_AVOIDED);
+    }
+
+    /// The number of members has changed: those that go.
     pub(super) fn resize_pool(&mut self, pool: EntryId) -> Vec<Entry> {
         let Some(wanted) = self.entries.get(pool).map(|entry| usize::from(entry.settings.members)) else {
             return Vec::new();
@@ -178,11 +272,20 @@ impl Engine {
             let Some((_, id)) = ranked.min_by_key(|(rank, _)| *rank) else { break };
             gone.extend(self.entries.remove_member(id));
         }
-        for id in self.entries.add_members(pool) {
-            if let Some(entry) = self.entries.get_mut(id) {
-                entry.phase = Phase::Vacant;
+        gone
+    }
+
+    /// Gives each pool the members that it lacks: it may have grown, or there was no room for them before.
+    pub(super) fn fill_pools(&mut self, now: Now) {
+        let pools = self.entries.all().filter(|entry| entry.pool.is_none() && entry.settings.is_nts_pool());
+        let pools: Vec<(EntryId, Phase)> = pools.map(|entry| (entry.id, entry.phase)).collect();
+        for (pool, phase) in pools.into_iter().filter(|(_, phase)| *phase != Phase::Duplicate) {
+            for new in self.entries.add_members(pool) {
+                // Before the welcome it begins with all others.
+                if phase == Phase::Running {
+                    self.begin_entry(new, &[], now);
+                }
             }
         }
-        gone
     }
 }

@@ -18,7 +18,7 @@ use core::net::IpAddr;
 use ipc::address::Address;
 use ipc::departure::Departure;
 use ipc::message::exchange::{
-    Cookie, Exchange, ExchangeId, Exchanged, Families, KeyServer, MAX_COOKIES, Operator, Organisation,
+    Cookie, Denied, Exchange, ExchangeId, Exchanged, Families, KeyServer, MAX_COOKIES, Operator, Organisation,
 };
 use ipc::packet::{CookieOctets, Packet};
 use ipc::units::{RawInstant, WallTime};
@@ -106,6 +106,7 @@ impl Association {
             && nts.offer.contains(saved.algorithm)
             && saved.address.is_unicast()
             && settings.families.admits(saved.address.ip())
+            && saved.at.is_none_or(|at| at.is_unicast() && settings.families.admits(at.ip()))
             && (1..=usize::from(MAX_COOKIES)).contains(&saved.cookies.len());
         if !fits {
             return None;
@@ -125,6 +126,8 @@ impl Association {
             server: settings.place.clone(),
             roots: settings.nts?.roots,
             address,
+            at: None,
+            named: None,
             algorithm: session.algorithm(),
             keys: session.keys(),
             cookies: self.jar.copies(),
@@ -176,6 +179,7 @@ impl Association {
             not_before: (self.deferral == Deferral::Allowed).then_some(floor),
             offer: nts.offer,
             turn: self.turn,
+            denied: Denied::NONE,
             families: Families::Both,
             departure: Departure::USUAL,
         }

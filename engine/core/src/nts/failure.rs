@@ -44,11 +44,9 @@ impl KeyExchangeFailure {
 
     /// What it says of the address at which it failed.
     pub(crate) fn fault(self) -> Fault {
-        match (self, self.reached()) {
-            (Self::Taken, _) => Fault::Unready,
-            (Self::Failed(ExchangeFailure::Unreachable), _) => Fault::Unsent,
-            (_, Reached::Server) => Fault::Rejected,
-            (_, Reached::Nobody | Reached::Unknown) => Fault::Silent,
+        match self {
+            Self::Taken => Fault::Unready,
+            Self::Failed(_) | Self::NoAddress => Fault::NoKeys(self.reached()),
         }
     }
 

@@ -230,10 +230,11 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings, redaction:
     } = source;
     out.text(name);
     write_place(out, place);
-    out.option(*nts, |out, NtsSettings { roots, offer }| {
+    out.option(*nts, |out, NtsSettings { roots, offer, shares_out }| {
         out.u8(roots);
         out.u8(offer.algorithms().count() as u8);
         offer.algorithms().for_each(|algorithm| out.u16(algorithm.id()));
+        out.bool(shares_out);
     });
     let key = key.as_ref().and_then(|key| redaction.symmetric_key(key));
     out.option(key.as_ref(), |out, key| {
@@ -293,7 +294,7 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
                 *place = Some(Aead::from_id(from.u16()?).ok_or(Malformed)?);
             }
             let offer = AeadOffer::new(algorithms.into_iter().flatten()).map_err(|_| Malformed)?;
-            Ok(NtsSettings { roots, offer })
+            Ok(NtsSettings { roots, offer, shares_out: from.bool()? })
         })?,
         key: from.option(|from| {
             let number = from.array().map(u32::from_le_bytes)?;
@@ -385,11 +386,24 @@ fn read_saved(from: &mut Reader<'_>) -> Result<Saved, Malformed> {
 }
 
 fn write_association(out: &mut Writer, association: &SavedAssociation, redaction: &mut Redaction) {
-    let SavedAssociation { server, roots, address, algorithm, keys, cookies, made, valid_until, operator } =
-        association;
+    let SavedAssociation {
+        server,
+        roots,
+        address,
+        at,
+        named,
+        algorithm,
+        keys,
+        cookies,
+        made,
+        valid_until,
+        operator,
+    } = association;
     write_place(out, server);
     out.u8(*roots);
     write_address(out, address);
+    out.option(at.as_ref(), write_address);
+    out.option(named.as_ref(), |out, name| out.text(name.as_str()));
     out.u16(algorithm.id());
     let keys = redaction.pair(*algorithm, keys);
     out.octets(keys.client_to_server.octets());
@@ -414,6 +428,8 @@ fn read_association(from: &mut Reader<'_>) -> Result<SavedAssociation, Malformed
         server: read_place(from)?,
         roots: from.u8()?,
         address: read_address(from)?,
+        at: from.option(read_address)?,
+        named: from.option(|from| HostName::parse(&from.text()?).map_err(|_| Malformed))?,
         algorithm: Aead::from_id(from.u16()?).ok_or(Malformed)?,
         keys: KeyPair { client_to_server: secret(from)?, server_to_client: secret(from)? },
         cookies: read_list(from, |from| {

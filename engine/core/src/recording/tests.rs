@@ -10,7 +10,7 @@ use crate::entries::EntryError;
 use crate::io::{Command, Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
 use crate::notice::{Notice, RecordingFailure, SystemNotice};
 use crate::settings::{LocalTime, NtsSettings, Place, SourceSettings};
-use crate::tests::world::{BEGIN, SECOND, Setup, World, lan, nts_lan, settings, wan};
+use crate::tests::world::{BEGIN, SECOND, Setup, World, address, lan, nts_lan, settings, wan};
 use core::net::IpAddr;
 use ipc::address::Address;
 use ipc::aead::{Aead, AeadOffer};
@@ -275,12 +275,14 @@ fn operator() -> Operator {
 fn a_start_reads_back_with_substitutes_for_its_secrets() {
     let mut settings = settings(&lan(2));
     settings.sources[0].place = Place::Name(name("time.example.org"), 4460);
-    settings.sources[0].nts = Some(NtsSettings { roots: 2, offer: AeadOffer::only(Aead::AesSivCmac256) });
+    settings.sources[0].nts = Some(NtsSettings { roots: 2, offer: AeadOffer::RESISTANT, shares_out: true });
     settings.clock.require_nts = true;
     let association = SavedAssociation {
         server: settings.sources[0].place.clone(),
         roots: 2,
-        address: "[2001:db8::7]:123".parse::<std::net::SocketAddr>().unwrap().into(),
+        address: address("[2001:db8::7]:123"),
+        at: Some(address("[2001:db8::8]:4460")),
+        named: Some(name("t1.example.org")),
         algorithm: Aead::Aes128GcmSiv,
         keys: pair(0xa0, 16),
         cookies: std::vec![CookieOctets::from_octets(&[0xc0; 100]).unwrap()],
@@ -288,18 +290,15 @@ fn a_start_reads_back_with_substitutes_for_its_secrets() {
         valid_until: WallTime::saturating(BEGIN + 1),
         operator: operator(),
     };
-    let saved = Saved {
-        frequency: Frequency::saturating(-7),
-        frequency_error_ppm: 0.125,
-        at: WallTime::saturating(BEGIN),
-    };
+    let at = WallTime::saturating(BEGIN);
+    let saved = Saved { frequency: Frequency::saturating(-7), frequency_error_ppm: 0.125, at };
     let first = Start {
         settings,
         saved: Some(saved),
         associations: std::vec![association],
         addresses: std::vec![KeptAddresses {
             name: HostName::parse("pool.example").unwrap(),
-            addresses: std::vec!["192.0.2.7:123".parse::<std::net::SocketAddr>().unwrap().into()],
+            addresses: std::vec![address("192.0.2.7:123")],
             at: WallTime::saturating(1),
         }],
         seed: [9; 32],
@@ -311,8 +310,8 @@ fn a_start_reads_back_with_substitutes_for_its_secrets() {
     assert_eq!((&again.settings, again.saved, again.precision), (&first.settings, first.saved, -23));
     let (was, is) = (&first.associations[0], &again.associations[0]);
     assert_eq!(
-        (&is.server, is.address, is.algorithm, is.made, is.valid_until),
-        (&was.server, was.address, was.algorithm, was.made, was.valid_until)
+        (&is.server, is.address, is.at, is.named, is.algorithm, is.made, is.valid_until),
+        (&was.server, was.address, was.at, was.named, was.algorithm, was.made, was.valid_until)
     );
     assert_ne!(is.keys, was.keys);
     assert_ne!(is.cookies, was.cookies);
@@ -338,6 +337,7 @@ fn a_recording_holds_substitutes_for_exchanged_keys_and_cookies() {
         cookies: 1,
         addresses: Addresses::new([lan(1)[0].address]).unwrap(),
         redirected: false,
+        named: None,
         validity: Validity::new(at(BEGIN), at(BEGIN + 86_400 * SECOND)).unwrap(),
         deferred: false,
         operator: operator(),

@@ -78,8 +78,11 @@ fn entry(kind: u8) -> SourceSettings {
         settings.place = Place::Name(name, 123);
         settings.members = kind >> 5;
     }
-    settings.nts =
-        (kind & 24 == 24).then_some(NtsSettings { roots: kind & 1, offer: AeadOffer::GCM_SIV_FIRST });
+    settings.nts = (kind & 24 == 24).then_some(NtsSettings {
+        roots: kind & 1,
+        offer: AeadOffer::GCM_SIV_FIRST,
+        shares_out: kind & 2 != 0,
+    });
     settings.min_poll = (kind >> 4) as i8;
     settings.max_poll = (kind >> 3) as i8;
     // A program has left it.

@@ -405,6 +405,7 @@ pub(super) fn exchanged(id: ExchangeId, cookies: u8) -> Exchanged {
         cookies,
         addresses: Addresses::new([address("192.0.2.1:123")]).unwrap(),
         redirected: false,
+        named: None,
         validity: Validity::new(at(BEGIN - SECOND), at(BEGIN + 86_400 * SECOND)).unwrap(),
         deferred: false,
         operator: ipc::message::exchange::Operator::NONE,

@@ -3,6 +3,7 @@
 use super::nts::failures;
 use super::world::*;
 use crate::notice::{ClockNotice, EntryNotice, KeyExchangeFailure, Notice};
+use crate::settings::SourceSettings;
 use crate::status::{SourceReason, SystemReason};
 use ipc::message::exchange::Exchange;
 use ipc::message::exchange::ExchangeFailure;
@@ -176,6 +177,46 @@ fn a_clock_that_is_a_little_behind_the_last_good_time_judges_as_usual() {
     world.run(60.0);
     assert_eq!(world.status().system.state().name(), "synchronised");
     assert_eq!((world.exchanges.len(), world.kept.len()), (1, 1));
+}
+
+/// A pool is one operator, and one that is silent is one missing vote, however many members it has.
+#[test]
+fn a051_a_pool_counts_as_one_in_1970_whether_it_is_heard_or_not() {
+    for (others, up, sets) in
+        [(0, true, false), (1, true, true), (2, true, true), (2, false, true), (1, false, false)]
+    {
+        let mut servers: Vec<Server> =
+            lan(4).into_iter().map(|server| server.with_nts("pool.example")).collect();
+        servers.iter_mut().for_each(|server| server.up = up);
+        servers.extend(
+            (4..4 + others)
+                .map(|n| server(n, 90e-6, 10e-6).with_nts(["", "", "", "", "a.example", "b.example"][n])),
+        );
+        let pool = SourceSettings { members: 4, ..nts_source(&servers[0]) };
+        let mut setup = Setup { error: -(BEGIN as f64 * 1e-9) + 60.0, ..Setup::of(servers) };
+        setup.settings.sources.drain(..4);
+        setup.settings.sources.insert(0, pool);
+        // Dead ones are not left out after ten minutes either.
+        setup.settings.strict_quorum = true;
+        let mut world = setup.start();
+        super::nts_pools::resolve(&mut world, 0..4);
+        world.run(3600.0);
+        let is_set = !world.steps.is_empty();
+        assert_eq!(is_set, sets, "{others} {up}: {:?}", world.status().system.reason);
+        if !sets {
+            // The way back of a host that has nothing else.
+            assert_eq!(world.status().system.reason, SystemReason::AwaitingQuorum);
+            world.meddle(BEGIN as f64 * 1e-9 - 60.0);
+            world.servers.iter_mut().for_each(|server| server.up = true);
+            world.run(1200.0);
+        }
+        assert_eq!(
+            world.status().system.state().name(),
+            "synchronised",
+            "{others} {up}: {:?}",
+            world.status().system.reason
+        );
+    }
 }
 
 #[test]

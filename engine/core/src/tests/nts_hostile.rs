@@ -81,6 +81,7 @@ fn exchanged() -> impl Strategy<Value = Exchanged> {
             cookies,
             addresses,
             redirected,
+            named: None,
             validity: Validity::new(from.min(until), from.max(until)).unwrap(),
             deferred,
             operator: Operator {
@@ -138,7 +139,7 @@ proptest! {
         let settings = settings(&servers);
         let associations = saved.into_iter().enumerate().map(|(n, (algorithm, keys, cookies, address, (made, valid_until)))| {
             let server = settings.sources[n].place.clone();
-            SavedAssociation { server, roots: 0, address, algorithm, keys, cookies, made, valid_until, operator: Operator::NONE }
+            SavedAssociation { server, roots: 0, address, at: None, named: None, algorithm, keys, cookies, made, valid_until, operator: Operator::NONE }
         });
         let associations = associations.collect();
         let mut engine =

@@ -178,6 +178,11 @@ fn a_pool_may_have_nts_and_its_members_count_as_sources() {
     assert!(bad(&format!("{}{}{}", pool("a"), pool("b"), pool("c"))).contains("more than 32 sources"));
     let plain = good("[[source]]\naddress = \"a\"\nmode = \"nts\"\npool = true\n").settings;
     assert_eq!(plain.sources[0].members, 4);
+    assert!(!plain.sources[0].is_shared_out());
+    let shared =
+        good("[[source]]\naddress = \"a\"\nmode = \"nts\"\npool = true\nexperimental-nts-pool = true\n")
+            .settings;
+    assert!(shared.sources[0].is_shared_out());
 }
 
 /// Each broken file with the parts that its message must have.
@@ -185,6 +190,14 @@ const BROKEN: &[(&str, &[&str])] = &[
     (
         "[[source]]\naddress = \"a\"\nmode = \"NTS\"\n",
         &["test.toml:3: mode: expected \"nts\"", "write mode = \"nts\""],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\nmode = \"nts\"\nexperimental-nts-pool = true\n",
+        &["test.toml:4: experimental-nts-pool: only a pool has it; add pool = true"],
+    ),
+    (
+        "[[source]]\naddress = \"a\"\npool = true\nexperimental-nts-pool = true\n",
+        &["test.toml:4: experimental-nts-pool: plain NTP has no use for it; add mode = \"nts\""],
     ),
     (
         "[[source]]\naddress = \"192.0.2.1\"\nmode = \"nts\"\npool = true\n",

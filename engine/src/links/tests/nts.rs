@@ -2,8 +2,8 @@ use super::*;
 use engine_core::io::Now;
 use ipc::aead::{Aead, AeadOffer};
 use ipc::message::exchange::{
-    Addresses, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Exchanged, Families, HostName,
-    KeyServer, Validity,
+    Addresses, AssociationKeys, Cookie, Denied, ExchangeFailed, ExchangeFailure, Exchanged, Families,
+    HostName, KeyServer, Validity,
 };
 use ipc::message::key_service::KeyPolicy;
 use ipc::packet::CookieOctets;
@@ -27,6 +27,7 @@ fn exchange(id: u64, offer: AeadOffer) -> Exchange {
         offer,
         turn: 0,
         at: None,
+        denied: Denied::NONE,
         departure: ipc::departure::Departure::USUAL,
         families: Families::Both,
     }
@@ -45,6 +46,7 @@ fn exchanged(id: u64) -> Exchanged {
         cookies: 2,
         addresses: Addresses::new([address("192.0.2.1:123")]).unwrap(),
         redirected: false,
+        named: None,
         validity: Validity::new(WallTime::MIN, WallTime::MAX).unwrap(),
         deferred: false,
         operator: ipc::message::exchange::Operator::NONE,
@@ -186,7 +188,7 @@ fn in_use(not_before: i64, not_after: i64) -> FromKeyService {
 fn key_service_says(reloads: u32, records: &[FromKeyService]) -> Result<usize, String> {
     let mut bench = bench();
     for _ in 0..reloads {
-        bench.links.key_service.send_reload(Now { raw: at(1), wall: WallTime::MIN }).unwrap();
+        bench.links.key_service.send_reload(Now { raw: at(1), wall: WallTime::MIN }, true).unwrap();
     }
     for record in records {
         bench.key_service.send(record).unwrap();

@@ -7,7 +7,7 @@ use bench::key_client::record;
 use bench::key_server::{Conversation, KeyServer, answer, cookies};
 use bench::programs::{Place, wait_for};
 use ipc::aead::{Aead, AeadOffer};
-use ipc::message::exchange::{ExchangeId, HostName, KeyServer as KeyServerName};
+use ipc::message::exchange::{Denied, ExchangeId, HostName, KeyServer as KeyServerName};
 use ipc::secret::KeyPair;
 use ipc::units::WallTime;
 use policies::Inherited;
@@ -85,6 +85,7 @@ fn task(port: u16) -> Exchange {
         offer: AeadOffer::GCM_SIV_FIRST,
         turn: 0,
         at: None,
+        denied: Denied::NONE,
         departure: ipc::departure::Departure::USUAL,
         families: Families::Both,
     }
@@ -116,6 +117,32 @@ fn keys_cookies_and_the_servers_address_come_out() {
     let period = Period::current();
     assert!((exchanged.validity.from().minus(at(period.from)).magnitude().nanos()) < 60_000_000_000);
     assert!((exchanged.validity.until().minus(at(period.until)).magnitude().nanos()) < 60_000_000_000);
+}
+
+#[test]
+fn time_servers_that_are_denied_are_told_and_the_one_that_is_named_comes_out() {
+    let world = World::new();
+    let names = ["t1.example", "192.0.2.7"].map(|name| HostName::parse(name).unwrap());
+    // A server that has three, in the way of such a pool: the first that is not denied.
+    let server = world.serve(|request| {
+        let is_denied = |name: &str| {
+            let denied = record(13, name.as_bytes());
+            request.windows(denied.len()).any(|window| window == denied)
+        };
+        let left = ["192.0.2.7", "127.0.0.1", "192.0.2.9"].into_iter().find(|name| !is_denied(name));
+        let all = answer(15, &cookies(1));
+        [record(0x8006, left.unwrap().as_bytes()), all].concat()
+    });
+    let denied = Denied::of(names.iter());
+    let (exchanged, _) = world.ask(&Exchange { denied, ..task(server.address().port()) }).unwrap();
+    assert!(exchanged.redirected);
+    assert_eq!(exchanged.named, HostName::parse("127.0.0.1").ok());
+    assert_eq!(exchanged.addresses[0].socket_address(), "127.0.0.1:123".parse().unwrap());
+    let request = conversation(&server).request;
+    let plain = bench::key_client::request(&[30, 15]);
+    let records = names.map(|name| record(13, name.as_str().as_bytes())).concat();
+    let expected = [&plain[..plain.len() - 4], &records, &[0x80, 0, 0, 0]].concat();
+    assert_eq!(request, expected);
 }
 
 #[test]

@@ -2,7 +2,7 @@ use super::{ExchangeFailure, Roots, Validity, Verdict, Verifier, WallTime};
 use bench::authority::{Authority, DAY, Identity, Order, Period};
 use bench::programs::Place;
 use ipc::aead::{Aead, AeadOffer};
-use ipc::message::exchange::{Exchange, ExchangeId, Families, HostName, KeyServer};
+use ipc::message::exchange::{Denied, Exchange, ExchangeId, Families, HostName, KeyServer};
 use rustls::pki_types::{CertificateDer, ServerName};
 
 /// A Tuesday; the certificates of these tests are valid relative to it.
@@ -56,6 +56,7 @@ impl Client {
             offer: AeadOffer::only(Aead::AesSivCmac256),
             turn: 0,
             at: None,
+            denied: Denied::NONE,
             departure: ipc::departure::Departure::USUAL,
             families: Families::Both,
         };

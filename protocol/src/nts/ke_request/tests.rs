@@ -109,6 +109,25 @@ fn a194_only_what_the_server_agrees_to_is_taken_and_gcm_only_if_it_is_told_to() 
 }
 
 #[test]
+fn servers_are_denied_as_far_as_a_request_has_room_that_each_server_takes() {
+    let mut out = [0; MAX_ENCODED];
+    let of = |names: &[&str], out: &mut [u8]| {
+        let length = encode_request_denying(Offer::GCM_SIV_FIRST, names.iter().copied(), out).unwrap();
+        out[..length].to_vec()
+    };
+    let plain = of(&[], &mut out);
+    let denied = of(&["a.example", "192.0.2.7"], &mut out);
+    let expected =
+        [&plain[..plain.len() - 4], b"\x00\x0d\x00\x09a.example\x00\x0d\x00\x09192.0.2.7", &[0x80, 0, 0, 0]];
+    assert_eq!(denied, expected.concat());
+    assert!(Request::decode(&denied).is_ok(), "others ignore it");
+    let long = "a".repeat(253);
+    let most = of(&[long.as_str(); 7], &mut out);
+    assert_eq!(most.len(), plain.len() + 3 * (4 + 253));
+    assert!(most.len() <= MAX_ENCODED);
+}
+
+#[test]
 fn every_offer_is_understood() {
     for (offer, expected) in [
         (Offer::GCM_SIV_FIRST, agreed(Algorithm::Aes128GcmSiv, Exporter::Standard, true)),

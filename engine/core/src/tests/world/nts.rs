@@ -34,6 +34,9 @@ pub struct Nts {
     pub valid: (i64, i64),
     /// Where the time is to be had; empty: at the server's own address.
     pub addresses: Vec<Address>,
+    /// Key exchanges at its place lead to the first of those servers there that have such names and that the client has not denied; to
+    /// the first of all if it has denied each.
+    pub shares_as: Option<HostName>,
     /// Keys after the legacy rule are given first.
     pub legacy: bool,
     /// The server cannot open any cookie.
@@ -69,6 +72,7 @@ impl Server {
             failure: None,
             valid: (BEGIN - 30 * 86_400 * SECOND, BEGIN + 60 * 86_400 * SECOND),
             addresses: Vec::new(),
+            shares_as: None,
             legacy: false,
             forgot: false,
             tamper: None,
@@ -100,7 +104,7 @@ pub fn nts_source(server: &Server) -> SourceSettings {
         Place::Name(name, _) => name.as_str().to_string(),
         Place::Address(address) => address.socket_address().to_string(),
     };
-    let nts = Some(NtsSettings { roots: 0, offer: AeadOffer::GCM_SIV_FIRST });
+    let nts = Some(NtsSettings { roots: 0, offer: AeadOffer::GCM_SIV_FIRST, shares_out: false });
     SourceSettings { name, place, nts, ..source(server.address) }
 }
 
@@ -180,7 +184,16 @@ impl World {
         } else {
             nts.addresses.clone()
         };
-        let redirected = !nts.addresses.is_empty();
+        let shares = nts.shares_as.is_some();
+        let shared = self.servers.iter().filter(|_| shares);
+        let shared = shared.filter_map(|it| Some((it.address, it.nts.as_ref()?.shares_as?)));
+        let is_denied = |name: HostName| exchange.denied.iter().any(|denied| denied == name.as_str());
+        let chosen = shared.clone().find(|(_, name)| !is_denied(*name)).or(shared.clone().next());
+        let (addresses, named) = match chosen {
+            Some((address, name)) => (std::vec![address], Some(name)),
+            None => (addresses, None),
+        };
+        let redirected = named.is_some() || !nts.addresses.is_empty();
         let pairs: [([u8; MAX_KEY], [u8; MAX_KEY]); 2] =
             core::array::from_fn(|_| (self.octets(at), self.octets(at)));
         let pair = |(one, other): &([u8; MAX_KEY], [u8; MAX_KEY])| {
@@ -207,6 +220,7 @@ impl World {
             cookies: count,
             addresses: Addresses::new(addresses).unwrap(),
             redirected,
+            named,
             validity: validity.unwrap(),
             deferred,
             operator: self.servers[at].nts.as_ref().unwrap().operator,

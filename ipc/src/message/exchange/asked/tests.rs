@@ -3,8 +3,9 @@ use crate::address::Address;
 use crate::aead::{Aead, AeadOffer};
 use crate::message::Shortfall;
 use crate::message::exchange::{
-    Addresses, AssociationKeys, Cookie, ExchangeFailed, ExchangeFailure, Failed, Families, HeardOf, HostName,
-    LookupFailure, MeasureFailed, MeasureFailure, Operator, Response, RoundServer, RoundServers, Validity,
+    Addresses, AssociationKeys, Cookie, Denied, ExchangeFailed, ExchangeFailure, Failed, Families, HeardOf,
+    HostName, LookupFailure, MeasureFailed, MeasureFailure, Operator, Response, RoundServer, RoundServers,
+    Validity,
 };
 use crate::packet::CookieOctets;
 use crate::secret::{KeyPair, MAX_KEY, Secret};
@@ -45,6 +46,7 @@ fn exchange() -> Exchange {
         offer: AeadOffer::GCM_SIV_FIRST,
         turn: 0,
         at: None,
+        denied: Denied::NONE,
         departure: crate::departure::Departure::USUAL,
         families: Families::Both,
     }
@@ -71,6 +73,7 @@ fn exchanged() -> Exchanged {
         cookies: 2,
         addresses: addresses(&["192.0.2.1:123"]),
         redirected: false,
+        named: None,
         validity: validity(900, 1_100),
         deferred: false,
         operator: Operator::NONE,
