@@ -69,7 +69,8 @@ pub struct Found {
     nts_port: Option<(u16, usize)>,
     /// Somebody was allowed who is not here.
     lost_rule: bool,
-    pair: [Option<(String, usize)>; 2],
+    /// The files of certificates and of keys, each with its line: the first certificate belongs to the first key.
+    pairs: [Vec<(String, usize)>; 2],
     drift: Option<(String, usize)>,
     is_limited: bool,
     leap: [Option<usize>; 2],

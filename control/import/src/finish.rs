@@ -3,6 +3,7 @@
 use crate::place;
 use crate::plan::{Part, Plan, Source};
 use crate::serving::MAX_RULES;
+use ipc::message::launch::MAX_PAIRS;
 
 /// Most sources, members of pools counted.
 const MAX_SOURCES: usize = 32;
@@ -280,27 +281,44 @@ fn key_exchange(plan: &mut Plan) {
         plan.serving.nts = None;
         return;
     };
-    let is_frozen = |file: &str| file.rsplit_once('/').is_some_and(|(folder, _)| folder == FROZEN);
-    let fault = if certificate == key {
-        Some(
-            "certificate and key are one file, which the process that reads the certificate must not be able to read",
-        )
-    } else if is_frozen(&certificate) || is_frozen(&key) {
-        Some(
-            "files in /etc/truechimer itself are seen as they were at the start; put them into a folder of their own",
-        )
-    } else {
-        None
-    };
-    match fault {
+    if let Some(fault) = fault(&certificate, &key) {
+        plan.serving.nts = None;
+        return plan.loss(item, "", &format!("[server.nts] is written as a comment: {fault}"));
+    }
+    let mut further =
+        plan.serving.nts.as_mut().map(|nts| std::mem::take(&mut nts.further)).unwrap_or_default();
+    let beyond = further.split_off(further.len().min(MAX_PAIRS - 1));
+    for (_, _, item) in beyond {
+        plan.loss(item, "", &format!("not carried: {MAX_PAIRS} certificates are the limit"));
+    }
+    further.retain(|(certificate, key, item)| match fault(certificate, key) {
         Some(fault) => {
-            plan.serving.nts = None;
-            plan.loss(item, "", &format!("[server.nts] is written as a comment: {fault}"));
+            plan.loss(*item, "", &format!("not carried: {fault}"));
+            false
         }
-        None => plan.loss(
+        None => true,
+    });
+    for item in [item].into_iter().chain(further.iter().map(|(_, _, item)| *item)) {
+        plan.loss(
             item,
             "",
             "carried; the key has to be readable by the user truechimer-key, and the certificate by truechimer-ntske",
-        ),
+        );
     }
+    if let Some(nts) = &mut plan.serving.nts {
+        nts.further = further;
+    }
+}
+
+/// Why the daemon would not take these files.
+fn fault(certificate: &str, key: &str) -> Option<&'static str> {
+    let is_frozen = |file: &str| file.rsplit_once('/').is_some_and(|(folder, _)| folder == FROZEN);
+    if certificate == key {
+        return Some(
+            "certificate and key are one file, which the process that reads the certificate must not be able to read",
+        );
+    }
+    (is_frozen(certificate) || is_frozen(key)).then_some(
+        "files in /etc/truechimer itself are seen as they were at the start; put them into a folder of their own",
+    )
 }

@@ -339,7 +339,8 @@ fn settle(plan: &mut Plan, reader: &mut Reader<'_>, found: &mut Found) {
     let [certificate, key] = std::mem::take(&mut found.pair);
     match (certificate, key) {
         (Some((certificate, at)), Some((key, item))) if found.nts_enabled => {
-            plan.serving.nts = Some(KeyExchange { listen: plan.serving.listen.clone(), port: None });
+            plan.serving.nts =
+                Some(KeyExchange { listen: plan.serving.listen.clone(), ..KeyExchange::default() });
             plan.set(Part::ServerNts, "certificate", quoted(&certificate), at);
             plan.set(Part::ServerNts, "key", quoted(&key), item);
         }

@@ -186,5 +186,11 @@ fn section(out: &mut String, plan: &Plan, part: Part, title: &str) {
             let _ = writeln!(out, "{sign}{name} = {value}");
         }
     }
+    for (certificate, key, _) in
+        serving.nts.iter().filter(|_| part == Part::ServerNts).flat_map(|nts| &nts.further)
+    {
+        let _ = writeln!(out, "\n{sign}[[server.nts.pair]]");
+        let _ = writeln!(out, "{sign}certificate = {}\n{sign}key = {}", quoted(certificate), quoted(key));
+    }
     out.push('\n');
 }

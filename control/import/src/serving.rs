@@ -32,6 +32,8 @@ pub struct KeyExchange {
     pub listen: Vec<String>,
     /// The port; none: the usual one.
     pub port: Option<u16>,
+    /// Further certificates, for clients that ask for a name of theirs: the files of certificate and key, and the key's line.
+    pub further: Vec<(String, String, usize)>,
 }
 
 /// Whether it is the name of an interface, as it can stand in `listen`.

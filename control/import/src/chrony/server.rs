@@ -245,19 +245,14 @@ fn smoothtime(plan: &mut Plan, found: &mut Found, item: usize, words: &mut Words
     }
 }
 
-/// The certificate (0) or the key (1): the first one counts.
+/// A certificate (0) or a key (1).
 fn pair(plan: &mut Plan, found: &mut Found, item: usize, which: usize, words: &mut Words) {
     let Some(file) = only(plan, item, words) else { return };
     if FilePath::parse(&file).is_err() {
         return plan.loss(item, "", "not carried: no whole path of a file that can be used");
     }
-    match found.pair.get_mut(which) {
-        Some(place @ None) => *place = Some((file, item)),
-        _ => plan.loss(
-            item,
-            "",
-            "not carried, since one is there already: write a [[server.nts.pair]] with certificate and key for it",
-        ),
+    if let Some(files) = found.pairs.get_mut(which) {
+        files.push((file, item));
     }
 }
 
@@ -298,23 +293,20 @@ pub fn settle(plan: &mut Plan, found: &mut Found) {
              clock",
         );
     }
-    let [certificate, key] = std::mem::take(&mut found.pair);
-    match (certificate, key) {
-        (Some((certificate, certificate_item)), Some((key, item))) => {
-            plan.serving.nts = Some(KeyExchange {
-                listen: plan.serving.listen.clone(),
-                port: found.nts_port.map(|(port, _)| port),
-            });
-            plan.set(Part::ServerNts, "certificate", quoted(&certificate), certificate_item);
-            plan.set(Part::ServerNts, "key", quoted(&key), item);
-        }
-        (None, None) => {}
-        (one, other) => {
-            for (_, item) in one.into_iter().chain(other) {
-                plan.note(item, "", "not carried: certificate and key are needed both, as by chronyd");
-            }
-        }
+    let [certificates, keys] = std::mem::take(&mut found.pairs);
+    let count = certificates.len().min(keys.len());
+    for (_, item) in certificates.iter().skip(count).chain(keys.iter().skip(count)) {
+        plan.note(*item, "", "not carried: certificate and key are needed both, as by chronyd");
     }
+    let mut pairs = certificates.into_iter().zip(keys);
+    let Some(((certificate, certificate_item), (key, item))) = pairs.next() else { return };
+    plan.set(Part::ServerNts, "certificate", quoted(&certificate), certificate_item);
+    plan.set(Part::ServerNts, "key", quoted(&key), item);
+    plan.serving.nts = Some(KeyExchange {
+        listen: plan.serving.listen.clone(),
+        port: found.nts_port.map(|(port, _)| port),
+        further: pairs.map(|((certificate, _), (key, item))| (certificate, key, item)).collect(),
+    });
 }
 
 /// Where chronyd listens: on one address of each family, or on all.
