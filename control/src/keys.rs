@@ -76,9 +76,10 @@ pub fn certificate_line(service: Option<&KeyExchangeReply>) -> Option<String> {
 }
 
 fn describe(certificate: &CertificateReply) -> String {
-    let until = certificate.not_after.map(|until| {
-        let days = plain(certificate.days_left.as_ref());
-        format!("in use until {} ({days} days left)", day(until))
+    let until = certificate.not_after.map(|until| match certificate.days_left {
+        Some(..=-1) => format!("in use, and expired on {}", day(until)),
+        Some(1) => format!("in use until {} (1 day left)", day(until)),
+        days => format!("in use until {} ({} days left)", day(until), plain(days.as_ref())),
     });
     match (until, &certificate.warning) {
         (None, None) => "not read yet".to_owned(),
@@ -320,6 +321,13 @@ mod tests {
         let (said, is_done) = judge(&reload(false), &in_use("in-use"), &[]);
         assert_eq!(said, "read /a/c.pem and its key /a/k.pem: in use until 2027-01-15 (9 days left)");
         assert!(is_done && !judge(&reload(false), &in_use("mismatch"), &[]).1);
+        for (days, expected) in
+            [(-91, "in use, and expired on 2027-01-15"), (1, "in use until 2027-01-15 (1 day left)")]
+        {
+            let mut certificate = in_use("in-use");
+            certificate.days_left = Some(days);
+            assert!(judge(&reload(false), &certificate, &[]).0.ends_with(expected));
+        }
         let further: FurtherCertificateReply =
             read(&json!({ "file": "/b.pem", "state": "no-key", "warning": "the key is not there" })).unwrap();
         let (said, is_done) = judge(&reload(false), &in_use("in-use"), &[further]);

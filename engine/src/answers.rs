@@ -147,13 +147,13 @@ pub fn reloaded(reloaded: &Reloaded, readings: u32) -> String {
     let file = |path: FilePath| path.as_str().to_owned();
     write(&ReloadedReply {
         added_sources: sources.added.clone(),
-        certificate_file: reads.map(|(certificate, _)| file(certificate)),
+        certificate_file: reads.map(|pair| file(pair.certificate)),
         changed: *changed,
         changed_clock: clock.iter().map(|key| (*key).to_owned()).collect(),
         changed_sources: sources.changed.clone(),
         done: true,
         format: FORMAT,
-        key_file: reads.map(|(_, key)| file(key)),
+        key_file: reads.map(|pair| file(pair.key)),
         left_out: reloaded.first_left_out(),
         needs_restart: !waiting.is_empty(),
         other_files: *other_files,

@@ -27,8 +27,8 @@ pub fn describe(configuration: &Configuration, texts: &Texts) -> String {
             text,
             "key exchange: {}; certificate: {}; key: {}",
             listen.join(", "),
-            escape(service.certificate.as_str()),
-            escape(service.key.as_str())
+            escape(service.first.certificate.as_str()),
+            escape(service.first.key.as_str())
         );
         for pair in service.pairs().skip(1) {
             let (certificate, key) = (escape(pair.certificate.as_str()), escape(pair.key.as_str()));

@@ -16,7 +16,7 @@ use report::{
     ClockName, EndName, FORMAT, LastReplyReport, LeapName, MeasurementReport, NtsReport, Replay, Report,
     SourceActivity, SourceReport, SymmetricKeyReport, SystemReport, Verdict,
 };
-use sentence::{ALWAYS, Sentence, change};
+use sentence::{ALWAYS, Sentence, change, keyed};
 use std::net::SocketAddr;
 
 /// The state of the clock and of the sources.
@@ -96,16 +96,11 @@ fn addresses(departure: &Departure) -> Vec<String> {
     departure.from.iter().flatten().map(|address| address.ip().to_string()).collect()
 }
 
-/// Why it has its state. A server is silent, too, where it cannot verify what comes with a key.
+/// Why it has its state.
 fn reason(status: &SourceStatus) -> String {
-    let said = status.reason.sentence();
-    match (&status.reason, &status.key) {
-        (SourceReason::NeverReplied { .. } | SourceReason::Silent { .. }, Some(key)) => format!(
-            "{said}; or the server does not have key {} as it is here (number, type and key must be the same on both sides)",
-            key.number
-        ),
-        _ => said.into_owned(),
-    }
+    let is_silent = matches!(status.reason, SourceReason::NeverReplied { .. } | SourceReason::Silent { .. });
+    let key = status.key.as_ref().filter(|_| is_silent).map(|key| key.number);
+    keyed(status.reason.sentence(), key).into_owned()
 }
 
 fn source(status: SourceStatus) -> SourceReport {

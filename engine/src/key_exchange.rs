@@ -54,9 +54,8 @@ impl KeyExchange {
             is_further,
             ..Pair::default()
         };
-        let first = launch::Pair { certificate: service.certificate, key: service.key };
         let further = service.further.map(|files| files.map(|files| pair(files, true)));
-        Self { first: pair(first, false), further, ..Self::default() }
+        Self { first: pair(service.first, false), further, ..Self::default() }
     }
 
     /// Further ones, in their order.
@@ -97,7 +96,21 @@ impl KeyExchange {
 
     /// A warning about each certificate that there is one about.
     pub fn warnings(&self, now: WallTime) -> Vec<String> {
-        [&self.first].into_iter().chain(self.further()).filter_map(|pair| pair.warning(now)).collect()
+        self.all().filter_map(|pair| self.warning(pair, now)).collect()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Pair> {
+        [&self.first].into_iter().chain(self.further())
+    }
+
+    /// Whether keys are exchanged with any client.
+    pub fn is_in_use(&self) -> bool {
+        self.all().any(|pair| pair.in_use.is_some())
+    }
+
+    /// A warning about one of its certificates; none: there is none.
+    pub fn warning(&self, pair: &Pair, now: WallTime) -> Option<String> {
+        pair.warning(now, if pair.is_further { self.first.in_use.is_some() } else { self.is_in_use() })
     }
 }
 
@@ -144,9 +157,10 @@ impl Pair {
         Some(until.saturating_sub(seconds(now)).div_euclid(DAY))
     }
 
-    /// A warning about the certificate; none: there is none.
-    pub fn warning(&self, now: WallTime) -> Option<String> {
-        let text = self.trouble(now)?;
+    /// A warning about the certificate; none: there is none. `has_others`: of a further one, that the first is in use, and of the first,
+    /// that any is.
+    fn warning(&self, now: WallTime, has_others: bool) -> Option<String> {
+        let text = self.trouble(now, has_others)?;
         if !self.is_further {
             return Some(text);
         }
@@ -158,10 +172,16 @@ impl Pair {
         Some(text.replacen("[server.nts]", &whose, 1))
     }
 
-    fn trouble(&self, now: WallTime) -> Option<String> {
+    fn trouble(&self, now: WallTime, has_others: bool) -> Option<String> {
         let in_use = match (self.in_use, self.has_ended(now)) {
-            (None, _) if self.is_further => {
+            (None, _) if self.is_further && has_others => {
                 "; clients that ask for its names are shown the first one until that is mended"
+            }
+            (None, _) if self.is_further => {
+                "; clients that ask for its names get no keys until that is mended"
+            }
+            (None, _) if has_others => {
+                "; only clients that ask for a name of another certificate get keys until that is mended"
             }
             (None, _) => "; no keys are exchanged until that is mended",
             (Some(_), false) => "; the one before stays in use",
@@ -186,7 +206,8 @@ impl Pair {
             }
             Some(Loaded::Mismatch) => {
                 return Some(format!(
-                    "the private key of [server.nts] is not that of its certificate{in_use}"
+                    "the private key of [server.nts], {key}, is not that of its certificate, {certificate}: write both of one \
+                     pair, then chimerctl reload{in_use}"
                 ));
             }
             Some(Loaded::Kept(objection)) if self.days_left(now).is_some_and(|left| left >= 0) => {
@@ -285,14 +306,14 @@ mod tests {
     #[test]
     fn a_certificate_is_warned_about_ten_days_before_its_end_and_after_it() {
         let mut state = Pair::default();
-        assert_eq!(state.warning(at(0)), None);
+        assert_eq!(state.warning(at(0), false), None);
         state.read(Loaded::InUse { not_before: 100, not_after: 100 + 90 * DAY });
-        assert!(state.warning(at(99)).unwrap().contains("not valid yet"));
-        assert_eq!(state.warning(at(100)), None);
-        assert_eq!(state.warning(at(100 + 80 * DAY)), None);
-        assert!(state.warning(at(101 + 80 * DAY)).unwrap().contains("expires in 9 days"));
-        assert!(state.warning(at(101 + 88 * DAY)).unwrap().contains("expires in 1 day:"));
-        assert!(state.warning(at(101 + 90 * DAY)).unwrap().contains("has expired"));
+        assert!(state.warning(at(99), false).unwrap().contains("not valid yet"));
+        assert_eq!(state.warning(at(100), false), None);
+        assert_eq!(state.warning(at(100 + 80 * DAY), false), None);
+        assert!(state.warning(at(101 + 80 * DAY), false).unwrap().contains("expires in 9 days"));
+        assert!(state.warning(at(101 + 88 * DAY), false).unwrap().contains("expires in 1 day:"));
+        assert!(state.warning(at(101 + 90 * DAY), false).unwrap().contains("has expired"));
         assert_eq!(state.days_left(at(101 + 90 * DAY)), Some(-1));
     }
 
@@ -317,7 +338,7 @@ mod tests {
             assert!(!state.is_reading_due(now(DAY)), "{last:?}");
             assert!(state.is_reading_due(now(DAY + 1)), "{last:?}");
             let is_kept = matches!(last, Loaded::Kept(_));
-            let said = state.warning(at(DAY + 1)).unwrap();
+            let said = state.warning(at(DAY + 1), false).unwrap();
             assert_eq!(said.contains("a new one is on disk"), is_kept, "{said}");
             assert!(said.contains("has expired"), "{said}");
             state.note_reading(now(DAY + 1));
@@ -345,21 +366,21 @@ mod tests {
         let files = Some((path("/a/chain.pem"), path("/a/key.pem")));
         let mut state = Pair { files, ..Pair::default() };
         state.read(Loaded::NoKey(Unread::Refused(13)));
-        let said = state.warning(at(1)).unwrap();
+        let said = state.warning(at(1), false).unwrap();
         assert!(said.contains("no keys are exchanged") && said.contains("/a/key.pem"), "{said}");
         state.read(Loaded::NoCertificate(Unread::Refused(Errno::EACCES as u16)));
-        let said = state.warning(at(1)).unwrap();
+        let said = state.warning(at(1), false).unwrap();
         assert!(said.contains("/a/chain.pem, cannot be read (Permission denied): give"), "{said}");
         assert!(said.contains("came after the start: systemctl restart truechimer"), "{said}");
         state.read(Loaded::NoCertificate(Unread::Unsupported));
-        assert!(state.warning(at(1)).unwrap().contains("/a/chain.pem, holds none"));
+        assert!(state.warning(at(1), false).unwrap().contains("/a/chain.pem, holds none"));
         state.read(Loaded::NoKey(Unread::Exposed(0o644)));
-        let said = state.warning(at(1)).unwrap();
+        let said = state.warning(at(1), false).unwrap();
         assert!(said.contains("(mode 0644)"), "{said}");
         assert!(said.contains("chgrp truechimer-key /a/key.pem; chmod 640 /a/key.pem; no keys"), "{said}");
         state.read(Loaded::InUse { not_before: 0, not_after: 90 * DAY });
         state.read(Loaded::Mismatch);
-        assert!(state.warning(at(1)).unwrap().contains("stays in use"));
+        assert!(state.warning(at(1), false).unwrap().contains("stays in use"));
         assert_eq!(state.in_use, Some((0, 90 * DAY)));
     }
 
@@ -373,8 +394,7 @@ mod tests {
         let service = KeyService {
             listen: ipc::list::Bounded::NOWHERE,
             threads: 1,
-            certificate: files("one").certificate,
-            key: files("one").key,
+            first: files("one"),
             further: [Some(files("two")), Some(files("three")), None],
         };
         let mut state = KeyExchange::of(&service);
@@ -401,5 +421,29 @@ mod tests {
         assert!(state.is_reading_due(now(5 * DAY + 1)), "one has ended");
         state.read(7, Loaded::Mismatch);
         assert_eq!(state.readings, 1);
+        // What is said of keys is of those that clients get beside it.
+        for (working, expected) in [
+            (None, ["no keys are exchanged", "get no keys", "get no keys"]),
+            (Some(0), ["", "are shown the first one", "are shown the first one"]),
+            (Some(1), ["only clients that ask for a name of another certificate", "", "get no keys"]),
+        ] {
+            let mut state = KeyExchange::of(&service);
+            (0..3).for_each(|number| state.read(number, Loaded::Mismatch));
+            if let Some(number) = working {
+                state.read(number, Loaded::InUse { not_before: 0, not_after: 90 * DAY });
+            }
+            assert_eq!(state.is_in_use(), working.is_some());
+            let mut said = state.warnings(at(1)).into_iter();
+            for (expected, file) in
+                expected.iter().zip(["one", "two", "three"]).filter(|(text, _)| !text.is_empty())
+            {
+                let said = said.next().unwrap();
+                let (key, certificate) = (format!("/a/{file}-key.pem"), format!("/a/{file}.pem"));
+                assert!(
+                    said.contains(expected) && said.contains(&key) && said.contains(&certificate),
+                    "{said}"
+                );
+            }
+        }
     }
 }

@@ -4,6 +4,6 @@
 mod sentence;
 
 pub use sentence::{
-    ALWAYS, EVENT, Field, Sentence, Text, change, fields, hand_step, leave_for, may_be_permitted,
+    ALWAYS, EVENT, Field, Sentence, Text, change, fields, hand_step, keyed, leave_for, may_be_permitted,
     served_interface, signer, sources,
 };

@@ -417,7 +417,7 @@ impl Running {
         let warning = Some(warnings.join("\n")).filter(|text| !text.is_empty());
         let is_new = warning != self.warned.as_ref().map(|(text, _)| text.clone());
         let is_old = self.warned.as_ref().is_some_and(|(_, at)| now.raw.since(*at).nanos() >= REMIND.nanos());
-        let severity = if known.first.in_use.is_some() { Severity::WARNING } else { Severity::ERROR };
+        let severity = if known.is_in_use() { Severity::WARNING } else { Severity::ERROR };
         match warning {
             None if self.warned.take().is_some() => {
                 let text = "the certificate of [server.nts] and its key are in order and in use";

@@ -18,9 +18,8 @@ use crate::log::Severity;
 use engine_core::io::Now;
 use engine_core::recording::Recorder;
 use engine_core::settings::{Settings, SourceSettings};
-use ipc::file_path::FilePath;
 use ipc::message::key_service::KeyPolicy;
-use ipc::message::launch::LaunchPlan;
+use ipc::message::launch::{KeyService, LaunchPlan, Pair};
 use ipc::message::server::{Rule, ServerPolicy};
 use ipc::process::Process;
 use ipc::symmetric_key::SymmetricKey;
@@ -99,7 +98,7 @@ pub struct Reloaded {
     /// The keys of `[clock]` that are in force with another value.
     pub clock: Vec<&'static str>,
     /// The certificate and its key, which are being read again; none: no keys are exchanged.
-    pub reads: Option<(FilePath, FilePath)>,
+    pub reads: Option<Pair>,
     /// The file names another certificate or key, which only a restart takes up.
     pub other_files: bool,
     /// What of the file is not in force before a restart.
@@ -168,7 +167,7 @@ impl Reloaded {
         };
         let certificate = match &self.reads {
             None => "",
-            Some((certificate, key)) => &format!(
+            Some(Pair { certificate, key }) => &format!(
                 "; certificate and key are read again: {} and {}",
                 certificate.as_str(),
                 key.as_str()
@@ -400,11 +399,10 @@ impl InForce {
         if waits {
             waiting.insert(0, format!("sources: {}", sources.waiting.join(", ")));
         }
-        let reads = service.map(|service| (service.certificate, service.key));
-        let named = plan.key_service.map(|service| (service.certificate, service.key));
-        let of_further = |plan: &LaunchPlan| plan.key_service.map(|service| service.further);
-        let are_others = reads != named || of_further(&plan) != of_further(&self.plan);
-        let other_files = reads.is_some() && named.is_some() && are_others;
+        let reads = service.map(|service| service.first);
+        let pairs = |service: KeyService| (service.first, service.further);
+        let named = plan.key_service.filter(|_| reads.is_some());
+        let other_files = named.is_some() && named.map(pairs) != service.map(pairs);
         let rules = self.access.len();
         let is_of_programs = false;
         Ok(Reloaded {

@@ -35,6 +35,7 @@ pub use change::{ALWAYS, change};
 pub use fields::{EVENT, Field, fields};
 pub use hand_step::{hand_step, leave_for, may_be_permitted};
 pub use notice::signer;
+pub use packet_test::keyed;
 
 use ipc::served_at::{Missing, Service};
 use std::borrow::Cow;

@@ -378,7 +378,7 @@ const NTS_SERVER: &str = "[server]\nlisten = [\"127.0.0.1:11125\"]\nallow = []\n
 fn start_server(name: &str, keys: &KeyFile) -> (Bench, CookieKeys) {
     let mut bench = Bench::start(name, NTS_SERVER, keys.start());
     let service = bench.expect_plan().key_service.unwrap();
-    assert_eq!((service.listen.len(), service.key.as_str()), (1, "/a/k.pem"));
+    assert_eq!((service.listen.len(), service.first.key.as_str()), (1, "/a/k.pem"));
     bench.client.send(&HELLO).unwrap();
     bench.server.send(&FromServer::Hello(Shortfall::NONE)).unwrap();
     bench.key_service.send(&FromKeyService::Hello(Shortfall::NONE)).unwrap();

@@ -86,10 +86,8 @@ pub struct KeyService {
     pub listen: Bounded<ServedAt, MAX_KEY_LISTEN>,
     /// Threads that talk TLS; 0: one for each core, at most 4.
     pub threads: u8,
-    /// The chain of certificates, PEM, the server's own first.
-    pub certificate: FilePath,
-    /// Its private key, PEM.
-    pub key: FilePath,
+    /// The one for clients that ask for no name, or for one that no certificate is for.
+    pub first: Pair,
     /// Further ones, for clients that ask for a name of theirs (SNI, RFC 6066 section 3).
     pub further: [Option<Pair>; MAX_PAIRS - 1],
 }
@@ -105,10 +103,9 @@ pub struct Pair {
 }
 
 impl KeyService {
-    /// All pairs: first the one for clients that ask for no name, or for one that no certificate is for.
+    /// All pairs, the first one first.
     pub fn pairs(&self) -> impl Iterator<Item = Pair> {
-        let first = Pair { certificate: self.certificate, key: self.key };
-        [first].into_iter().chain(self.further.into_iter().flatten())
+        [self.first].into_iter().chain(self.further.into_iter().flatten())
     }
 }
 
@@ -138,4 +135,36 @@ pub enum Profile {
     Standard,
     /// Narrower limits, no run-time step.
     Strict,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{MAX_FRAME, encode};
+    use crate::file_path::MAX_PATH;
+    use crate::message::launch::ToLaunch;
+    use std::string::String;
+
+    #[test]
+    fn the_fullest_plan_fits_a_frame() {
+        let path = FilePath::parse(&(String::from("/") + &"a".repeat(MAX_PATH - 1))).unwrap();
+        let pair = Pair { certificate: path, key: path };
+        let at = ServedAt::parse("[2001:db8::1%truechimerserve]:4460").unwrap();
+        let listen = Bounded::new([at; MAX_LISTEN]).unwrap();
+        let key_service = KeyService {
+            listen: Bounded::new([at; MAX_KEY_LISTEN]).unwrap(),
+            threads: MAX_KEY_THREADS,
+            first: pair,
+            further: [Some(pair); MAX_PAIRS - 1],
+        };
+        let plan = LaunchPlan {
+            listen,
+            system_roots: Some(path),
+            roots: [Some(path); MAX_ROOT_SETS],
+            key_service: Some(key_service),
+            ..LaunchPlan::CLIENT
+        };
+        let length = encode(u32::MAX, &ToLaunch::Plan(plan), &mut [0; MAX_FRAME]);
+        assert_eq!(length, 4_444, "ipc/src/codec.rs says it");
+    }
 }

@@ -106,14 +106,16 @@ pub enum SourceNotice {
     UsableAgain,
     /// Its offset changed by more than its noise explains; its filter was restarted.
     Restarted,
-    /// Its last eight queries were not answered.
-    Silent(Silence),
+    /// Its last eight queries were not answered; the number of the symmetric key that they have.
+    Silent(Silence, Option<u32>),
     /// It has not answered any of its queries, which were four at least.
     NeverHeard {
         /// Why not, if more is known than that no reply came in time.
         obstacle: Option<Silence>,
         /// The most frequent reason for which replies were discarded.
         cause: Option<RejectReason>,
+        /// The number of the symmetric key that they have.
+        key: Option<u32>,
     },
     /// Eight consecutive replies had a wrong authentication tag.
     UnderAttack,
@@ -371,7 +373,7 @@ impl Notice {
                 SourceNotice::UnderAttack | SourceNotice::Refuted => (Line, 3),
                 SourceNotice::Kissed(_)
                 | SourceNotice::Restarted
-                | SourceNotice::Silent(_)
+                | SourceNotice::Silent(..)
                 | SourceNotice::Chosen(_)
                 | SourceNotice::NeverHeard { .. } => (Line, 4),
                 SourceNotice::FirstHeard(_) => (Change, 5),

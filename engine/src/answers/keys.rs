@@ -21,7 +21,7 @@ pub fn service(known: &KeyExchange, now: WallTime) -> KeyExchangeReply {
         not_before: first.in_use.map(|(since, _)| since),
         not_after: first.in_use.map(|(_, until)| until),
         days_left: first.days_left(now),
-        warning: first.warning(now),
+        warning: known.warning(first, now),
     };
     let further = |pair: &Pair| FurtherCertificateReply {
         file: pair.certificate().to_owned(),
@@ -29,7 +29,7 @@ pub fn service(known: &KeyExchange, now: WallTime) -> KeyExchangeReply {
         not_before: pair.in_use.map(|(since, _)| since),
         not_after: pair.in_use.map(|(_, until)| until),
         days_left: pair.days_left(now),
-        warning: pair.warning(now),
+        warning: known.warning(pair, now),
     };
     KeyExchangeReply {
         certificate,

@@ -381,8 +381,7 @@ fn full_surroundings() -> Surroundings {
     let mut known = KeyExchange::of(&KeyService {
         listen: ipc::list::Bounded::NOWHERE,
         threads: 1,
-        certificate: pair("a").certificate,
-        key: pair("a").key,
+        first: pair("a"),
         further: [Some(pair("b")), None, None],
     });
     known.read(0, Loaded::InUse { not_before: 1_700_000_000, not_after: 1_800_000_000 });
@@ -426,7 +425,7 @@ fn the_replies_on_the_socket_are_those_of_the_golden_documents() {
             left_out: Vec::new(),
         },
         clock: vec!["max-slew-ppm"],
-        reads: Some(("/a/c.pem", "/a/k.pem")).map(|(one, other)| (path(one), path(other))),
+        reads: Some(Pair { certificate: path("/a/c.pem"), key: path("/a/k.pem") }),
         other_files: true,
         waiting: vec!["[server.nts] has changed: certificate".to_owned()],
         left_out: vec!["/run/truechimer/sources.d/x.toml:1: a fault; the file is left out".to_owned()],

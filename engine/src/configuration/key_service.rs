@@ -92,12 +92,10 @@ fn read_service(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<KeySer
     for (place, pair) in places.iter_mut().zip(&further) {
         *place = Some((*pair)?);
     }
-    let Pair { certificate, key } = first?;
     Some(KeyService {
         listen: Bounded::new(listen).ok()?,
         threads: u8::try_from(threads).ok()?,
-        certificate,
-        key,
+        first: first?,
         further: places,
     })
 }

@@ -350,8 +350,7 @@ fn what_is_said_of_interfaces_is_of_one_that_an_entry_names_and_never_twice_the_
         let key_service = ipc::message::launch::KeyService {
             listen: if is_time { Bounded::new(other) } else { Bounded::new(entries) }.unwrap(),
             threads: 0,
-            certificate: path,
-            key: path,
+            first: ipc::message::launch::Pair { certificate: path, key: path },
             further: Default::default(),
         };
         let listen = if is_time { Bounded::new(entries) } else { Bounded::new(other) }.unwrap();

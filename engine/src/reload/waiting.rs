@@ -4,7 +4,7 @@
 use super::InForce;
 use crate::configuration::{Fleet, KeySettings};
 use engine_core::settings::{ServerSettings, Settings};
-use ipc::message::launch::{KeyService, LaunchPlan};
+use ipc::message::launch::{KeyService, LaunchPlan, Pair};
 
 /// What of the new file waits for a restart; empty: nothing.
 pub(super) fn list(
@@ -99,12 +99,12 @@ fn nts(
     let [listen, threads, certificate, key, pairs] = match (&plan.key_service, &old_plan.key_service) {
         (None, None) => [false; 5],
         (Some(new), Some(old)) => {
-            let KeyService { listen, threads, certificate, key, further } = new;
+            let KeyService { listen, threads, first: Pair { certificate, key }, further } = new;
             [
                 *listen != old.listen,
                 *threads != old.threads,
-                *certificate != old.certificate,
-                *key != old.key,
+                *certificate != old.first.certificate,
+                *key != old.first.key,
                 *further != old.further,
             ]
         }

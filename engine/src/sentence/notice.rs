@@ -109,12 +109,13 @@ fn source(notice: &SourceNotice) -> Text {
         SourceNotice::Restarted => {
             "changed by more than noise explains; its measurement is started again".into()
         }
-        SourceNotice::Silent(why) => {
-            format!("has not answered eight times in a row: {}", why.sentence()).into()
+        SourceNotice::Silent(why, key) => {
+            let said = format!("has not answered eight times in a row: {}", why.sentence());
+            super::packet_test::keyed(said.into(), *key)
         }
-        SourceNotice::NeverHeard { obstacle, cause } => {
-            format!("has not answered since it is asked{}", super::packet_test::silence(*obstacle, *cause))
-                .into()
+        SourceNotice::NeverHeard { obstacle, cause, key } => {
+            let why = super::packet_test::silence(*obstacle, *cause);
+            super::packet_test::keyed(format!("has not answered since it is asked{why}").into(), *key)
         }
         SourceNotice::Chosen(chosen) => format!("may be under attack: {}", chosen.sentence()).into(),
         SourceNotice::ChosenNoMore => "loses replies by chance again, if at all".into(),

@@ -18,6 +18,18 @@ pub(super) fn silence(obstacle: Option<Silence>, cause: Option<RejectReason>) ->
     }
 }
 
+/// What is said of a silent source that is asked with a symmetric key: its server is silent, too, where it cannot verify what comes
+/// with a key.
+pub fn keyed(said: Text, key: Option<u32>) -> Text {
+    match key {
+        Some(number) => format!(
+            "{said}; or the server does not have key {number} as it is here (number, type and key must be the same on both sides)"
+        )
+        .into(),
+        None => said,
+    }
+}
+
 /// What the most frequent reason for discarding the replies of a source suggests, as the end of a sentence.
 pub(super) fn hint(cause: Option<RejectReason>) -> &'static str {
     match cause {

@@ -14,6 +14,7 @@ use crate::status::LastReply;
 use crate::violation::Violation;
 use ipc::message::client::{PlainReply, ReplyHeader, Stamp, Unanswered};
 use ipc::process::Process;
+use ipc::symmetric_key::SymmetricKey;
 use report::RejectReason;
 
 impl Engine {
@@ -171,9 +172,10 @@ impl Engine {
         // While none was ever heard, one line for all of them is enough.
         if self.system.heard.first.is_some() && source.begins_silence() {
             let (name, address) = (settings.name.clone(), source.address().socket_address());
+            let (obstacle, key) = (source.obstacle, settings.key.as_ref().map(SymmetricKey::number));
             let news = match source.is_heard() {
-                true => SourceNotice::Silent(source.obstacle.unwrap_or(unanswered.reason)),
-                false => SourceNotice::NeverHeard { obstacle: source.obstacle, cause: source.likely_cause() },
+                true => SourceNotice::Silent(obstacle.unwrap_or(unanswered.reason), key),
+                false => SourceNotice::NeverHeard { obstacle, cause: source.likely_cause(), key },
             };
             self.tell(Notice::Source(name, address, news));
         }

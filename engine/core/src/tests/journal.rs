@@ -288,7 +288,7 @@ fn a_source_that_never_answers_is_named_once_with_the_reason_and_the_source_keep
         world.servers[2].obstacle = known;
         world.notices.clear();
         world.run(12.0 * 3600.0);
-        let silent = |notice: &&Notice| matches!(notice, Notice::Source(_, _, SourceNotice::Silent(_)));
+        let silent = |notice: &&Notice| matches!(notice, Notice::Source(_, _, SourceNotice::Silent(..)));
         assert_eq!(world.notices.iter().filter(silent).count(), 1, "{:?}", world.notices);
         let reason = world.status().sources[2].reason;
         assert_eq!(reason, SourceReason::Silent { obstacle: known, has_estimate: true });

@@ -20,7 +20,7 @@ fn told(world: &World, code: KissCode) -> usize {
 
 fn silences(world: &World) -> usize {
     let is_it = |notice: &&Notice| {
-        matches!(notice, Notice::Source(_, _, SourceNotice::Silent(_) | SourceNotice::NeverHeard { .. }))
+        matches!(notice, Notice::Source(_, _, SourceNotice::Silent(..) | SourceNotice::NeverHeard { .. }))
     };
     world.notices.iter().filter(is_it).count()
 }

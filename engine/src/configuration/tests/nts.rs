@@ -88,8 +88,8 @@ fn every_key_of_nts_reaches_its_place() {
     let service = plan.key_service.unwrap();
     assert_eq!((service.listen.len(), service.threads), (2, 3));
     assert_eq!(service.listen[1].address.port(), 4460);
-    assert_eq!(service.certificate.as_str(), "/etc/truechimer/nts/fullchain.pem");
-    assert_eq!(service.key.as_str(), "/etc/truechimer/nts/key.pem");
+    assert_eq!(service.first.certificate.as_str(), "/etc/truechimer/nts/fullchain.pem");
+    assert_eq!(service.first.key.as_str(), "/etc/truechimer/nts/key.pem");
     let keys = keys.unwrap();
     let expected = KeyPolicy {
         ntp_server: Some(HostName::parse("ntp.example.org").unwrap()),

@@ -242,8 +242,7 @@ fn cookie_keys_go_to_whoever_is_there_to_use_them() {
     let service = ipc::message::launch::KeyService {
         listen: Bounded::new([ServedAt::anywhere(address("127.0.0.1:4460"))]).unwrap(),
         threads: 0,
-        certificate: path,
-        key: path,
+        first: ipc::message::launch::Pair { certificate: path, key: path },
         further: Default::default(),
     };
     let plan = LaunchPlan {

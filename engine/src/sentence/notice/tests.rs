@@ -158,23 +158,34 @@ fn each_notice_has_its_line() {
             "source a.example (192.0.2.1:123) changed by more than noise explains; its measurement is started again",
         ),
         (
-            source(SourceNotice::Silent(Silence::Prohibited)),
+            source(SourceNotice::Silent(Silence::Prohibited, None)),
             Line,
             4,
             "source a.example (192.0.2.1:123) has not answered eight times in a row: a firewall forbids it",
         ),
         (
-            source(SourceNotice::NeverHeard { obstacle: Some(Silence::PortUnreachable), cause: None }),
+            source(SourceNotice::NeverHeard {
+                obstacle: Some(Silence::PortUnreachable),
+                cause: None,
+                key: None,
+            }),
             Line,
             4,
             "source a.example (192.0.2.1:123) has not answered since it is asked: no server listens on its port",
         ),
         (
-            source(SourceNotice::NeverHeard { obstacle: None, cause: None }),
+            source(SourceNotice::NeverHeard { obstacle: None, cause: None, key: None }),
             Line,
             4,
             "source a.example (192.0.2.1:123) has not answered since it is asked; check its address and the firewall \
              (UDP port 123)",
+        ),
+        (
+            source(SourceNotice::NeverHeard { obstacle: None, cause: None, key: Some(10) }),
+            Line,
+            4,
+            "source a.example (192.0.2.1:123) has not answered since it is asked; check its address and the firewall \
+             (UDP port 123); or the server does not have key 10 as it is here (number, type and key must be the same on both sides)",
         ),
         (
             source(SourceNotice::UnderAttack),
