@@ -6,7 +6,7 @@ use crate::text::{UNKNOWN, counts, day, json, known, length, list, plain, table}
 use control_socket::{ask, read};
 use report::read::{
     CertificateReply, CookieKeysReply, FurtherCertificateReply, KeyExchangeReply, KeysReply, ReloadedReply,
-    SourceKeys, SourceReport,
+    SourceKeys, SourceReport, SourcesReply,
 };
 use report::{AssociationState, CertificateState, CookieKeyOrigin};
 use std::path::Path;
@@ -22,7 +22,10 @@ pub fn show(socket: &Path, form: Form) -> Result<String, Failure> {
     let answer = ask(socket, "keys")?;
     Ok(match form {
         Form::Json => json(&answer),
-        Form::Text(screen) => page(&read(&answer)?, screen),
+        Form::Text(screen) => {
+            let sources: SourcesReply = read(&ask(socket, "sources")?)?;
+            page(&read(&answer)?, sources.sources.as_deref().unwrap_or_default(), screen)
+        }
     })
 }
 
@@ -89,8 +92,9 @@ fn describe(certificate: &CertificateReply) -> String {
     }
 }
 
-fn page(reply: &KeysReply, screen: Screen) -> String {
+fn page(reply: &KeysReply, all: &[SourceReport], screen: Screen) -> String {
     let mut text = sources(reply, screen);
+    text.push_str(&symmetric(all, screen));
     if let Some(keys) = &reply.cookie_keys {
         text.push('\n');
         text.push_str(&cookie_keys(keys, screen));
@@ -124,6 +128,29 @@ fn sources(reply: &KeysReply, screen: Screen) -> String {
                 "LAST EXCHANGE",
             ],
             &rows,
+        ),
+    }
+}
+
+/// The sources that are asked with a symmetric key; empty: there is none.
+fn symmetric(all: &[SourceReport], screen: Screen) -> String {
+    let row = |source: &SourceReport| {
+        let key = source.key.as_ref()?;
+        Some(vec![
+            plain(source.name.as_ref()),
+            plain(source.address.as_ref()),
+            plain(key.number.as_ref()),
+            plain(key.kind.as_ref()),
+            plain(key.bits.as_ref()),
+            plain(source.state.as_ref()),
+        ])
+    };
+    let rows: Vec<Vec<String>> = all.iter().filter_map(row).collect();
+    match rows.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\n{}",
+            table(screen, &["NAME", "ADDRESS", "SYMMETRIC KEY", "TYPE", "BITS", "STATE"], &rows)
         ),
     }
 }
@@ -263,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_page_has_sources_cookie_keys_certificate_and_counts() {
-        let page = page(&read(&answer()).unwrap(), Screen::WIDE);
+        let page = page(&read(&answer()).unwrap(), &[], Screen::WIDE);
         for part in [
             "a.example",
             "ready (kept)",
@@ -286,7 +313,7 @@ mod tests {
     #[test]
     fn the_golden_document_is_read_to_the_last_field() {
         let answer: Value = serde_json::from_str(include_str!("../../ipc/report/tests/keys.json")).unwrap();
-        let page = page(&read(&answer).unwrap(), Screen::WIDE);
+        let page = page(&read(&answer).unwrap(), &[], Screen::WIDE);
         let line = |begin: &str| {
             let line = page.lines().find(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("{page}"));
             line.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -339,9 +366,20 @@ mod tests {
 
     #[test]
     fn a_host_without_nts_has_a_page_too() {
-        assert_eq!(page(&KeysReply::default(), Screen::WIDE), "no source has mode = \"nts\"\n");
+        assert_eq!(page(&KeysReply::default(), &[], Screen::WIDE), "no source has mode = \"nts\"\n");
+        let keyed: SourceReport = read(&json!({
+            "name": "b.example", "address": "192.0.2.2:123", "state": "unreachable",
+            "key": { "number": 10, "kind": "AES128", "bits": 128 },
+        }))
+        .unwrap();
+        let said = page(&KeysReply::default(), &[keyed, SourceReport::default()], Screen::WIDE);
+        let rows: Vec<Vec<&str>> = said.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(
+            rows.last().unwrap(),
+            &["b.example", "192.0.2.2:123", "10", "AES128", "128", "unreachable"]
+        );
         let without = json!({ "sources": [], "cookie_keys": null, "key_exchange": { "certificate": {} } });
-        let without = page(&read(&without).unwrap(), Screen::WIDE);
+        let without = page(&read(&without).unwrap(), &[], Screen::WIDE);
         assert!(
             without.contains("not read yet") && without.contains("no client has requested keys yet"),
             "{without}"
@@ -360,7 +398,7 @@ mod tests {
             assert!(read(&value).is_err(), "{value}");
         }
         let unknown = json!({ "sources": [{ "a": {} }], "cookie_keys": {}, "key_exchange": { "b": [] } });
-        let page = page(&super::read(&unknown).unwrap(), Screen::WIDE);
+        let page = page(&super::read(&unknown).unwrap(), &[], Screen::WIDE);
         assert!(page.lines().count() > 5 && page.contains("certificate  -"), "{page}");
     }
 

@@ -71,6 +71,16 @@ fn a197_chronyd_with_another_key_of_the_same_number_is_never_followed() {
         });
         let valid = client.sources()[0]["valid"].as_u64();
         assert_eq!(valid >= Some(1), is_right, "{number}: {:#}", client.sources()[0]);
+        // What an administrator is shown of it.
+        let page = String::from_utf8_lossy(&client.chimerctl(&["keys"]).stdout).into_owned();
+        let row: Vec<&str> = page.lines().last().unwrap_or_default().split_whitespace().collect();
+        assert_eq!(row.get(2), Some(&number.to_string().as_str()), "{page}");
+        if !is_right {
+            let cause = format!("the server does not have key {number} as it is here");
+            client.wait_until("named", TIMEOUT, |client| {
+                client.sources()[0]["reason"].as_str().is_some_and(|reason| reason.contains(&cause))
+            });
+        }
     }
 }
 
