@@ -277,7 +277,7 @@ fn started(command: &mut Command, place: Place, key_port: u16) -> Peer {
 }
 
 /// Believes that it sets the clock, and cannot.
-fn fenced(program: &Path) -> Command {
+pub(crate) fn fenced(program: &Path) -> Command {
     let mut command = Command::new(crate::programs::program("pretend"));
     command.arg(program);
     command

@@ -4,7 +4,7 @@
 pub const GOVERNOR: [&str; 1] = ["profile"];
 
 /// Of `[[source]]`.
-pub const SOURCE: [&str; 23] = [
+pub const SOURCE: [&str; 24] = [
     "address",
     "mode",
     "key",
@@ -28,6 +28,7 @@ pub const SOURCE: [&str; 23] = [
     "send-over",
     "dscp",
     "allow-link-local",
+    "experimental-ntpv5",
 ];
 
 /// Of a `[[source]]` in a file of a program: nothing that changes a vote.
@@ -68,7 +69,7 @@ pub const ROUGHTIME_SERVER: [&str; 4] = ["address", "key", "operator", "draft"];
 pub const NTS: [&str; 1] = ["system-roots"];
 
 /// Of `[server]`.
-pub const SERVER: [&str; 20] = [
+pub const SERVER: [&str; 21] = [
     "listen",
     "allow",
     "deny",
@@ -89,6 +90,7 @@ pub const SERVER: [&str; 20] = [
     "unsynchronised",
     "leap-smear",
     "keys",
+    "experimental-ntpv5",
 ];
 
 /// Of `[server.nts]`.
