@@ -70,17 +70,16 @@ impl Negotiation {
         }
     }
 
-    /// A reply in version 4 came, with the sign or not.
-    pub(crate) fn heard_version4(&mut self, sign: bool) {
+    /// A reply in version 4 came, with the sign or not. Without the question the sign is a date like any other, and its absence
+    /// no answer: to a query that was under way, or while version 5 is not configured.
+    pub(crate) fn heard_version4(&mut self, speech: Speech, sign: bool) {
         self.filter = None;
-        self.state = match self.state {
-            // The sign answers the question: without the question it is a date like any other.
-            State::Offering(_) if sign => State::Speaking(0),
-            State::Offering(0 | 1) => State::Resting(REST, true),
-            State::Offering(left) => State::Offering(left - 1),
-            State::Resting(left, _) => State::Resting(left, true),
-            // To a query that was under way.
-            State::Speaking(misses) => State::Speaking(misses),
+        self.state = match (self.state, speech) {
+            (State::Offering(_), Speech::Offer) if sign => State::Speaking(0),
+            (State::Offering(0 | 1), Speech::Offer) => State::Resting(REST, true),
+            (State::Offering(left), Speech::Offer) => State::Offering(left - 1),
+            (State::Resting(left, _), _) => State::Resting(left, true),
+            (state, _) => state,
         };
     }
 

@@ -47,7 +47,7 @@ impl Engine {
     /// A reply in version 4 came.
     fn note_version4(&mut self, exchange: &Exchange, sign: bool) {
         if let Some((_, _, source)) = self.entries.source_mut(exchange.source) {
-            source.version5.heard_version4(sign && exchange.speech == Speech::Offer);
+            source.version5.heard_version4(exchange.speech, sign);
         }
     }
 

@@ -40,7 +40,7 @@ fn full(from: usize, bits: usize) -> Filter {
 fn a_server_that_shows_the_sign_is_asked_in_version_5() {
     let mut with = Negotiation::new();
     assert_eq!(with.ask(), Speech::Offer);
-    with.heard_version4(true);
+    with.heard_version4(Speech::Offer, true);
     assert_eq!(with.ask(), Speech::Version5);
     with.heard_version5(Some(filter(&[1])));
     assert_eq!(with.filter, Some(filter(&[1])));
@@ -56,14 +56,14 @@ fn a215_version_5_is_given_up_after_two_misses_and_tried_again_after_256_queries
     let mut with = Negotiation::new();
     for round in 0..3 {
         assert_eq!(with.ask(), Speech::Offer, "{round}");
-        with.heard_version4(true);
+        with.heard_version4(Speech::Offer, true);
         for _ in 0..MISSES {
             assert_eq!(with.ask(), Speech::Version5);
             with.missed(Speech::Version5);
         }
         for _ in 0..REST {
             assert_eq!(with.ask(), Speech::Version4);
-            with.heard_version4(true);
+            with.heard_version4(Speech::Version4, true);
         }
     }
 }
@@ -74,11 +74,11 @@ fn a215_a_stripped_sign_is_asked_for_again_after_256_queries() {
     for _ in 0..3 {
         for _ in 0..OFFERS {
             assert_eq!(with.ask(), Speech::Offer);
-            with.heard_version4(false);
+            with.heard_version4(Speech::Offer, false);
         }
         for _ in 0..REST {
             assert_eq!(with.ask(), Speech::Version4);
-            with.heard_version4(false);
+            with.heard_version4(Speech::Version4, false);
         }
     }
 }
@@ -87,15 +87,23 @@ fn a215_a_stripped_sign_is_asked_for_again_after_256_queries() {
 fn an_outage_is_not_taken_for_a_server_without_version_5() {
     let mut with = Negotiation::new();
     with.ask();
-    with.heard_version4(true);
+    with.heard_version4(Speech::Offer, true);
     (0..MISSES).for_each(|_| with.missed(Speech::Version5));
     assert_eq!(with.ask(), Speech::Version4);
     with.missed(Speech::Version4);
     assert_eq!(with.ask(), Speech::Offer);
     (0..1_000).for_each(|_| with.missed(Speech::Offer));
     assert_eq!(with.ask(), Speech::Offer);
-    with.heard_version4(true);
+    with.heard_version4(Speech::Offer, true);
     assert_eq!(with.ask(), Speech::Version5);
+}
+
+#[test]
+fn replies_while_version_5_is_not_configured_answer_nothing() {
+    let mut with = Negotiation::new();
+    (0..100).for_each(|_| with.heard_version4(Speech::Version4, true));
+    (0..100).for_each(|_| with.heard_version4(Speech::Version4, false));
+    assert_eq!(with.ask(), Speech::Offer, "as soon as it is");
 }
 
 #[test]
