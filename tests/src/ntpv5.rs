@@ -9,6 +9,9 @@ use protocol::ntpv5::client::{Wanted, put_request};
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The reason for a skipped test.
@@ -37,6 +40,58 @@ pub fn ask(server: SocketAddr, octets: &[u8], patience: Duration) -> Option<Vec<
     let mut answer = [0; 2048];
     let length = socket.recv(&mut answer).ok()?;
     Some(answer[..length].to_vec())
+}
+
+/// Somebody on the path between clients and a server, who passes on one query and its reply after the other; ends when dropped.
+pub struct OnPath {
+    address: SocketAddr,
+    end: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What it does with a packet: of a server or not. The packets are passed on in its place.
+pub type Meddler = Box<dyn FnMut(&[u8], bool) -> Vec<Vec<u8>> + Send>;
+
+impl OnPath {
+    /// Between clients and this server.
+    ///
+    /// # Panics
+    /// Without a socket on loopback.
+    pub fn start(server: SocketAddr, mut meddle: Meddler) -> Self {
+        let front = UdpSocket::bind("127.0.0.1:0").expect("a loopback address");
+        front.set_read_timeout(Some(Duration::from_millis(50))).expect("a duration");
+        let address = front.local_addr().expect("it is bound");
+        let end = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&end);
+        let thread = std::thread::spawn(move || {
+            let mut octets = [0; 2048];
+            while !ends.load(Ordering::Relaxed) {
+                let Ok((length, client)) = front.recv_from(&mut octets) else { continue };
+                for query in meddle(&octets[..length], false) {
+                    // A reply comes at once, or not at all.
+                    let Some(reply) = ask(server, &query, Duration::from_millis(200)) else { continue };
+                    for reply in meddle(&reply, true) {
+                        let _ = front.send_to(&reply, client);
+                    }
+                }
+            }
+        });
+        Self { address, end, thread: Some(thread) }
+    }
+
+    /// Where clients find it.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for OnPath {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// ntpd-rs as a server of all versions on 127.0.0.1, which follows an honest server of the host's own time; none: it is missing.

@@ -2,11 +2,13 @@
 //! (as root) and filters.
 
 use bench::daemon::{Daemon, Setup, source};
-use bench::ntpv5::{NO_NTPD_RS, ask, ntpd_rs_client, ntpd_rs_server, request};
+use bench::ntpv5::{NO_NTPD_RS, OnPath, ask, ntpd_rs_client, ntpd_rs_server, request};
 use bench::programs::free_port;
 use protocol::ntpv5::client::{self, Wanted};
 use protocol::ntpv5::{Filter, UPGRADE};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -144,6 +146,128 @@ fn a213_a_host_that_follows_us_is_known_by_our_id_in_what_it_says() {
     let mut both = of_one;
     both.join(&of_other);
     assert_eq!((of_one.count(), both), (10, of_other));
+}
+
+fn is_version5(packet: &[u8]) -> bool {
+    packet[0] >> 3 & 7 == 5
+}
+
+/// Where the value of the first field of this type is.
+fn field(packet: &[u8], kind: u16) -> Option<std::ops::Range<usize>> {
+    let mut at = 48;
+    while at + 4 <= packet.len() {
+        let length = usize::from(u16::from_be_bytes([packet[at + 2], packet[at + 3]]));
+        if packet[at..at + 2] == kind.to_be_bytes() {
+            return Some(at + 4..at + length);
+        }
+        at += length.next_multiple_of(4);
+    }
+    None
+}
+
+#[test]
+fn a215_who_strips_the_sign_or_drops_version_5_on_the_path_leaves_a_source_that_works() {
+    let port = free_port();
+    let _server = host_time(port, ON);
+    let strips = OnPath::start(
+        at(port),
+        Box::new(|packet, is_reply| {
+            let mut packet = packet.to_vec();
+            if is_reply && packet[16..24] == UPGRADE.to_be_bytes() {
+                packet[16..24].fill(0);
+            }
+            vec![packet]
+        }),
+    );
+    follow(&format!("{}{ON}", source(strips.address())), 4);
+    let drops = OnPath::start(
+        at(port),
+        Box::new(|packet, _| if is_version5(packet) { Vec::new() } else { vec![packet.to_vec()] }),
+    );
+    let client = follow(&format!("{}{ON}", source(drops.address())), 4);
+    client.wait_until("answered further, in version 4", TIMEOUT, |client| {
+        client.sources()[0]["valid"].as_u64() >= Some(8)
+    });
+}
+
+#[test]
+fn a214_what_is_sent_twice_or_again_later_counts_once() {
+    let port = free_port();
+    let _server = host_time(port, ON);
+    let mut before = Vec::new();
+    let again = OnPath::start(
+        at(port),
+        Box::new(move |packet, is_reply| {
+            if !is_reply {
+                return vec![packet.to_vec()];
+            }
+            let older = std::mem::replace(&mut before, packet.to_vec());
+            let older = if older.is_empty() { packet.to_vec() } else { older };
+            vec![older.clone(), packet.to_vec(), packet.to_vec(), older]
+        }),
+    );
+    let configuration = format!("{}{ON}", source(again.address()));
+    let client = Setup::new("v5-again", &configuration).with_virtual_clock(-900_000_000, 30.0).start();
+    let clock = client.setup().virtual_clock();
+    client.wait_until("right to 1 ms, and some were thrown away", TIMEOUT, |client| {
+        let first = &client.sources()[0];
+        clock.error_ns().abs() < 1_000_000
+            && first["last_reply"]["version"] == 5
+            && first["rejected"]["bad_origin"].as_u64() > Some(2)
+    });
+    let first = &client.sources()[0];
+    assert!(first["valid"].as_u64() <= first["sent"].as_u64(), "{first:#}");
+}
+
+#[test]
+fn a212_a_correction_of_ten_seconds_on_the_path_moves_nothing() {
+    let port = free_port();
+    let _server = host_time(port, ON);
+    let lies = OnPath::start(
+        at(port),
+        Box::new(|packet, is_reply| {
+            let mut packet = packet.to_vec();
+            if is_reply && is_version5(&packet) {
+                let place = field(&packet, 0xf506).expect("it was asked for");
+                let ten_seconds = 10_000_000_000i64 << 16;
+                packet[place.start + 12..place.start + 20].copy_from_slice(&ten_seconds.to_be_bytes());
+            }
+            vec![packet]
+        }),
+    );
+    follow(&format!("{}{ON}", source(lies.address())), 5);
+}
+
+#[test]
+fn a213_a_filter_of_everything_on_the_path_takes_its_source_out_until_it_ends() {
+    let port = free_port();
+    let _server = host_time(port, ON);
+    let lying = Arc::new(AtomicBool::new(true));
+    let lies = Arc::clone(&lying);
+    let on_path = OnPath::start(
+        at(port),
+        Box::new(move |packet, is_reply| {
+            let mut packet = packet.to_vec();
+            if is_reply
+                && lies.load(Ordering::Relaxed)
+                && let Some(place) = field(&packet, 0xf504).filter(|_| is_version5(&packet))
+            {
+                packet[place].fill(0xff);
+            }
+            vec![packet]
+        }),
+    );
+    let own = free_port();
+    let configuration = format!("{}{}{ON}", server(own, ON), source(on_path.address()));
+    let client = Setup::new("v5-all", &configuration).with_virtual_clock(0, 0.0).start();
+    client.wait_until("refused", TIMEOUT, |client| {
+        client.sources()[0]["rejected"]["bad_reference_ids"].as_u64() > Some(2)
+    });
+    let answer = ask(at(own), &request(7, ALL, &[]), TIMEOUT).expect("an answer");
+    let served = client::read(&answer, 7).expect("in order").filter.expect("it has one");
+    assert!(served.count() <= Filter::HALF, "what we serve is not full of it");
+    lying.store(false, Ordering::Relaxed);
+    client.wait_until("used again", TIMEOUT, Daemon::is_synchronised);
 }
 
 #[test]
