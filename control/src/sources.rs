@@ -9,6 +9,10 @@ use report::{RejectReason, SourceState};
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// The version that is spoken as a draft says, and the name of that.
+const DRAFT_VERSION: u8 = 5;
+const DRAFT: &str = "draft-ietf-ntp-ntpv5-09";
+
 /// The longest reason in a table, in characters.
 const MAX_REASON: usize = 72;
 
@@ -212,9 +216,16 @@ fn short_reason(source: &SourceReport) -> String {
 }
 
 /// What its server said of itself last.
-fn last_reply(reply: &LastReplyReport) -> [(&'static str, String); 6] {
+fn last_reply(reply: &LastReplyReport) -> [(&'static str, String); 7] {
     let date = |seconds: f64| format!("{:.0} s since 1970", seconds.floor());
     [
+        (
+            "NTP version",
+            match reply.version {
+                Some(DRAFT_VERSION) => format!("{DRAFT_VERSION} ({DRAFT})"),
+                version => plain(version.as_ref()),
+            },
+        ),
         ("server's leap", plain(reply.leap.as_ref())),
         ("server's precision", format!("{} (log2 s)", plain(reply.precision.as_ref()))),
         (

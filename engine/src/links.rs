@@ -426,6 +426,7 @@ impl Links {
                 }
                 Fact::Input(Input::Reply(reply))
             }
+            FromClient::Version5Reply(reply) => Fact::Input(Input::Version5(reply)),
             FromClient::ProtectedReply(candidate) => Fact::Input(Input::Protected(candidate)),
             FromClient::Pong => Fact::Alive(Process::Client),
             FromClient::Network(_) if !self.changes.keeps(now) => {

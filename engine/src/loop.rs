@@ -357,6 +357,11 @@ impl Running {
                         self.links.send_state(raw, state)?;
                     }
                 }
+                Output::ServeReferenceIds(filter) => {
+                    if self.links.expects(Process::Server) {
+                        self.links.send_reference_ids(raw, filter)?;
+                    }
+                }
                 Output::Page(page) => self.pages.write(&page, self.engine.writes_clockbound()),
                 Output::Save(saved) => self.save_state(raw, saved),
                 Output::Exchange(exchange) => {

@@ -34,6 +34,7 @@ pub fn line(output: &Output) -> Option<String> {
             format!("round {} of Roughtime with {} servers", round.id.0, round.servers.len())
         }
         Output::Serve(_)
+        | Output::ServeReferenceIds(_)
         | Output::Malfeasance(_)
         | Output::Anchor(_)
         | Output::Page(_)

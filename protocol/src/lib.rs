@@ -12,10 +12,11 @@
 //!   kiss             kiss codes, sent instead of the time
 //!   reference_id     how a host is named in replies, and how loops are detected
 //!   nts              the same with NTS: key exchange, cookies, protected requests and replies (RFC 8915)
+//!   ntpv5            the draft of version 5: its own header and fields
 //! ```
 //!
 //! Client and server role use `header` and `extension_field` on everything that arrives; the engine builds
-//! `request`s and reads `kiss` codes; the server role answers with `reply`. Versions 1 to 4.
+//! `request`s and reads `kiss` codes; the server role answers with `reply`. Versions 1 to 4, but for `ntpv5`.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -23,6 +24,7 @@ pub mod extension_field;
 pub mod header;
 pub mod kiss;
 pub mod mac;
+pub mod ntpv5;
 pub mod nts;
 pub mod primitives;
 pub mod reference_id;

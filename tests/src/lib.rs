@@ -24,6 +24,7 @@
 //!   name_server a name server over UDP and TCP
 //!   netns      network namespaces
 //!   nts        servers and clients with NTS, ours and others
+//!   ntpv5      the draft of NTP version 5: raw requests, and ntpd-rs
 //!   relay      a path of known delays between a client and a server
 //!   authority  a certificate authority for the duration of a test
 //!   key_client a small client of the key exchange
@@ -64,6 +65,7 @@ pub mod manager;
 pub mod memory;
 pub mod name_server;
 pub mod netns;
+pub mod ntpv5;
 pub mod nts;
 pub mod other_clients;
 pub mod own_files;

@@ -13,7 +13,7 @@ use rig::days::root::NEWEST_CHRONYD;
 use rig::debian;
 use std::path::Path;
 use std::process::Command;
-use tool::{CLOCKBOUND_CLIENTS, ROUGHENOUGH_REPORT};
+use tool::{CLOCKBOUND_CLIENTS, NTPD_RS_NTPV5, ROUGHENOUGH_REPORT};
 
 /// Of prometheus: promtool, which judges pages and rules, and itself for the picture of the dashboard; of busybox its DHCP server;
 /// OpenRC with its libraries.
@@ -137,6 +137,7 @@ pub fn fetch_more() -> Result<(), String> {
     let missing: Vec<String> = [
         ("the newest", newest),
         ("ntpd-rs", built),
+        ("ntpd-rs with the draft of NTP version 5", NTPD_RS_NTPV5.fetch(&place)),
         ("ClockBound's clients", CLOCKBOUND_CLIENTS.fetch(&place)),
         ("roughenough", ROUGHENOUGH.fetch(&place)),
         ("roughenough's client library", ROUGHENOUGH_REPORT.fetch(&place)),

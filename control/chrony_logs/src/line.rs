@@ -72,7 +72,7 @@ fn tests(failed: Option<RejectReason>) -> Option<&'static str> {
         ) => "111 011 0000",
         Some(Reason::LeapUnknown | Reason::Unsynchronised | Reason::Kiss) => "111 101 0000",
         Some(Reason::RootDistance) => "111 110 0000",
-        Some(Reason::Itself | Reason::Loop) => "111 111 1110",
+        Some(Reason::Itself | Reason::Loop | Reason::ReferenceIds) => "111 111 1110",
         // Delay, precision, plausibility, and what chrony has no test for.
         Some(_) | None => "111 111 0111",
     })

@@ -150,6 +150,7 @@ fn the_golden_documents_are_read_to_the_last_field() {
         queries sent        20\n\
         valid replies       19\n\
         last valid          51.500 s\n\
+        NTP version         4\n\
         server's leap       insert\n\
         server's precision  -23 (log2 s)\n\
         server's root       delay 1.000 ms, dispersion 2.000 ms\n\

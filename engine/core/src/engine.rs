@@ -34,6 +34,7 @@ mod steering;
 #[cfg(test)]
 mod tests;
 pub mod time_page;
+mod version5;
 mod voters;
 
 use crate::abandoned::Abandoned;
@@ -108,6 +109,7 @@ pub struct Engine {
     /// How many of them, from the first on, were not learned from the client.
     own_told: usize,
     own_ids: Vec<u32>,
+    loops: version5::Loops,
     blocked: Blocked,
     changes: NetworkChanges,
     /// When the addresses of names were judged last.
@@ -250,6 +252,7 @@ impl Engine {
             own: Vec::new(),
             own_told: 0,
             own_ids: Vec::new(),
+            loops: version5::Loops::new(start.seed),
             blocked: Blocked::default(),
             changes: NetworkChanges::default(),
             tended: RawInstant::MIN,
@@ -345,6 +348,7 @@ impl Engine {
                 Err(breach) => self.distrust(Process::Client, breach),
             },
             Input::Reply(reply) => self.reply(now, &reply),
+            Input::Version5(reply) => self.version5_reply(now, &reply),
             Input::Protected(reply) => self.protected_reply(now, &reply),
             Input::Unanswered(unanswered) => self.unanswered(now, &unanswered),
             Input::Resolved(resolved) => self.resolved(now, &resolved),

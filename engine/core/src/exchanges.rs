@@ -7,6 +7,7 @@ use crate::last_reply::Journey;
 use crate::measurement::{Stamps, Times};
 use crate::nts::Identifier;
 use crate::source_id::SourceId;
+use crate::version5::Speech;
 use crate::violation::Violation;
 use alloc::vec::Vec;
 use ipc::address::Address;
@@ -30,6 +31,8 @@ pub(crate) struct Exchange {
     /// Whether that source decides anything.
     pub(crate) group: Group,
     pub(crate) nonce: u64,
+    /// In which version it was sent.
+    pub(crate) speech: Speech,
     destination: Address,
     sent: RawInstant,
     deadline: RawInstant,
@@ -109,7 +112,7 @@ impl Exchanges {
     pub(crate) fn begin(
         &mut self,
         (source, group): (SourceId, Group),
-        nonce: u64,
+        (nonce, speech): (u64, Speech),
         destination: Address,
         sent: RawInstant,
         deadline: RawInstant,
@@ -124,6 +127,7 @@ impl Exchanges {
             source,
             group,
             nonce,
+            speech,
             destination,
             sent,
             deadline,
@@ -269,6 +273,20 @@ impl Exchange {
         self.protected.is_some()
     }
 
+    /// Whether the client process may judge its reply, and as one of version 5.
+    ///
+    /// # Errors
+    /// [`Violation`] if not.
+    pub(crate) fn judged(&self, is_version5: bool) -> Result<(), Violation> {
+        if self.is_protected() {
+            return Err(Violation::JudgedProtected);
+        }
+        if (self.speech == Speech::Version5) != is_version5 {
+            return Err(Violation::OtherVersion);
+        }
+        Ok(())
+    }
+
     /// Whether an NTS NAK came for it.
     pub(crate) fn has_nak(&self) -> bool {
         self.protected.is_some_and(|protected| protected.nak)
@@ -331,7 +349,8 @@ mod tests {
 
     fn opened() -> (Exchanges, QueryId) {
         let mut exchanges = Exchanges::new();
-        let id = exchanges.begin(OF, 1, address("192.0.2.1:123"), at(0), at(1_000_000), None);
+        let id =
+            exchanges.begin(OF, (1, Speech::Version4), address("192.0.2.1:123"), at(0), at(1_000_000), None);
         (exchanges, id)
     }
 
@@ -411,16 +430,16 @@ mod tests {
         let mut exchanges = Exchanges::new();
         let mut begin = |group| {
             let of = (SourceId::of(7), group);
-            exchanges.begin(of, 1, address("192.0.2.1:123"), at(0), at(1_000_000), None)
+            exchanges.begin(of, (1, Speech::Version4), address("192.0.2.1:123"), at(0), at(1_000_000), None)
         };
         let (observed, first) = (begin(Group::Observed), begin(Group::Deciding));
         let _: Vec<QueryId> = (3..MAX_OPEN).map(|_| begin(Group::Deciding)).collect();
         assert_eq!(exchanges.make_room(), None, "there is room");
-        exchanges.begin(OF, 1, address("192.0.2.1:123"), at(0), at(1_000_000), None);
+        exchanges.begin(OF, (1, Speech::Version4), address("192.0.2.1:123"), at(0), at(1_000_000), None);
         assert!(exchanges.is_full());
         assert_eq!(exchanges.make_room(), Some(observed));
         assert!(!exchanges.is_full() && exchanges.is_observed(observed) && !exchanges.is_observed(first));
-        exchanges.begin(OF, 1, address("192.0.2.1:123"), at(0), at(1_000_000), None);
+        exchanges.begin(OF, (1, Speech::Version4), address("192.0.2.1:123"), at(0), at(1_000_000), None);
         assert_eq!((exchanges.is_full(), exchanges.make_room()), (true, None));
         assert_eq!(exchanges.end(observed), Ok(None), "its end may still come");
     }
@@ -438,8 +457,16 @@ mod tests {
     fn a046_a064_no_more_than_four_packets_are_passed_on_for_one_query() {
         let mut exchanges = Exchanges::new();
         let (sent, deadline) = (at(0), at(1_000_000));
-        let id = exchanges.begin(OF, 1, address("192.0.2.1:123"), sent, deadline, Some(Proof::Nts([9; 32])));
-        let plain = exchanges.begin(OF, 1, address("192.0.2.1:123"), sent, deadline, None);
+        let id = exchanges.begin(
+            OF,
+            (1, Speech::Version4),
+            address("192.0.2.1:123"),
+            sent,
+            deadline,
+            Some(Proof::Nts([9; 32])),
+        );
+        let plain =
+            exchanges.begin(OF, (1, Speech::Version4), address("192.0.2.1:123"), sent, deadline, None);
         assert!(exchanges.candidate(plain).is_err(), "its replies are judged by the client");
         for _ in 0..4 {
             assert!(matches!(exchanges.candidate(id), Ok(Some((_, Proof::Nts([9, ..]))))));
@@ -451,8 +478,14 @@ mod tests {
     #[test]
     fn a067_what_comes_after_the_reply_was_found_is_silent() {
         let mut exchanges = Exchanges::new();
-        let id =
-            exchanges.begin(OF, 1, address("192.0.2.1:123"), at(0), at(1_000_000), Some(Proof::Nts([9; 32])));
+        let id = exchanges.begin(
+            OF,
+            (1, Speech::Version4),
+            address("192.0.2.1:123"),
+            at(0),
+            at(1_000_000),
+            Some(Proof::Nts([9; 32])),
+        );
         exchanges.note_nak(id);
         assert!(exchanges.candidate(id).unwrap().unwrap().0.has_nak());
         exchanges.accept(id);

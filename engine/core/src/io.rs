@@ -11,14 +11,14 @@ use alloc::vec::Vec;
 use ipc::address::Address;
 use ipc::aead::Aead;
 use ipc::anchor::Anchor;
-use ipc::message::client::{PlainReply, ProtectedReply, Query, QueryId, Sent, Unanswered};
+use ipc::message::client::{PlainReply, ProtectedReply, Query, QueryId, Sent, Unanswered, Version5Reply};
 use ipc::message::exchange::{
     Cookie, Exchange, ExchangeFailed, Exchanged, Failed, HostName, Measure, MeasureFailed, Measured,
     Operator, Resolve, Resolved, Signed,
 };
 use ipc::message::privileged::{Adjust, Applied, ClockEvent, HistoryNoted, Refused, Status, Step, Welcome};
 use ipc::message::server::ServerState;
-use ipc::packet::CookieOctets;
+use ipc::packet::{CookieOctets, FilterOctets};
 use ipc::process::Process;
 use ipc::secret::KeyPair;
 use ipc::units::{Frequency, RawInstant, Span, WallTime};
@@ -51,6 +51,8 @@ pub enum Input {
     Sent(Sent),
     /// A query was answered.
     Reply(PlainReply),
+    /// The same in the draft of NTP version 5.
+    Version5(Version5Reply),
     /// A packet that may be the reply to a protected query.
     Protected(ProtectedReply),
     /// A query ended without a reply.
@@ -119,6 +121,8 @@ pub enum Output {
     SetStatus(Status),
     /// To the server, where there is one.
     Serve(ServerState),
+    /// To the server, where there is one: the reference ids of all servers that the time comes from.
+    ServeReferenceIds(FilterOctets),
     /// To the page of shared memory from which programs compute the time.
     Page(Page),
     /// To the state file, with what [`crate::Engine::kept_addresses`] says now.

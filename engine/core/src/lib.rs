@@ -95,6 +95,7 @@ pub mod status;
 mod system;
 mod timers;
 mod track;
+mod version5;
 mod violation;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! counts as delay, twice (the shortfall rule): T1 claimed late by L shifts the offset by L/2, and somebody
 //! on the path who shifts it by L/2 has to add L to the round trip, on top of the rest.
 
+use crate::version5::path_correction;
 use ipc::message::client::Stamp;
 use ipc::units::RawInstant;
 use report::RejectReason;
@@ -75,6 +76,13 @@ impl Measurement {
         self.offset = self.offset.saturating_add(by);
         self.low = self.low.saturating_add(by);
         self.high = self.high.saturating_add(by);
+        self
+    }
+
+    /// With what devices on the path say of the time that query and reply have spent in them.
+    pub(crate) fn held_up(mut self, held_up: Option<(i64, i64)>) -> Self {
+        let by = path_correction(held_up, (self.delay * 1e9) as i64);
+        self.offset = self.offset.saturating_add(by);
         self
     }
 

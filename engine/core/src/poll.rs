@@ -128,6 +128,12 @@ impl Poll {
         self.good = 0;
     }
 
+    /// What its last reply allows, log2 s: not asked more often for a while, though never less often than configured.
+    pub(crate) fn at_least(&mut self, exponent: i8) {
+        self.floor = exponent.min(self.longest).max(self.floor);
+        self.exponent = self.exponent.max(f64::from(self.floor));
+    }
+
     /// No answer: one step slower.
     pub(crate) fn back_off(&mut self) {
         self.exponent = (self.exponent + 1.0).min(f64::from(self.longest));

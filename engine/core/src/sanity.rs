@@ -10,7 +10,7 @@ use ipc::units::Leap;
 use protocol::header::MODE_SERVER;
 use protocol::kiss::KissCode;
 use protocol::timestamp::{Timestamp, short_to_nanos};
-use report::RejectReason;
+use report::{Effect, RejectReason};
 
 /// What a server said about itself in its last usable reply.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,6 +70,17 @@ pub(crate) struct Expectations<'a> {
     pub(crate) served: Option<(u8, u32, u32, u64)>,
     /// Nanoseconds, see [`crate::measurement`].
     pub(crate) slack: i64,
+    /// What a reply in version 5 says beyond its header; none: the query was of version 4.
+    pub(crate) beyond: Option<Beyond>,
+}
+
+/// What a reply in version 5 says beyond what the header of version 4 can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Beyond {
+    /// Why its time is not to be used.
+    pub(crate) objection: Option<RejectReason>,
+    /// How long query and reply were held up on the path, nanoseconds, as the path says.
+    pub(crate) held_up: Option<(i64, i64)>,
 }
 
 /// What a reply turned out to be.
@@ -118,7 +129,7 @@ pub(crate) fn examine(
     if header.origin_timestamp != expected.nonce || expected.nonce == 0 {
         return Err(RejectReason::Origin);
     }
-    if !matches!(header.version, 3 | 4) {
+    if !(matches!(header.version, 3 | 4) || expected.beyond.is_some()) {
         return Err(RejectReason::Version);
     }
     if header.mode != MODE_SERVER {
@@ -136,6 +147,11 @@ pub(crate) fn examine(
         return Err(RejectReason::BadInterval);
     }
     let mut facts = Facts::of(header);
+    match expected.beyond.and_then(|beyond| beyond.objection) {
+        Some(reason) if reason.effect() == Effect::Discarded => return Err(reason),
+        Some(reason) => return Ok(Verdict::Unusable(reason, facts)),
+        None => {}
+    }
     if let Some(reason) = unusable(header, &facts, expected) {
         return Ok(Verdict::Unusable(reason, facts));
     }
@@ -145,7 +161,8 @@ pub(crate) fn examine(
     let shown = claimed.max(granularity(header, t2, t3));
     facts.root_dispersion += shown - claimed;
     let precision = log2_seconds(expected.precision).max(shown);
-    let measurement = Measurement::try_new(&times(t2, t3), precision, expected.slack)?;
+    let measurement = Measurement::try_new(&times(t2, t3), precision, expected.slack)?
+        .held_up(expected.beyond.and_then(|beyond| beyond.held_up));
     if t2 < expected.floor || t3 > expected.latest {
         return Err(RejectReason::Date);
     }

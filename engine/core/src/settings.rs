@@ -152,6 +152,8 @@ pub struct SourceSettings {
     pub families: Families,
     /// How its queries and key exchanges leave this host.
     pub departure: Departure,
+    /// It is asked in the draft of NTP version 5 if it speaks it.
+    pub version5: bool,
 }
 
 impl SourceSettings {
@@ -179,6 +181,7 @@ impl SourceSettings {
             offered: false,
             families: Families::Both,
             departure: Departure::USUAL,
+            version5: false,
         }
     }
 

@@ -16,6 +16,7 @@ use crate::settings::SourceSettings;
 use crate::source_id::SourceId;
 use crate::status::LastReply;
 use crate::track::{Opinion, Track};
+use crate::version5::Negotiation;
 use ipc::address::Address;
 use ipc::message::client::{Rejected, ReplyHeader, Silence};
 use ipc::units::RawInstant;
@@ -81,6 +82,8 @@ pub(crate) struct Source {
     pub(crate) id: SourceId,
     pub(crate) poll_process: PollProcess,
     pub(crate) track: Track,
+    /// In which version it is asked.
+    pub(crate) version5: Negotiation,
     /// The replies that came, beside those that did not.
     pub(crate) arrivals: Arrivals,
     /// From the last valid reply.
@@ -129,6 +132,7 @@ impl Source {
             id,
             poll_process: PollProcess::new(address, settings, now),
             track: Track::new(),
+            version5: Negotiation::new(),
             arrivals: Arrivals::new(),
             facts: None,
             unused: None,
@@ -158,6 +162,11 @@ impl Source {
         self.counters.valid = 0;
         self.counters.rejected = [0; RejectReason::COUNT];
         self.history = History::default();
+    }
+
+    /// Whether its last valid reply was in version 5.
+    pub(crate) fn speaks_version5(&self) -> bool {
+        self.last_reply.is_some_and(|reply| reply.version == protocol::ntpv5::VERSION)
     }
 
     /// The address that is queried.

@@ -9,6 +9,8 @@ pub enum Violation {
     PassedOnPlain,
     /// It judged a protected reply, which only the engine can judge.
     JudgedProtected,
+    /// It passed on a reply in another version than the query's.
+    OtherVersion,
     /// It passed on more packets for one query than it may.
     TooManyPackets,
     /// It reported twice that a query was sent.

@@ -34,7 +34,7 @@ fn report(client: &Client, limit: Option<f64>) -> ClientReport {
         interval_s,
         last_request_s: (client.age.nanos() / 1_000_000) as f64 / 1e3,
         authenticated: client.is_protected,
-        version: Some(client.version).filter(|version| (1..=4).contains(version)),
+        version: Some(client.version).filter(|version| (1..=5).contains(version)),
         keyed: client.is_keyed,
     }
 }

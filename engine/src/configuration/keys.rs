@@ -4,7 +4,7 @@
 pub const GOVERNOR: [&str; 1] = ["profile"];
 
 /// Of `[[source]]`.
-pub const SOURCE: [&str; 24] = [
+pub const SOURCE: [&str; 25] = [
     "address",
     "mode",
     "key",
@@ -29,6 +29,7 @@ pub const SOURCE: [&str; 24] = [
     "dscp",
     "allow-link-local",
     "experimental-nts-pool",
+    "experimental-ntpv5",
 ];
 
 /// Of a `[[source]]` in a file of a program: nothing that changes a vote.
@@ -69,7 +70,7 @@ pub const ROUGHTIME_SERVER: [&str; 4] = ["address", "key", "operator", "draft"];
 pub const NTS: [&str; 1] = ["system-roots"];
 
 /// Of `[server]`.
-pub const SERVER: [&str; 20] = [
+pub const SERVER: [&str; 21] = [
     "listen",
     "allow",
     "deny",
@@ -90,6 +91,7 @@ pub const SERVER: [&str; 20] = [
     "unsynchronised",
     "leap-smear",
     "keys",
+    "experimental-ntpv5",
 ];
 
 /// Of `[server.nts]`.

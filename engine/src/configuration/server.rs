@@ -120,6 +120,7 @@ fn read_policy(section: &Section<'_>, faults: &mut Faults<'_>) -> ServerPolicy {
     let limited = switch("rate-limit", base.limited);
     let kiss = switch("kiss", base.kiss);
     let interleaved = switch("interleaved", base.interleaved);
+    let version5 = switch("experimental-ntpv5", base.version5);
     let smear = match section.text("leap-smear", "off", faults) {
         None | Some((_, "off")) => Smear::Off,
         Some((_, "linear")) => Smear::Linear,
@@ -154,7 +155,17 @@ fn read_policy(section: &Section<'_>, faults: &mut Faults<'_>) -> ServerPolicy {
         );
         faults.add(section.place_of("network-rate"), text);
     }
-    ServerPolicy { limited, address_rate, network_rate, total_rate, kiss, interleaved, silent, smear }
+    ServerPolicy {
+        limited,
+        address_rate,
+        network_rate,
+        total_rate,
+        kiss,
+        interleaved,
+        silent,
+        smear,
+        version5,
+    }
 }
 
 fn read_listen(section: &Section<'_>, faults: &mut Faults<'_>) -> Vec<ServedAt> {

@@ -228,6 +228,7 @@ pub fn read_source(
         None => families,
     };
     let departure = departure::read(section, asked, faults);
+    let version5 = read_version5(section, nts.is_some() || key.is_some(), faults);
     let (place, name) = place?;
     Some(SourceSettings {
         name,
@@ -251,7 +252,18 @@ pub fn read_source(
         correction: Offset::saturating((correction * 1e9).round() as i64),
         families,
         departure,
+        version5,
     })
+}
+
+/// `experimental-ntpv5`.
+fn read_version5(section: &Section<'_>, is_authenticated: bool, faults: &mut Faults<'_>) -> bool {
+    let is_on = section.boolean("experimental-ntpv5", faults).unwrap_or(false);
+    if is_on && is_authenticated {
+        let text = "experimental-ntpv5: a source with NTS or a key is asked in version 4; leave it out";
+        faults.add(section.place_of("experimental-ntpv5"), text);
+    }
+    is_on
 }
 
 /// `key`, the number of a symmetric key.

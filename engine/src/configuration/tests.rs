@@ -29,6 +29,7 @@ family = "ipv4"
 send-from = ["192.0.2.7"]
 send-over = "eth0"
 dscp = 46
+experimental-ntpv5 = true
 
 [[source]]
 address = "pool.example.org"
@@ -66,6 +67,7 @@ kiss = false
 interleaved = false
 unsynchronised = "silent"
 leap-smear = "cosine"
+experimental-ntpv5 = true
 
 "#;
 
@@ -140,6 +142,7 @@ fn every_key_reaches_its_place() {
             offered: false,
             nts: None,
             key: None,
+            version5: true,
         }
     );
     assert_eq!((settings.sources[1].name.as_str(), settings.sources[1].members), ("pool.example.org", 3));
@@ -168,6 +171,7 @@ fn every_key_reaches_its_place() {
         interleaved: false,
         silent: true,
         smear: Smear::Cosine,
+        version5: true,
     };
     assert_eq!(policy, expected);
 }

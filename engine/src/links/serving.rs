@@ -3,6 +3,7 @@
 use super::{Breach, Links};
 use ipc::list::{Bounded, Empty};
 use ipc::message::server::{Access, Rule, SymmetricKeys, ToServer};
+use ipc::packet::FilterOctets;
 use ipc::symmetric_key::SymmetricKey;
 use ipc::units::RawInstant;
 
@@ -14,6 +15,12 @@ impl Links {
             self.server.send_surely(now, ToServer::Access(access))?;
         }
         Ok(())
+    }
+
+    /// Sends the reference ids of version 5; what still waits is replaced.
+    pub fn send_reference_ids(&mut self, now: RawInstant, filter: FilterOctets) -> Result<(), Breach> {
+        self.server.replace_waiting(|waiting| matches!(waiting, ToServer::ReferenceIds(_)));
+        self.server.send_surely(now, ToServer::ReferenceIds(filter))
     }
 
     /// Sends the symmetric keys that clients may use, at most [`MAX_KEY_RING`](ipc::message::server::MAX_KEY_RING).

@@ -147,6 +147,12 @@ const fn passes(test: RejectReason) -> &'static str {
             "it is used once the round trip is shorter than max-delay, or with a larger max-delay of this source"
         }
         RejectReason::Loop => "it is used once it gets its time from others than this host",
+        RejectReason::Timescale => {
+            "it is used once it serves UTC, or without experimental-ntpv5 if it does so in version 4: use another source"
+        }
+        RejectReason::ReferenceIds => {
+            "it is used once it names the servers of its time, and no more than there can be: if it lasts, use another source"
+        }
         RejectReason::Itself => "nothing does while it has this address: name another server",
         RejectReason::Certificate => {
             "it is used once its time lies within the validity of its certificate: one of the two is wrong, and its operator \

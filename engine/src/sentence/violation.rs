@@ -10,6 +10,7 @@ impl Sentence for Violation {
             Self::AnsweredUnopened => "answered a query that was not open",
             Self::PassedOnPlain => "passed on a reply that it should have judged itself",
             Self::JudgedProtected => "judged a reply that only the engine can judge",
+            Self::OtherVersion => "passed on a reply in another version than that of its query",
             Self::TooManyPackets => "passed on more packets for one query than it may",
             Self::SentTwice => "reported twice that a query was sent",
             Self::SentUnopened => "reported that a query was sent that was not open",

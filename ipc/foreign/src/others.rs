@@ -89,7 +89,10 @@ const WORDS: [(&str, &str); 85] = [
     ),
     ("count", "write members under [[source]], with pool = true"),
     ("ignore", "leave these addresses out: give each server a [[source]] of its own"),
-    ("ntp-version", "nothing to write: queries are of version 4"),
+    (
+        "ntp-version",
+        "nothing to write: queries are of version 4, or with experimental-ntpv5 of a draft of version 5",
+    ),
     ("certificate-authority", "write roots = \"FILE\" under [[source]]"),
     ("allowlist", "write allow = [\"NETWORK\"] under [server]"),
     ("denylist", "write deny = [\"NETWORK\"] under [server]"),
@@ -99,7 +102,10 @@ const WORDS: [(&str, &str); 85] = [
     ),
     ("rate-limiting-cutoff", "see the rate limits under [server] in truechimer.toml(5)"),
     ("rate-limiting-cutoff-ms", "see the rate limits under [server] in truechimer.toml(5)"),
-    ("accept-ntp-versions", "nothing to write: versions 1 to 4 are answered"),
+    (
+        "accept-ntp-versions",
+        "nothing to write: versions 1 to 4 are answered, with experimental-ntpv5 a draft of version 5 too",
+    ),
     ("nts-ke-server", "write [server.nts], with certificate and key"),
     ("certificate-chain-path", "write certificate under [server.nts]"),
     ("private-key-path", "write key under [server.nts]"),

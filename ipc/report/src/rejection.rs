@@ -129,6 +129,12 @@ rejections! {
     /// The server is this host.
     Itself = "self", Unused,
         "it is this host";
+    /// It tells the time in another timescale than UTC.
+    Timescale = "other_timescale", Unused,
+        "it serves another timescale than UTC, such as TAI or a smeared UTC";
+    /// It does not say of which servers its time comes, or of so many that it could be any.
+    ReferenceIds = "bad_reference_ids", Unused,
+        "it does not say which servers its time comes from, or names so many that a loop cannot be ruled out";
     /// A time outside the validity of the certificates of the server.
     Certificate = "outside_certificate", Unused,
         "its time lies outside the validity of its own certificate";

@@ -5,7 +5,7 @@ use crate::address::Address;
 use crate::codec::{Decode, Encode};
 use crate::departure::Departure;
 use crate::list::Bounded;
-use crate::packet::Packet;
+use crate::packet::{FilterOctets, Packet};
 use crate::units::{Leap, RawInstant};
 
 /// Most queries that are open at a time.
@@ -34,6 +34,8 @@ pub enum FromClient {
     Sent(Sent),
     /// End of a query: a reply from the address that was asked, with the origin that was sent.
     PlainReply(PlainReply),
+    /// The same of a query of NTP version 5.
+    Version5Reply(Version5Reply),
     /// A packet that may be the reply to a protected query: from the address that was asked, with the origin
     /// that was sent. Not the end of the query; at most [`MAX_CANDIDATES`] for each.
     ProtectedReply(ProtectedReply),
@@ -72,7 +74,7 @@ pub struct Query {
     /// How it leaves this host.
     pub departure: Departure,
     /// All octets of the packet; the transmit timestamp (octets 40 to 47) is the nonce that a reply
-    /// must return as its origin timestamp.
+    /// must return as its origin timestamp; of version 5 the client cookie (octets 24 to 31).
     pub packet: Packet,
 }
 
@@ -118,6 +120,58 @@ pub struct PlainReply {
     pub header: ReplyHeader,
     /// What else arrived for this query and was thrown away.
     pub rejected: Rejected,
+}
+
+/// A reply of the draft of NTP version 5 without authentication, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Version5Reply {
+    /// Its query.
+    pub id: QueryId,
+    /// Where it came from: the destination of the query.
+    pub source: Address,
+    /// T4.
+    pub t4: RawInstant,
+    /// Where T4 comes from.
+    pub stamp: Stamp,
+    /// The header's fields.
+    pub header: Version5Header,
+    /// The reference ids of all servers that its time comes from.
+    pub filter: Option<FilterOctets>,
+    /// How long the query and the reply were held up on the path, as devices there say; nanoseconds, not negative.
+    pub held_up: Option<(i64, i64)>,
+    /// What else arrived for this query and was thrown away.
+    pub rejected: Rejected,
+}
+
+/// The fields of a header of the draft of NTP version 5 (draft-ietf-ntp-ntpv5 section 5), as they stand on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct Version5Header {
+    /// Leap indicator; `Unknown`: the server knows nothing of leap seconds.
+    pub leap: Leap,
+    /// Stratum.
+    pub stratum: u8,
+    /// Exponent of the shortest interval that the server allows, log2 s; 127: never again.
+    pub poll: i8,
+    /// Precision, log2 s.
+    pub precision: i8,
+    /// Root delay, 2^-28 s.
+    pub root_delay: u32,
+    /// Root dispersion, 2^-28 s.
+    pub root_dispersion: u32,
+    /// Number of the timescale.
+    pub timescale: u8,
+    /// Era of T2.
+    pub era: u8,
+    /// Flags.
+    pub flags: u16,
+    /// The nonce of the query.
+    pub client_cookie: u64,
+    /// T2, NTP 64-bit format.
+    pub receive_timestamp: u64,
+    /// T3, NTP 64-bit format.
+    pub transmit_timestamp: u64,
 }
 
 /// Most packets that are passed on for one protected query.

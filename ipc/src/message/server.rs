@@ -6,6 +6,7 @@ pub use super::counters::Counters;
 use super::Shortfall;
 use crate::codec::{Decode, Encode};
 use crate::list::{Bounded, Empty};
+use crate::packet::FilterOctets;
 use crate::secret::Secret;
 use crate::symmetric_key::SymmetricKey;
 use crate::units::{Leap, RawInstant, Span, WallTime};
@@ -48,6 +49,9 @@ pub enum ToServer {
     /// A part of the symmetric keys that clients may use. The new ones replace the previous ones when their last part arrives. Until the
     /// first ones, requests with a MAC are not answered.
     SymmetricKeys(SymmetricKeys),
+    /// The reference ids of NTP version 5 of all servers that the time comes from, in place of those before. Until the first ones,
+    /// clients who ask for them get none.
+    ReferenceIds(FilterOctets),
     /// Answer with `Pong`; sent only if the service manager's watchdog is on.
     Ping,
     /// Answer with `Clients`; not again before that answer is whole.
@@ -251,6 +255,8 @@ pub struct ServerPolicy {
     pub silent: bool,
     /// How a leap second is served.
     pub smear: Smear,
+    /// Whether the draft of NTP version 5 is spoken.
+    pub version5: bool,
 }
 
 /// How a leap second is served.
@@ -283,6 +289,7 @@ impl ServerPolicy {
         interleaved: true,
         silent: false,
         smear: Smear::Off,
+        version5: false,
     };
 }
 

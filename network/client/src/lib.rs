@@ -27,7 +27,7 @@ mod rtnetlink;
 mod silence;
 mod socket_options;
 
-pub use reply::{Expected, Rejection, check};
+pub use reply::{Checked, Expected, Rejection, check};
 
 use changes::Changes;
 use ipc::message::Shortfall;
@@ -186,12 +186,13 @@ impl Client {
         let record = match open.read() {
             Step::Waiting => return Ok(()),
             Step::Replied(reply) => FromClient::PlainReply(reply),
+            Step::Version5(reply) => FromClient::Version5Reply(reply),
             Step::Candidate(candidate) => FromClient::ProtectedReply(candidate),
         };
         if let Some(sent) = open.sent() {
             self.engine.push(FromClient::Sent(sent))?;
         }
-        if matches!(record, FromClient::PlainReply(_)) {
+        if matches!(record, FromClient::PlainReply(_) | FromClient::Version5Reply(_)) {
             self.open.swap_remove(at);
         }
         self.engine.push(record)

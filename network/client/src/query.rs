@@ -1,6 +1,6 @@
 //! One query and the socket that exists for it alone.
 
-use super::reply::{Expected, Rejection, check};
+use super::reply::{Checked, Expected, Rejection, check};
 use super::silence::{of_lack, of_receiving, of_sending, of_trouble};
 use crate::datagram::{Arrival, Report, receive, report};
 use crate::socket_options::prepare_query;
@@ -8,10 +8,10 @@ use ipc::address::Address;
 use ipc::departure::Departure;
 use ipc::message::client::{
     MAX_CANDIDATES, PlainReply, ProtectedReply, Query, QueryId, Rejected, ReplyHeader, Sent, Silence, Stamp,
-    Unanswered,
+    Unanswered, Version5Header, Version5Reply,
 };
 use ipc::packet::{MAX_PACKET, Packet};
-use ipc::units::{RawInstant, Span};
+use ipc::units::{Leap, RawInstant, Span};
 use network::clock::{self, Pair};
 use network::departure::{self, Lack};
 use nix::errno::Errno;
@@ -19,7 +19,7 @@ use nix::poll::PollFlags;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, connect, getsockname, send, socket,
 };
-use protocol::header::Header;
+use protocol::ntpv5;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -59,6 +59,8 @@ pub(super) enum Step {
     Waiting,
     /// The query's end.
     Replied(PlainReply),
+    /// The same in version 5.
+    Version5(Version5Reply),
     /// A packet that may be the reply; only the engine can tell, and cancels the query if it is.
     Candidate(ProtectedReply),
 }
@@ -145,7 +147,7 @@ impl Open {
                         check(datagram, self.expected)
                     };
                     match checked {
-                        Ok(header) => return self.accept(&header, datagram, arrival, own),
+                        Ok(checked) => return self.accept(&checked, datagram, arrival, own),
                         Err(rejection) => rejection.count(&mut self.rejected),
                     }
                 }
@@ -158,7 +160,7 @@ impl Open {
         Step::Waiting
     }
 
-    fn accept(&mut self, header: &Header, datagram: &[u8], arrival: Arrival, own: RawInstant) -> Step {
+    fn accept(&mut self, checked: &Checked, datagram: &[u8], arrival: Arrival, own: RawInstant) -> Step {
         if self.t1.is_none() {
             self.take_reports();
         }
@@ -166,7 +168,17 @@ impl Open {
         let (t4, stamp) = clock::settle(Pair::read(), arrival.stamp, t1, own, own);
         let (id, source) = (self.id, self.destination);
         let Some(left) = &mut self.candidates else {
-            let (header, rejected) = (ReplyHeader::from(header), self.rejected);
+            let rejected = self.rejected;
+            let header = match checked {
+                Checked::Version4(header) => ReplyHeader::from(header),
+                Checked::Version5(reply) => {
+                    let (header, filter) =
+                        (version5_header(&reply.header), reply.filter.map(|it| it.octets().into()));
+                    let held_up = reply.correction.and_then(|it| it.held_up());
+                    let told = Version5Reply { id, source, t4, stamp, header, filter, held_up, rejected };
+                    return Step::Version5(told);
+                }
+            };
             return Step::Replied(PlainReply { id, source, t4, stamp, header, rejected });
         };
         *left = left.saturating_sub(1);
@@ -193,6 +205,29 @@ impl Open {
             self.trouble = trouble;
             self.deadline = self.deadline.min(clock::raw().after(DOUBT));
         }
+    }
+}
+
+/// The header's fields in the form in which the engine takes them.
+fn version5_header(header: &ntpv5::Header) -> Version5Header {
+    Version5Header {
+        leap: match header.leap {
+            0 => Leap::None,
+            1 => Leap::Insert,
+            2 => Leap::Delete,
+            _ => Leap::Unknown,
+        },
+        stratum: header.stratum,
+        poll: header.poll,
+        precision: header.precision,
+        root_delay: header.root_delay,
+        root_dispersion: header.root_dispersion,
+        timescale: header.timescale,
+        era: header.era,
+        flags: header.flags.bits(),
+        client_cookie: header.client_cookie,
+        receive_timestamp: header.receive_timestamp,
+        transmit_timestamp: header.transmit_timestamp,
     }
 }
 

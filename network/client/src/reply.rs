@@ -7,6 +7,8 @@ use ipc::message::client::Rejected;
 use ipc::packet::MAX_PACKET;
 use protocol::extension_field::{Item, walk};
 use protocol::header::{Header, LENGTH, MODE_SERVER};
+use protocol::ntpv5;
+use protocol::ntpv5::client::{Reply, ReplyError, Wanted};
 
 /// Lowest version of a reply to a request of a higher one.
 const LOWEST_VERSION: u8 = 3;
@@ -14,12 +16,14 @@ const LOWEST_VERSION: u8 = 3;
 /// What a reply has to have of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// The request's transmit timestamp.
+    /// The request's transmit timestamp; of version 5 its client cookie.
     pub nonce: u64,
     /// The request's version.
     pub version: u8,
     /// The request has a MAC: then a MAC, or its absence, is judged by the engine, which has the key.
     pub has_mac: bool,
+    /// The request asks for the draft of version 5, and for this.
+    pub version5: Option<Wanted>,
 }
 
 /// Why a datagram is not the reply; the names are those of `ipc::message::client::Rejected`.
@@ -41,13 +45,19 @@ impl Expected {
     /// Of the octets of a request; `None` if they are not an NTP packet.
     pub fn of_request(octets: &[u8]) -> Option<Self> {
         let header = Header::decode(octets).ok()?;
+        if header.version == ntpv5::VERSION {
+            let (nonce, wanted) = ntpv5::client::asked(octets)?;
+            return Some(Self { nonce, version: header.version, has_mac: false, version5: Some(wanted) });
+        }
         let has_mac = walk(octets.get(LENGTH..).unwrap_or_default(), header.version)
             .any(|item| matches!(item, Ok(Item::Mac(_))));
-        Some(Self { nonce: header.transmit_timestamp, version: header.version, has_mac })
+        Some(Self { nonce: header.transmit_timestamp, version: header.version, has_mac, version5: None })
     }
 
     fn allows_version(self, version: u8) -> bool {
-        version == self.version || (LOWEST_VERSION..self.version).contains(&version)
+        // What version 5 is asked is not answered in another one.
+        version == self.version
+            || (self.version5.is_none() && (LOWEST_VERSION..self.version).contains(&version))
     }
 }
 
@@ -65,13 +75,44 @@ impl Rejection {
     }
 }
 
+/// A datagram that passed.
+#[allow(clippy::large_enum_variant, reason = "lives on the stack for a moment")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// Of the versions up to 4.
+    Version4(Header),
+    /// Of the draft of version 5, with no more than was asked for.
+    Version5(Reply),
+}
+
+/// Whether a whole datagram is the reply to a request of version 5.
+fn check_version5(datagram: &[u8], nonce: u64, wanted: Wanted) -> Result<Checked, Rejection> {
+    match ntpv5::client::read(datagram, nonce) {
+        Ok(mut reply) => {
+            reply.filter = reply.filter.filter(|_| wanted.reference_ids);
+            reply.correction = reply.correction.filter(|_| wanted.correction);
+            Ok(Checked::Version5(reply))
+        }
+        Err(ReplyError::Version) => Err(Rejection::Version),
+        Err(ReplyError::Mode) => Err(Rejection::Mode),
+        Err(ReplyError::Cookie) => Err(Rejection::Origin),
+        Err(ReplyError::Mac) => Err(Rejection::UnexpectedMac),
+        Err(ReplyError::Header(_) | ReplyError::Field(_) | ReplyError::Draft | ReplyError::Unasked) => {
+            Err(Rejection::Malformed)
+        }
+    }
+}
+
 /// Whether a whole datagram is the reply (RFC 5905 section 9.2, the tests of origin and form).
 ///
 /// # Errors
 /// The first test that it fails.
-pub fn check(datagram: &[u8], expected: Expected) -> Result<Header, Rejection> {
+pub fn check(datagram: &[u8], expected: Expected) -> Result<Checked, Rejection> {
     if datagram.len() > MAX_PACKET {
         return Err(Rejection::Malformed);
+    }
+    if let Some(wanted) = expected.version5 {
+        return check_version5(datagram, expected.nonce, wanted);
     }
     let header = Header::decode(datagram).map_err(|_| Rejection::Malformed)?;
     if !expected.allows_version(header.version) {
@@ -92,7 +133,7 @@ pub fn check(datagram: &[u8], expected: Expected) -> Result<Header, Rejection> {
             Err(_) => return Err(Rejection::Malformed),
         }
     }
-    Ok(header)
+    Ok(Checked::Version4(header))
 }
 
 #[cfg(test)]
@@ -101,7 +142,7 @@ mod tests {
     use proptest::prelude::*;
 
     const NONCE: u64 = 0x0123_4567_89ab_cdef;
-    const EXPECTED: Expected = Expected { nonce: NONCE, version: 4, has_mac: false };
+    const EXPECTED: Expected = Expected { nonce: NONCE, version: 4, has_mac: false, version5: None };
 
     fn honest() -> Header {
         Header {
@@ -115,12 +156,19 @@ mod tests {
         }
     }
 
+    fn version4(outcome: Result<Checked, Rejection>) -> Result<Header, Rejection> {
+        match outcome? {
+            Checked::Version4(header) => Ok(header),
+            Checked::Version5(reply) => panic!("{reply:?}"),
+        }
+    }
+
     fn checked(header: Header) -> Result<Header, Rejection> {
-        check(&header.encode(), EXPECTED)
+        version4(check(&header.encode(), EXPECTED))
     }
 
     fn with_tail(tail: &[u8]) -> Result<Header, Rejection> {
-        check(&[&honest().encode()[..], tail].concat(), EXPECTED)
+        version4(check(&[&honest().encode()[..], tail].concat(), EXPECTED))
     }
 
     #[test]
@@ -157,7 +205,7 @@ mod tests {
         let expected = Expected::of_request(&request).unwrap();
         assert_eq!(expected, Expected { has_mac: true, ..EXPECTED });
         for tail in [&[][..], &[0; 4], &[7; 20], &[7; 24]] {
-            assert_eq!(check(&[&honest().encode()[..], tail].concat(), expected), Ok(honest()));
+            assert_eq!(version4(check(&[&honest().encode()[..], tail].concat(), expected)), Ok(honest()));
         }
         for tail in [&[0; 8][..], &[7; 12], &[7; 28]] {
             let reply = [&honest().encode()[..], tail].concat();
@@ -206,6 +254,62 @@ mod tests {
         assert_eq!(Expected::of_request(&request), Some(EXPECTED));
     }
 
+    /// A request of version 5 and the reply to it.
+    fn version5(wanted: Wanted) -> (Vec<u8>, Vec<u8>) {
+        let mut request = vec![0; MAX_PACKET];
+        let length = ntpv5::client::put_request(&mut request, NONCE, wanted).unwrap();
+        request.truncate(length);
+        let mut reply = request.clone();
+        reply[0] = 0x2c;
+        reply[1] = 1;
+        let filter = ntpv5::Filter::from_octets([3; 512]);
+        let told = ntpv5::server::Told {
+            timescale: ntpv5::Timescale::Utc,
+            filter: Some(&filter),
+            reference_timestamp: 1,
+            received: 1,
+            receive_timestamp: 1,
+        };
+        ntpv5::server::answer_fields(&mut reply[LENGTH..], Some(&told));
+        (request, reply)
+    }
+
+    #[test]
+    fn a215_a_reply_of_version_5_has_the_cookie_of_its_request_and_is_in_no_other_version() {
+        let (request, reply) = version5(Wanted { reference_ids: true, correction: true });
+        let expected = Expected::of_request(&request).unwrap();
+        let Ok(Checked::Version5(read)) = check(&reply, expected) else { panic!() };
+        assert!(read.filter.is_some() && read.correction.is_some());
+        for (at, rejection) in [(24, Rejection::Origin), (31, Rejection::Origin), (52, Rejection::Malformed)]
+        {
+            let mut wrong = reply.clone();
+            wrong[at] ^= 1;
+            assert_eq!(check(&wrong, expected), Err(rejection), "{at}");
+        }
+        assert_eq!(check(&honest().encode(), expected), Err(Rejection::Version), "a reply of version 4");
+        assert_eq!(check(&request, expected), Err(Rejection::Mode));
+        assert_eq!(check(&reply, EXPECTED), Err(Rejection::Version), "to a request of version 4");
+    }
+
+    #[test]
+    fn a219_a_reply_of_an_older_query_moves_nothing() {
+        let wanted = Wanted { reference_ids: true, correction: true };
+        let (_, recorded) = version5(wanted);
+        let mut request = vec![0; MAX_PACKET];
+        let length = ntpv5::client::put_request(&mut request, NONCE ^ 0x10, wanted).unwrap();
+        let expected = Expected::of_request(&request[..length]).unwrap();
+        assert_eq!(check(&recorded, expected), Err(Rejection::Origin));
+    }
+
+    #[test]
+    fn a214_what_was_not_asked_for_is_not_passed_on() {
+        let (_, full) = version5(Wanted { reference_ids: true, correction: true });
+        let (request, _) = version5(Wanted { reference_ids: false, correction: false });
+        let expected = Expected::of_request(&request).unwrap();
+        let Ok(Checked::Version5(read)) = check(&full, expected) else { panic!() };
+        assert_eq!((read.filter, read.correction), (None, None));
+    }
+
     #[test]
     fn counters_stop_where_they_end() {
         let mut rejected = Rejected { origin: u32::MAX - 1, ..Rejected::NONE };
@@ -216,7 +320,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_octets_panic_and_none_pass_without_the_nonce(octets in prop::collection::vec(any::<u8>(), 0..1400)) {
-            if let Ok(header) = check(&octets, EXPECTED) {
+            if let Ok(Checked::Version4(header)) = check(&octets, EXPECTED) {
                 prop_assert_eq!(header.origin_timestamp, NONCE);
             }
         }

@@ -13,6 +13,7 @@
 //!   control_message  what the kernel says about a datagram, and what it is told about a reply
 //!   source           who sent it
 //!   respond          a request becomes a reply, or a reason to keep silent
+//!   version5         the same in the draft of version 5
 //!   protected        the same under NTS: opened first, answered later
 //!   access           who is answered
 //!   key_ring         symmetric keys: who authenticated a request, and the MAC of its reply
@@ -44,6 +45,7 @@ mod shared;
 mod smear;
 mod snapshot;
 mod source;
+mod version5;
 mod worker;
 
 pub use access::{AccessList, RuleError};
@@ -52,8 +54,11 @@ pub use key_ring::{KeyPlace, KeyRing};
 pub use limit::{Limiter, SplitMix64, Verdict};
 pub use listener::{Listener, listen};
 pub use protected::{Opened, open};
-pub use respond::{Asked, Question, Refusal, Reply, ReplyKind, RequestContext, answer, read, variables};
+pub use respond::{
+    Asked, Question, Refusal, Reply, ReplyKind, RequestContext, admit, answer, read, variables,
+};
 pub use source::Source;
+pub use version5::{Version5, Written, write as write_version5};
 
 use ipc::message::Shortfall;
 use ipc::message::server::{
@@ -69,6 +74,7 @@ use network::outbox::Outbox;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use parts::Parts;
+use protocol::ntpv5::Filter;
 use protocol::nts::cookie::CookieKeys;
 use protocol::nts::ratchet::EpochKey;
 use protocol::primitives;
@@ -229,6 +235,10 @@ impl Server<'_> {
                 Some(ToServer::Policy(policy)) => self.follow(&policy)?,
                 Some(ToServer::CookieKeys(keys)) => self.change_keys(&keys)?,
                 Some(ToServer::SymmetricKeys(part)) => self.collect_keys(&part)?,
+                Some(ToServer::ReferenceIds(filter)) => {
+                    let filter = Some(Arc::new(Filter::from_octets(*filter.array())));
+                    self.shared.change_rules(|rules| rules.filter = filter);
+                }
                 Some(ToServer::Clients(wanted)) => self.tell_clients(wanted)?,
                 Some(ToServer::Ping) => {
                     for _ in 0..self.watch.answers(self.shared.workers.progress()) {

@@ -9,10 +9,12 @@ use super::key_ring::{KeyPlace, KeyRing};
 use super::limit::{Limiter, SplitMix64, Verdict};
 use super::smear::reference_id;
 use super::source::Source;
+use super::version5::Version5;
 use ipc::message::server::ServerState;
 use ipc::units::{Leap, RawInstant};
 use protocol::extension_field::{Item, NTS_AUTHENTICATOR, NTS_COOKIE, walk};
 use protocol::header::{Header, LENGTH, MODE_CLIENT, MODE_SYMMETRIC_ACTIVE};
+use protocol::ntpv5::UPGRADE;
 use protocol::reply::{SystemVariables, kiss, to_request};
 use protocol::timestamp::{Timestamp, short_from_nanos};
 use std::net::SocketAddr;
@@ -62,6 +64,8 @@ pub struct RequestContext<'a> {
     pub keys: Option<&'a KeyRing>,
     /// The departure times of earlier replies; without them no reply is interleaved.
     pub departures: Option<&'a Departures>,
+    /// The draft of version 5 is spoken.
+    pub version5: Option<Version5<'a>>,
     /// The clock readings.
     pub now: RawInstant,
 }
@@ -122,11 +126,12 @@ pub enum Refusal {
     Unsynchronised,
 }
 
-/// Parses a request, checks its source, and verifies its MAC where it has one. Nothing is counted but a MAC that is not right.
+/// Checks the source of a request, and that it is none of the modes that are never answered.
 ///
 /// # Errors
-/// [`Refusal`], the first that applies; [`Refusal::Limited`] only where a MAC may not be tried.
-pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Result<Question, Refusal> {
+/// [`Refusal`], the first that applies.
+#[inline]
+pub fn admit(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Result<(), Refusal> {
     let Source { ip: source, port } = asked.source;
     let is_own =
         asked.target.is_some_and(|target| target.port() == port && target.ip().to_canonical() == source);
@@ -139,6 +144,16 @@ pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Resu
     if request.first().is_some_and(|first| CONTROL_MODES.contains(&(first & 7))) {
         return Err(Refusal::Control);
     }
+    Ok(())
+}
+
+/// Parses a request, checks its source, and verifies its MAC where it has one. Nothing is counted but a MAC that is not right.
+///
+/// # Errors
+/// [`Refusal`], the first that applies; [`Refusal::Limited`] only where a MAC may not be tried.
+pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Result<Question, Refusal> {
+    admit(request, asked, context)?;
+    let port = asked.source.port;
     let mut header = Header::decode(request).map_err(|_| Refusal::Malformed)?;
     if header.version == 1 && header.mode == 0 && port != NTP_PORT {
         // Version 1 had no modes (RFC 1059); from another port it is a client.
@@ -202,7 +217,11 @@ pub fn answer(
             return Ok(Reply { octets, key: *key, kind: ReplyKind::Kiss, is_spared: false, departure: None });
         }
     }
-    let (reply, kind, departure) = time(request, asked, receive, context).ok_or(Refusal::Malformed)?;
+    let (mut reply, kind, departure) = time(request, asked, receive, context).ok_or(Refusal::Malformed)?;
+    // A client with a key would lose what the key proves.
+    if request.reference_timestamp == UPGRADE && context.version5.is_some() && key.is_none() {
+        reply.reference_timestamp = UPGRADE;
+    }
     let (octets, is_spared) = (reply.encode(), verdict == Verdict::Spared);
     Ok(Reply { octets, key: *key, kind, is_spared, departure })
 }

@@ -10,6 +10,7 @@ use super::snapshot::Snapshot;
 use ipc::message::server::{Counters, ServerPolicy};
 use network::interfaces::Served;
 use nix::errno::Errno;
+use protocol::ntpv5::Filter;
 use protocol::nts::cookie::CookieKeys;
 use std::sync::{Arc, Mutex, PoisonError};
 use threads::{Version, Versions, Workers};
@@ -28,6 +29,8 @@ pub(super) struct Rules {
     pub cookie_keys: Option<Arc<CookieKeys>>,
     /// Without them, requests with a MAC are not answered.
     pub key_ring: Option<Arc<KeyRing>>,
+    /// The reference ids of version 5; none: not told yet.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// All shared state.
@@ -74,6 +77,7 @@ impl Shared {
             departures: None,
             cookie_keys: None,
             key_ring: None,
+            filter: None,
         });
         let workers = Workers::new((0..threads).map(|_| Place(Mutex::new(Some(rules.newest())))))?;
         Ok(Self { state: Snapshot::default(), served, clients: Clients::new(), rules, workers })

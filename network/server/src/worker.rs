@@ -4,6 +4,7 @@
 //! system call but the two that receive and send; interleaved clients cost one more per batch, and a virtual clock one.
 
 mod sealing;
+mod version5;
 
 use super::clients::{Fate, Heard, Memo, Proof};
 use super::control_message::{ControlMessages, Target, Writer};
@@ -19,6 +20,7 @@ use super::shared::{Rules, Shared};
 use super::smear::PendingLeap;
 use super::snapshot;
 use super::source::Source;
+use super::version5::{Version5, Written, is_version5};
 use ipc::message::launch::MAX_LISTEN;
 use ipc::message::server::{Counters, Smear};
 use network::ending::Ending;
@@ -75,6 +77,7 @@ struct Awaited {
 /// What to do with a request.
 enum Outcome {
     Reply(Reply),
+    Version5(Written),
     Protected(Waiting),
 }
 
@@ -196,6 +199,10 @@ impl Worker {
             limiter: rules.limiter.as_deref(),
             keys: rules.key_ring.as_deref(),
             departures: rules.departures.as_deref(),
+            version5: rules
+                .policy
+                .version5
+                .then(|| Version5 { filter: rules.filter.as_deref(), smear: rules.policy.smear }),
             now: moment.raw(),
         };
         add(&mut self.counters.received, count);
@@ -204,6 +211,7 @@ impl Worker {
             let (outcome, source, target) = self.look_at(slot, (bound, is_judged), &context, moment);
             match outcome {
                 Ok(Outcome::Reply(reply)) => self.keep(slot, &reply, source, target, context.keys),
+                Ok(Outcome::Version5(written)) => self.keep_written(slot, &written, source, target),
                 Ok(Outcome::Protected(request)) if rules.cookie_keys.is_some() => self.sealing.wait(request),
                 Ok(Outcome::Protected(_)) => add(&mut self.counters.malformed, 1),
                 Err(refusal) => add(counter_of(&mut self.counters, refusal), 1),
@@ -250,8 +258,13 @@ impl Worker {
             is_unicast: messages.target.is_none_or(|target| target.is_unicast),
         };
         let request = if datagram.is_truncated { &[] } else { datagram.octets };
-        let outcome = match self.clock.at_arrival(messages.stamp, moment).map(receive_stamp) {
-            Some(receive) => {
+        let version = request.first().map_or(0, |first| first >> 3 & 7);
+        let outcome = match self.clock.at_arrival(messages.stamp, moment) {
+            Some(received) if context.version5.is_some() && is_version5(request) => {
+                self.write_version5(slot, &asked, received, context)
+            }
+            Some(received) => {
+                let receive = receive_stamp(received);
                 read(request, &asked, context).and_then(|question| match question.is_protected {
                     true => Ok(Outcome::Protected(Waiting { slot, asked, target: messages.target, receive })),
                     false => answer(&question, &asked, receive, context, &mut self.rng).map(Outcome::Reply),
@@ -260,13 +273,26 @@ impl Worker {
             None => Err(Refusal::Unsynchronised),
         };
         if let Some(fate) = fate(&outcome) {
-            let version = request.first().map_or(0, |first| first >> 3 & 7);
             let is_keyed = matches!(&outcome, Ok(Outcome::Reply(reply)) if reply.key.is_some());
             let proof = if is_keyed { Proof::Key } else { Proof::None };
             let heard = Heard { version, proof, fate };
             self.shared.clients.note(&mut self.memo, &source, heard, context.now);
         }
         (outcome, source, messages.target)
+    }
+
+    /// Counts a reply that will be sent.
+    fn count_kept(&mut self, kind: ReplyKind, is_spared: bool) {
+        match kind {
+            ReplyKind::Basic => {}
+            ReplyKind::Interleaved => add(&mut self.counters.interleaved, 1),
+            ReplyKind::Nak => add(&mut self.counters.nak, 1),
+            ReplyKind::Kiss => {
+                add(&mut self.counters.kissed, 1);
+                add(&mut self.counters.limited, 1);
+            }
+        }
+        add(&mut self.counters.spared, usize::from(is_spared));
     }
 
     /// Writes a reply over its request, to be sent with the others.
@@ -281,16 +307,7 @@ impl Worker {
         if let Some(place) = self.batch.octets_mut(slot).first_chunk_mut::<LENGTH>() {
             *place = reply.octets;
         }
-        match reply.kind {
-            ReplyKind::Basic => {}
-            ReplyKind::Interleaved => add(&mut self.counters.interleaved, 1),
-            ReplyKind::Nak => add(&mut self.counters.nak, 1),
-            ReplyKind::Kiss => {
-                add(&mut self.counters.kissed, 1);
-                add(&mut self.counters.limited, 1);
-            }
-        }
-        add(&mut self.counters.spared, usize::from(reply.is_spared));
+        self.count_kept(reply.kind, reply.is_spared);
         let needs_time = reply.kind == ReplyKind::Basic;
         let version = reply.octets.first().map_or(0, |first| first >> 3 & 7);
         let length = match reply.key.zip(keys) {
@@ -445,8 +462,12 @@ fn word(octets: &[u8], at: usize) -> u64 {
 /// What became of a request, if it is counted for its client by now: not of what is none, and not before it is opened.
 fn fate(outcome: &Result<Outcome, Refusal>) -> Option<Fate> {
     match outcome {
-        Ok(Outcome::Reply(reply)) if reply.kind == ReplyKind::Kiss => Some(Fate::Dropped),
-        Ok(Outcome::Reply(_)) | Err(Refusal::Unsynchronised) => Some(Fate::Answered),
+        Ok(Outcome::Reply(Reply { kind, .. }) | Outcome::Version5(Written { kind, .. }))
+            if *kind == ReplyKind::Kiss =>
+        {
+            Some(Fate::Dropped)
+        }
+        Ok(Outcome::Reply(_) | Outcome::Version5(_)) | Err(Refusal::Unsynchronised) => Some(Fate::Answered),
         Err(Refusal::Limited | Refusal::Unauthenticated) => Some(Fate::Dropped),
         Err(Refusal::Denied) => Some(Fate::Denied),
         Ok(Outcome::Protected(_)) | Err(Refusal::Malformed | Refusal::Control) => None,

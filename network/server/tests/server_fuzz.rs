@@ -11,6 +11,8 @@ use ipc::message::server::Rule;
 use ipc::symmetric_key::{MacKind, SymmetricKey};
 use protocol::extension_field::walk;
 use protocol::mac::{MAX_MAC, MacKey};
+use protocol::ntpv5;
+use protocol::ntpv5::client::Wanted;
 use protocol::nts::aead::{Algorithm, TAG};
 use protocol::nts::cookie::CookieKeys;
 use protocol::request::minimal;
@@ -52,6 +54,7 @@ impl Server {
         let denied =
             Rule { prefix: [192, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], bits: 24, ..Rule::NONE };
         bench.ring = KeyRing::new(&symmetric_keys(1));
+        bench.version5 = true;
         bench.access = AccessList::new(&[v4, Rule { ipv6: true, ..v4 }, denied]).unwrap();
         Self(bench)
     }
@@ -65,9 +68,28 @@ impl Server {
     }
 }
 
+fn is_version5(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| first >> 3 & 7 == 5)
+}
+
+/// What must hold for any request of the draft of version 5 that is answered.
+fn check_version5(input: &[u8], kind: ReplyKind, reply: &[u8], receive: u64) {
+    assert_eq!(reply.len(), input.len(), "a reply has the length of its request");
+    assert_eq!((input[0] & 0x3f, reply[0] & 0x3f), (0x2b, 0x2c));
+    assert_eq!(reply[24..32], input[24..32], "the cookie of the client");
+    assert!(ntpv5::field::walk(&reply[48..]).all(|item| item.is_ok()), "its fields are in order");
+    let name = |packet: &[u8]| {
+        packet.windows(27).any(|it| it.starts_with(&[0xf5, 0xff, 0, 27]) && &it[4..] == ntpv5::DRAFT)
+    };
+    assert!(name(input) && name(reply), "of the same draft");
+    let is_time = kind != ReplyKind::Kiss;
+    assert_eq!(reply[32..40], if is_time { receive } else { 0 }.to_be_bytes());
+    assert_eq!(reply[1], if is_time { 2 } else { 0 });
+}
+
 /// Whether a reply is a header and a MAC: one under NTS is longer.
 fn has_mac((kind, reply): &(ReplyKind, Vec<u8>)) -> bool {
-    *kind != ReplyKind::Nak && (49..=48 + MAX_MAC).contains(&reply.len())
+    !is_version5(reply) && *kind != ReplyKind::Nak && (49..=48 + MAX_MAC).contains(&reply.len())
 }
 
 /// What must hold for any request and its outcome.
@@ -75,6 +97,9 @@ fn check(input: &[u8], outcome: &Outcome, receive: u64) {
     let Ok(answered @ (kind, reply)) = outcome else { return };
     assert!(reply.len() <= input.len(), "longer than its request");
     let (version, mode) = (input[0] >> 3 & 7, input[0] & 7);
+    if version == 5 {
+        return check_version5(input, *kind, reply, receive);
+    }
     assert!((1..=4).contains(&version), "version {version}");
     assert!(matches!(mode, 1 | 3) || (version, mode) == (1, 0), "mode {mode} of version {version}");
     assert_eq!(reply[0] & 0x3f, version << 3 | if mode == 1 { 2 } else { 4 });
@@ -112,15 +137,17 @@ fn feature(input: &[u8], outcome: &Outcome) -> (u8, u8, u8, usize, usize) {
     };
     let version = input.first().map_or(0, |first| first >> 3 & 7);
     let mode = input.first().map_or(0, |first| first & 7);
-    let items = walk(input.get(48..).unwrap_or_default(), version).count();
+    let rest = input.get(48..).unwrap_or_default();
+    let items = if version == 5 { ntpv5::field::walk(rest).count() } else { walk(rest, version).count() };
     (what, version, mode, items, input.len().next_power_of_two())
 }
 
 fn mutate(input: &mut Vec<u8>, others: &[Vec<u8>], numbers: &mut Numbers) {
     for _ in 0..=below(numbers, 4) {
         let at = below(numbers, input.len());
-        match below(numbers, 11) {
+        match below(numbers, 12) {
             9 => *input = sealed(numbers),
+            11 => *input = version5(numbers),
             10 if !input.is_empty() => {
                 // A MAC: mostly the right one.
                 let secret = if below(numbers, 8) == 0 { 2 } else { 1 };
@@ -154,6 +181,28 @@ fn mutate(input: &mut Vec<u8>, others: &[Vec<u8>], numbers: &mut Numbers) {
         }
     }
     input.truncate(LONGEST);
+}
+
+/// A request of the draft of version 5, with fields of any kind, some of which lie about their length.
+fn version5(numbers: &mut Numbers) -> Vec<u8> {
+    let mut packet = vec![0; LONGEST];
+    let wanted = Wanted { reference_ids: below(numbers, 2) == 0, correction: false };
+    let mut end = ntpv5::client::put_request(&mut packet, numbers.draw() | 1, wanted).unwrap();
+    packet[12] = below(numbers, 6) as u8;
+    packet[15] = below(numbers, 8) as u8;
+    for _ in 0..below(numbers, 5) {
+        let kinds = [0xf501, 0xf502, 0xf503, 0xf505, 0xf506, 0xf507, 0xf508, 0xf509, 0xf5ff, 0x0104, 0x0204];
+        let kind = if below(numbers, 8) == 0 { numbers.draw() as u16 } else { kinds[below(numbers, 11)] };
+        let length = [4, 8, 12, 24, 16, 32, 0, 1, 27][below(numbers, 9)];
+        let at = end;
+        (_, end) = ntpv5::field::put(&mut packet, at, kind, length).unwrap();
+        if below(numbers, 16) == 0 {
+            let lie = (numbers.draw() as u16).to_be_bytes();
+            packet[at + 2..at + 4].copy_from_slice(&lie);
+        }
+    }
+    packet.truncate(end);
+    packet
 }
 
 /// A request that is valid up to its fields, with fields of any kind in the clear and under the right key.
@@ -218,8 +267,9 @@ fn read_corpus() -> Vec<Vec<u8>> {
     names.iter().map(|name| std::fs::read(name).unwrap()).collect()
 }
 
-/// Runs for this long, and returns the number of inputs, how many of them had a reply with a MAC, and the slowest one's time.
-fn fuzz(length: Duration, seed: u64) -> (u64, u64, Duration) {
+/// Runs for this long, and returns the number of inputs, how many of them had a reply with a MAC or of version 5, and the slowest
+/// one's time.
+fn fuzz(length: Duration, seed: u64) -> (u64, [u64; 2], Duration) {
     let mut corpus = read_corpus();
     assert!(corpus.len() >= 20, "the corpus has {} inputs", corpus.len());
     let mut server = Server::new();
@@ -231,7 +281,7 @@ fn fuzz(length: Duration, seed: u64) -> (u64, u64, Duration) {
         seen.insert(feature(input, &outcome));
     }
     let save = std::env::var_os("FUZZ_SAVE").is_some();
-    let (mut tried, mut keyed, mut slowest) = (corpus.len() as u64, 0, Duration::ZERO);
+    let (mut tried, mut keyed, mut slowest) = (corpus.len() as u64, [0; 2], Duration::ZERO);
     let begun = Instant::now();
     while begun.elapsed() < length {
         for _ in 0..1_000 {
@@ -251,7 +301,8 @@ fn fuzz(length: Duration, seed: u64) -> (u64, u64, Duration) {
                 slowest = slowest.max(took);
             }
             check(&input, &outcome, receive);
-            keyed += u64::from(outcome.as_ref().is_ok_and(has_mac));
+            keyed[0] += u64::from(outcome.as_ref().is_ok_and(has_mac));
+            keyed[1] += u64::from(outcome.as_ref().is_ok_and(|(_, reply)| is_version5(reply)));
             if seen.insert(feature(&input, &outcome)) && corpus.len() < 4_096 {
                 if save {
                     let name = format!("{CORPUS}/found-{:016x}", numbers.draw());
@@ -262,16 +313,16 @@ fn fuzz(length: Duration, seed: u64) -> (u64, u64, Duration) {
         }
     }
     eprintln!(
-        "{tried} inputs, {keyed} replies with a MAC, {} in the corpus at the end, slowest {slowest:?}",
+        "{tried} inputs, replies with a MAC and of version 5 {keyed:?}, {} in the corpus at the end, slowest {slowest:?}",
         corpus.len()
     );
     (tried, keyed, slowest)
 }
 
 #[test]
-fn a073_a074_a093_two_seconds_of_hostile_requests() {
+fn a073_a074_a093_a209_a211_two_seconds_of_hostile_requests() {
     let (tried, keyed, slowest) = fuzz(Duration::from_secs(2), 0x73);
-    assert!(tried > 1_000 && keyed > 0, "{tried}, {keyed}");
+    assert!(tried > 1_000 && keyed.iter().all(|count| *count > 0), "{tried}, {keyed:?}");
     // A few microseconds of work with optimisation; without it, and beside other work, the limit is for endless loops.
     assert!(slowest < Duration::from_millis(500), "{slowest:?}");
 }

@@ -5,10 +5,62 @@ use crate::cargo::{cargo, run, target, workspace};
 use std::path::Path;
 
 /// ClockBound's clients.
-pub const CLOCKBOUND_CLIENTS: Tool = Tool { name: "clockbound", program: "clockbound-clients" };
+pub const CLOCKBOUND_CLIENTS: Tool = Tool { name: "clockbound", program: "clockbound-clients", patch: None };
 
 /// What judges reports of malfeasance by roughenough's library.
-pub const ROUGHENOUGH_REPORT: Tool = Tool { name: "roughenough-report", program: "roughenough-report" };
+pub const ROUGHENOUGH_REPORT: Tool =
+    Tool { name: "roughenough-report", program: "roughenough-report", patch: None };
+
+/// ntpd-rs with the draft of NTP version 5 that is spoken here.
+pub const NTPD_RS_NTPV5: Tool = Tool {
+    name: "ntpd-rs-ntpv5",
+    program: "ntp-daemon-ntpv5",
+    patch: Some(Patch {
+        package: "ntp-proto",
+        version: "1.9.0",
+        file: "src/packet/v5/mod.rs",
+        from: "draft-ietf-ntp-ntpv5-08",
+        to: "draft-ietf-ntp-ntpv5-09",
+    }),
+};
+
+/// A library of the registry with one text changed; its sources are put into the folder `patched`.
+struct Patch {
+    package: &'static str,
+    version: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
+
+impl Patch {
+    /// Makes the folder beside the manifest.
+    fn make(&self, source: &Path) -> Result<(), String> {
+        let said = |error: std::io::Error| format!("{}: {error}", source.display());
+        let Self { package, version, .. } = self;
+        let (seed, vendored) = (source.join("seed"), source.join("vendored"));
+        std::fs::create_dir_all(seed.join("src")).map_err(said)?;
+        let manifest = format!(
+            "[package]\nname = \"seed\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n{package} = \
+             \"={version}\"\n"
+        );
+        std::fs::write(seed.join("Cargo.toml"), manifest).map_err(said)?;
+        std::fs::write(seed.join("src/lib.rs"), "").map_err(said)?;
+        let mut command = cargo();
+        command.args(["vendor", "--quiet", "--manifest-path"]).arg(seed.join("Cargo.toml")).arg(&vendored);
+        run(command.stdout(std::process::Stdio::null()))?;
+        let patched = source.join("patched");
+        let _ = std::fs::remove_dir_all(&patched);
+        std::fs::rename(vendored.join(package), &patched).map_err(said)?;
+        let _ = (std::fs::remove_dir_all(vendored), std::fs::remove_dir_all(seed));
+        let file = patched.join(self.file);
+        let text = std::fs::read_to_string(&file).map_err(said)?;
+        if !text.contains(self.from) {
+            return Err(format!("{}: it has no {}", file.display(), self.from));
+        }
+        std::fs::write(file, text.replace(self.from, self.to)).map_err(said)
+    }
+}
 
 /// The files of a folder in tests/peers, and what they are called where cargo builds them.
 const FILES: [(&str, &str); 2] = [("manifest.toml", "Cargo.toml"), ("main.rs", "main.rs")];
@@ -18,6 +70,7 @@ pub struct Tool {
     /// Of its folder in tests/peers, and of that below `target/peers`.
     name: &'static str,
     program: &'static str,
+    patch: Option<Patch>,
 }
 
 impl Tool {
@@ -47,6 +100,9 @@ impl Tool {
         for (name, copy) in FILES {
             let copied = std::fs::copy(ours.join(name), source.join(copy));
             copied.map_err(|error| format!("{}: {error}", source.display()))?;
+        }
+        if let Some(patch) = &self.patch {
+            patch.make(&source)?;
         }
         run(&mut command)
     }

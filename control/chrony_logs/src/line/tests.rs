@@ -42,6 +42,8 @@ fn a_reply_that_failed_a_test_is_there_only_if_all_are_wanted() {
     for (test, shown) in [
         ("bad_origin", Some("101 111 0000")),
         ("bad_interval", Some("110 111 0000")),
+        ("other_timescale", Some("111 111 0111")),
+        ("bad_reference_ids", Some("111 111 1110")),
         ("outside_certificate", Some("111 011 0000")),
         ("leap_unknown", Some("111 101 0000")),
         ("kiss", Some("111 101 0000")),

@@ -8,13 +8,15 @@ use crate::io::Now;
 use crate::local_clock::from_scaled;
 use crate::measurement::Times;
 use crate::notice::{Notice, SourceNotice};
+pub(super) use crate::sanity::Beyond;
 use crate::sanity::Expectations;
 use crate::source::Answer;
 use crate::status::LastReply;
-use crate::violation::Violation;
-use ipc::message::client::{PlainReply, ReplyHeader, Stamp, Unanswered};
+use crate::version5::Speech;
+use ipc::message::client::{PlainReply, ReplyHeader, Silence, Stamp, Unanswered};
 use ipc::process::Process;
 use ipc::symmetric_key::SymmetricKey;
+use protocol::ntpv5::UPGRADE;
 use report::RejectReason;
 
 impl Engine {
@@ -24,8 +26,8 @@ impl Engine {
             Ok(None) => return,
             Err(breach) => return self.distrust(Process::Client, breach),
         };
-        if exchange.is_protected() {
-            return self.distrust(Process::Client, Violation::JudgedProtected);
+        if let Err(breach) = exchange.judged(false) {
+            return self.distrust(Process::Client, breach);
         }
         let readings = match exchange.readings(reply.source, reply.t4, reply.stamp, now) {
             Ok(readings) => readings,
@@ -34,7 +36,20 @@ impl Engine {
         if let Some((_, _, source)) = self.entries.source_mut(exchange.source) {
             source.counters.add_rejected(&reply.rejected);
         }
-        self.learn_from(now, (&exchange, reply.stamp), readings, &reply.header);
+        let mut header = reply.header;
+        if exchange.speech == Speech::Offer && header.reference_timestamp == UPGRADE {
+            // A sign, and no date.
+            header.reference_timestamp = 0;
+        }
+        self.learn_from(now, (&exchange, reply.stamp), readings, &header, None);
+        self.note_version4(&exchange, reply.header.reference_timestamp == UPGRADE);
+    }
+
+    /// A reply in version 4 came.
+    fn note_version4(&mut self, exchange: &Exchange, sign: bool) {
+        if let Some((_, _, source)) = self.entries.source_mut(exchange.source) {
+            source.version5.heard_version4(exchange.speech, sign);
+        }
     }
 
     /// Learns from the reply to a query.
@@ -44,6 +59,7 @@ impl Engine {
         (exchange, came): (&Exchange, Stamp),
         readings: Readings,
         header: &ReplyHeader,
+        beyond: Option<Beyond>,
     ) {
         let prior = self.prior_frequency(now);
         let need = self.need();
@@ -75,6 +91,7 @@ impl Engine {
             own_ids: &self.own_ids,
             served: self.system.served,
             slack: self.latency.slack(),
+            beyond,
         };
         let leap = self.system.leap;
         let heard_before = source.is_heard();
@@ -163,6 +180,9 @@ impl Engine {
         let need = self.need_of(exchange.group);
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&unanswered.rejected);
+        if !unanswered.reason.is_local() && unanswered.reason != Silence::Unreachable {
+            source.version5.missed(exchange.speech);
+        }
         source.unanswered(unanswered.reason, need, now.raw, self.nonces.of(exchange.group));
         if exchange.group == Group::Deciding {
             self.blocked.note(source.address(), unanswered.reason, now.raw);

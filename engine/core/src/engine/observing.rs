@@ -18,6 +18,7 @@ impl Engine {
             Input::Timeout => self.timers.is_alone(Timer::Observation, now.raw),
             Input::Sent(sent) => self.exchanges.is_observed(sent.id),
             Input::Reply(reply) => self.exchanges.is_observed(reply.id),
+            Input::Version5(reply) => self.exchanges.is_observed(reply.id),
             Input::Protected(reply) => self.exchanges.is_observed(reply.id),
             Input::Unanswered(unanswered) => self.exchanges.is_observed(unanswered.id),
             Input::Resolved(resolved) => self.is_observed_child(resolved.id),

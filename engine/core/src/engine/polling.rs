@@ -6,9 +6,13 @@ use crate::entries::{Authentication, Entry, Group};
 use crate::exchanges::Proof;
 use crate::io::{Now, Output};
 use crate::nonce::Nonces;
+use crate::version5::Speech;
 use ipc::message::client::Query;
-use ipc::packet::Packet;
+use ipc::packet::{MAX_PACKET, Packet};
 use ipc::units::{RawInstant, Span};
+use protocol::header::{Header, LENGTH};
+use protocol::ntpv5::UPGRADE;
+use protocol::ntpv5::client::{self, Wanted};
 use protocol::request;
 
 /// A reply that comes later than this after its query is not used, whatever the configured delay.
@@ -28,6 +32,8 @@ impl Engine {
             return None;
         }
         let need = self.need_of(group);
+        // Who serves nobody cannot be part of a loop.
+        let reference_ids = self.settings.server.is_some();
         let nonces = self.nonces.of(group);
         let mut next: Option<RawInstant> = None;
         for Entry { settings, authentication, members, asked, .. } in
@@ -42,7 +48,10 @@ impl Engine {
                     source.poll_process.next = now.raw.after(CROWDED);
                 } else if is_due {
                     let (destination, nonce) = (source.address(), nonces.nonce());
-                    match prepare(authentication, nonce, nonces) {
+                    let is_plain = matches!(authentication, Authentication::Plain);
+                    let speech =
+                        if settings.version5 && is_plain { source.version5.ask() } else { Speech::Version4 };
+                    match prepare(authentication, nonce, nonces, (speech, reference_ids)) {
                         None => source.poll_process.skip(now.raw, self.exchanges.is_asking(source.id)),
                         Some((packet, proof)) => {
                             source.transmit(now.raw, need, nonces);
@@ -55,7 +64,7 @@ impl Engine {
                             }
                             let id = self.exchanges.begin(
                                 (source.id, group),
-                                nonce,
+                                (nonce, speech),
                                 destination,
                                 now.raw,
                                 deadline,
@@ -86,6 +95,7 @@ fn prepare(
     authentication: &mut Authentication,
     nonce: u64,
     nonces: &mut Nonces,
+    (speech, reference_ids): (Speech, bool),
 ) -> Option<(Packet, Option<Proof>)> {
     match authentication {
         Authentication::Nts(association) => {
@@ -96,11 +106,25 @@ fn prepare(
             request.map(|(packet, identifier)| (packet, Some(Proof::Nts(identifier))))
         }
         Authentication::Key(association) => Some((association.request(nonce)?, Some(Proof::Key))),
-        Authentication::Plain => {
-            let packet = Packet::from_octets(&request::minimal(nonce).encode()).ok()?;
-            Some((packet, None))
-        }
+        Authentication::Plain => Some((plain(nonce, speech, reference_ids)?, None)),
     }
+}
+
+/// The packet of a query without authentication. `reference_ids`: in version 5 all servers that the time comes from are asked for.
+fn plain(nonce: u64, speech: Speech, reference_ids: bool) -> Option<Packet> {
+    let mut octets = [0; MAX_PACKET];
+    let length = match speech {
+        Speech::Version5 => {
+            client::put_request(&mut octets, nonce, Wanted { reference_ids, correction: true })?
+        }
+        Speech::Version4 | Speech::Offer => {
+            let sign = if speech == Speech::Offer { UPGRADE } else { 0 };
+            let header = Header { reference_timestamp: sign, ..request::minimal(nonce) };
+            *octets.first_chunk_mut()? = header.encode();
+            LENGTH
+        }
+    };
+    Packet::from_octets(octets.get(..length)?).ok()
 }
 
 fn patience(max_delay: Span) -> Span {

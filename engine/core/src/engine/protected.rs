@@ -53,7 +53,7 @@ impl Engine {
             Ok(header) => {
                 self.exchanges.accept(reply.id);
                 self.outputs.push_back(Output::Cancel(reply.id));
-                self.learn_from(now, (exchange, reply.stamp), readings, &ReplyHeader::from(&header));
+                self.learn_from(now, (exchange, reply.stamp), readings, &ReplyHeader::from(&header), None);
             }
         }
     }
@@ -106,7 +106,7 @@ impl Engine {
         self.exchanges.accept(reply.id);
         self.outputs.push_back(Output::Cancel(reply.id));
         if !beside {
-            self.learn_from(now, (exchange, reply.stamp), readings, &header);
+            self.learn_from(now, (exchange, reply.stamp), readings, &header, None);
         }
     }
 

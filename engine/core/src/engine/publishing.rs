@@ -257,6 +257,7 @@ impl Engine {
             )
         });
         self.outputs.push_back(Output::Serve(state));
+        self.publish_reference_ids();
         look.into_iter().chain([now.raw.after(REPEATED)]).min()
     }
 

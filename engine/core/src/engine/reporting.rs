@@ -306,7 +306,11 @@ impl Engine {
             key: entry.settings.key.as_ref().map(SymmetricKeyStatus::of),
             nts: self.describe_association(entry, now),
             stratum: source.facts.map(|facts| facts.stratum),
-            reference_id: source.facts.map(|facts| facts.reference_id),
+            // Version 5 has none.
+            reference_id: source
+                .facts
+                .map(|facts| facts.reference_id)
+                .filter(|id| *id != 0 || !source.speaks_version5()),
             reach: source.poll_process.reach,
             poll: source.poll_process.poll.exponent(),
             next_poll_s: (!(self.offline || entry.offline))

@@ -64,6 +64,10 @@ pub(super) fn write(out: &mut Writer, output: &Output) {
             out.u8(7);
             out.message(&ToServer::State(*state));
         }
+        Output::ServeReferenceIds(filter) => {
+            out.u8(16);
+            out.message(&ToServer::ReferenceIds(*filter));
+        }
         Output::Page(page) => {
             out.u8(12);
             page.to_words().iter().for_each(|word| out.i64(*word as i64));

@@ -120,6 +120,7 @@ fn write_input(out: &mut Writer, input: &Input, redaction: &mut Redaction) {
         Input::HistoryNoted(ends) => privileged(out, None, FromPrivileged::HistoryNoted(*ends)),
         Input::Sent(sent) => client(out, FromClient::Sent(*sent)),
         Input::Reply(reply) => client(out, FromClient::PlainReply(*reply)),
+        Input::Version5(reply) => client(out, FromClient::Version5Reply(*reply)),
         Input::Protected(reply) => {
             let redacted = ProtectedReply { packet: redaction.packet(&reply.packet), ..*reply };
             client(out, FromClient::ProtectedReply(redacted));
@@ -202,6 +203,7 @@ fn read_input(from: &mut Reader<'_>, kind: u8) -> Result<Input, Malformed> {
         CLIENT => match from.message()? {
             FromClient::Sent(sent) => Input::Sent(sent),
             FromClient::PlainReply(reply) => Input::Reply(reply),
+            FromClient::Version5Reply(reply) => Input::Version5(reply),
             FromClient::ProtectedReply(reply) => Input::Protected(reply),
             FromClient::Unanswered(unanswered) => Input::Unanswered(unanswered),
             FromClient::Hello(_) | FromClient::Pong | FromClient::Network(_) => return Err(Malformed),

@@ -227,6 +227,7 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings, redaction:
         families,
         departure,
         burst_always,
+        version5,
     } = source;
     out.text(name);
     write_place(out, place);
@@ -263,6 +264,7 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings, redaction:
     });
     write_departure(out, departure);
     out.bool(*burst_always);
+    out.bool(*version5);
 }
 
 fn write_departure(out: &mut Writer, departure: &Departure) {
@@ -323,6 +325,7 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
         },
         departure: read_departure(from)?,
         burst_always: from.bool()?,
+        version5: from.bool()?,
     })
 }
 

@@ -9,6 +9,7 @@ const NONCE: u64 = 0x0123_4567_89ab_cdef;
 
 fn expected() -> Expectations<'static> {
     Expectations {
+        beyond: None,
         nonce: NONCE,
         precision: -24,
         floor: FLOOR,

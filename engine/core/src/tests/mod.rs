@@ -41,5 +41,6 @@ mod second_look;
 mod selection;
 mod signed;
 mod time_page;
+mod version5;
 mod wakes;
 pub(crate) mod world;

@@ -20,6 +20,7 @@ use ipc::message::server::ServerState;
 use ipc::process::Process;
 use ipc::units::{Frequency, Leap, Offset, RawInstant, Span, WallTime};
 use protocol::header::Header;
+use protocol::ntpv5::Filter;
 use protocol::timestamp::Timestamp;
 use std::boxed::Box;
 use std::net::SocketAddr;
@@ -40,10 +41,12 @@ mod governor;
 mod nts;
 mod setup;
 mod signing;
+mod version5;
 
 pub use nts::*;
 pub use setup::*;
 pub use signing::*;
+pub use version5::*;
 
 /// A small generator; quality beyond a test's needs is not needed.
 #[derive(Clone)]
@@ -95,6 +98,8 @@ pub struct Server {
     pub keyed: Option<Keyed>,
     /// Queries to it end at once, for this reason.
     pub obstacle: Option<Silence>,
+    /// It speaks version 5 too.
+    pub version5: Option<Version5>,
     /// Its packets meet random numbers of their own, and change nothing for the others.
     pub aside: bool,
 }
@@ -149,6 +154,7 @@ pub struct World {
     /// True time when the kernel had the last of them.
     pub told_at: Option<i64>,
     pub served: Vec<ServerState>,
+    pub reference_ids: Vec<Filter>,
     /// From which programs compute the time, with the true time when it was written.
     pub pages: Vec<(i64, Page)>,
     pub saved: Vec<Saved>,
@@ -243,6 +249,9 @@ impl World {
             }
             Output::Resolve(resolve) => self.resolves.push(resolve),
             Output::Serve(state) => self.served.push(state),
+            Output::ServeReferenceIds(filter) => {
+                self.reference_ids.push(Filter::from_octets(*filter.array()))
+            }
             Output::Page(page) => self.pages.push((self.time, page)),
             Output::Save(saved) => self.saved.push(saved),
             Output::Log(notice) => self.notices.push(notice),
@@ -301,6 +310,9 @@ impl World {
         };
         if let Some(edit) = &server.edit {
             edit(&mut header);
+        }
+        if !self.speaks(at, &query, &mut header, returned) {
+            return;
         }
         if self.late_t1 {
             self.plan_sent(returned + LINK, &query, returned - 100_000);

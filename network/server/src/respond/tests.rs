@@ -66,6 +66,7 @@ impl Bench {
 
     fn context(&self) -> RequestContext<'_> {
         RequestContext {
+            version5: None,
             system: variables(self.state.as_ref(), self.now, self.smear),
             is_silent: self.is_silent,
             access: &self.access,

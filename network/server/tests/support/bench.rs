@@ -1,19 +1,22 @@
 //! The path of a request through the server, without sockets.
 
 use super::nts::{TODAY, cookie_keys};
-use ipc::message::server::{Rule, ServerPolicy, ServerState};
+use ipc::message::server::{Rule, ServerPolicy, ServerState, Smear};
 use ipc::units::{Leap, RawInstant, Span, WallTime};
+use protocol::ntpv5::Filter;
 use protocol::nts::cookie::CookieKeys;
 use protocol::timestamp::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use server::{
-    AccessList, Asked, Departures, KeyRing, Limiter, Refusal, ReplyKind, RequestContext, SplitMix64, answer,
-    open, read, variables,
+    AccessList, Asked, Departures, KeyRing, Limiter, Refusal, ReplyKind, RequestContext, SplitMix64,
+    Version5, admit, answer, open, read, variables, write_version5,
 };
 use std::net::SocketAddr;
 
 pub const RECEIVE: u64 = 0xee07_3ac0_8000_0001;
+/// The same in nanoseconds since 1970.
+pub const RECEIVED: i64 = 1_784_462_400_500_000_000;
 pub const TRANSMIT: u64 = 0xee07_3ac0_8000_1000;
 pub const SECOND: i64 = 1_000_000_000;
 
@@ -28,6 +31,8 @@ pub struct Bench {
     pub rng: SplitMix64,
     pub random: ChaCha12Rng,
     pub now: i64,
+    /// Whether the draft of version 5 is spoken.
+    pub version5: bool,
     /// The time at which requests arrive.
     pub receive: u64,
 }
@@ -44,6 +49,7 @@ impl Bench {
             rng: SplitMix64::new(),
             random: ChaCha12Rng::from_seed([7; 32]),
             now: 1_000 * SECOND,
+            version5: false,
             receive: RECEIVE,
         }
     }
@@ -69,6 +75,7 @@ impl Bench {
             reference_time: WallTime::saturating(1_800_000_000_000_000_000),
             valid_until: RawInstant::MAX,
         };
+        let filter = Filter::from_octets([0x11; 512]);
         let context = RequestContext {
             system: variables(Some(&state), now, None),
             is_silent: false,
@@ -76,9 +83,19 @@ impl Bench {
             limiter: self.limiter.as_ref(),
             keys: self.ring.as_ref(),
             departures: Some(&self.departures),
+            version5: self.version5.then_some(Version5 { filter: Some(&filter), smear: Smear::Off }),
             now,
         };
         let receive = Timestamp::from_bits(self.receive);
+        if let Some(version5) =
+            context.version5.filter(|_| request.first().is_some_and(|it| it >> 3 & 7 == 5))
+        {
+            admit(request, &asked, &context)?;
+            let mut octets = request.to_vec();
+            let times = (RECEIVED, receive);
+            let written = write_version5(&mut octets, &asked, times, &version5, &context, &mut self.rng)?;
+            return Ok((written.kind, octets));
+        }
         let question = read(request, &asked, &context)?;
         if !question.is_protected {
             let reply = answer(&question, &asked, receive, &context, &mut self.rng)?;

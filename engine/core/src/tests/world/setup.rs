@@ -25,6 +25,7 @@ pub fn server(n: usize, fixed: f64, jitter: f64) -> Server {
         nts: None,
         keyed: None,
         obstacle: None,
+        version5: None,
         aside: false,
     }
 }
@@ -166,6 +167,7 @@ impl Setup {
             statuses: Vec::new(),
             told_at: None,
             served: Vec::new(),
+            reference_ids: Vec::new(),
             saved: Vec::new(),
             resolves: Vec::new(),
             refused: Vec::new(),
