@@ -79,10 +79,12 @@ impl Measurement {
         self
     }
 
-    /// With what devices on the path say of the time that query and reply have spent in them.
+    /// With what devices on the path say of the time that query and reply have spent in them. What that moves the offset by is added to
+    /// the delay on both sides: offset ± delay / 2 holds all that it held before, so a false word costs weight and no truth.
     pub(crate) fn held_up(mut self, held_up: Option<(i64, i64)>) -> Self {
         let by = path_correction(held_up, (self.delay * 1e9) as i64);
         self.offset = self.offset.saturating_add(by);
+        self.delay += 2e-9 * by.unsigned_abs() as f64;
         self
     }
 
@@ -172,6 +174,30 @@ impl Measurement {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a217_what_an_offset_is_moved_by_is_in_its_delay() {
+        let at = RawInstant::saturating(1_000_000_000);
+        let plain = Measurement {
+            at,
+            offset: 5,
+            low: -20_000,
+            high: 20_010,
+            received: at,
+            delay: 40e-6,
+            noise: 1e-6,
+        };
+        let ends = |of: &Measurement| {
+            let half = (of.delay * 5e8).round() as i64;
+            (of.offset - half, of.offset + half)
+        };
+        for (there, back) in [(0, 0), (0, 40_000), (40_000, 0), (10_000, 25_000), (0, 41_000)] {
+            let moved = plain.held_up(Some((there, back)));
+            let ((low, high), (before, behind)) = (ends(&moved), ends(&plain));
+            assert!(low <= before && behind <= high, "{there} {back}: {moved:?}");
+            assert_eq!((moved.low, moved.high), (plain.low, plain.high));
+        }
+    }
 
     const SECOND: f64 = 1e9;
 

@@ -331,4 +331,6 @@ pub struct ServerSettings {
     pub listen: Vec<Address>,
     /// Whether it answers NTS clients (`[server.nts]`).
     pub nts: bool,
+    /// Whether it answers in the draft of version 5 (`experimental-ntpv5`).
+    pub version5: bool,
 }

@@ -3,6 +3,7 @@
 //! Nobody on the path can be kept from making the two sides speak version 4, which is worth no more to it than what it can do
 //! with version 4 anyway. So each state ends by itself: what was given up is tried again, and what does not work is given up.
 
+use core::net::IpAddr;
 use ipc::message::client::{ReplyHeader, Version5Header};
 use ipc::units::Leap;
 use protocol::header::MODE_SERVER;
@@ -16,8 +17,11 @@ const OFFERS: u8 = 8;
 /// Queries in version 5 without a reply until version 4 is spoken again.
 const MISSES: u8 = 2;
 
-/// Queries in version 4 until version 5 is tried again.
+/// Queries in version 4 until version 5 is tried again, and in version 5 until version 4 is asked what else it says.
 const REST: u16 = 256;
+
+/// Upstream of a server of stratum 2 or more that has named none: all of them have one vote together.
+const UNKNOWN_UPSTREAM: u32 = u32::from_be_bytes(*b"NTP5");
 
 /// In which version a query is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,31 +41,54 @@ enum State {
     Offering(u8),
     /// It is asked in version 4 without the sign: so many queries are left. Whether it has answered since.
     Resting(u16, bool),
-    /// It is asked in version 5: so many queries are unanswered.
-    Speaking(u8),
+    /// It is asked in version 5: so many queries are unanswered, or their replies of no use; so many are left until it is asked in version
+    /// 4 once more, in which alone it names its upstream.
+    Speaking(u8, u16),
+}
+
+/// What a reply in version 5 was good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// For a measurement.
+    Measured,
+    /// For none, and version 4 could do no better.
+    None,
+    /// For none, by something that version 4 does not say: an era, or which servers its time comes from. Anybody can have
+    /// filled the filter of an honest server, so this costs it version 5 and no more.
+    Objected,
 }
 
 /// Which version a source is asked in, and which servers it says that its time comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Negotiation {
     state: State,
-    /// Of its last reply, if that was in version 5 and told them.
+    /// Of the last measurement in version 5, if that told them.
     pub(crate) filter: Option<Filter>,
+    /// Its reference id in the last reply in version 4.
+    upstream: Option<u32>,
 }
 
 impl Negotiation {
     pub(crate) const fn new() -> Self {
-        Self { state: State::Offering(OFFERS), filter: None }
+        Self { state: State::Offering(OFFERS), filter: None, upstream: None }
+    }
+
+    /// What it named as its own source when it was asked in version 4.
+    pub(crate) fn upstream(&self) -> u32 {
+        self.upstream.unwrap_or(UNKNOWN_UPSTREAM)
     }
 
     /// A query is sent now.
     pub(crate) fn ask(&mut self) -> Speech {
         match &mut self.state {
             State::Offering(_) => Speech::Offer,
-            State::Speaking(_) => Speech::Version5,
-            State::Resting(0, _) => {
+            State::Resting(0, _) | State::Speaking(_, 0) => {
                 self.state = State::Offering(OFFERS);
                 Speech::Offer
+            }
+            State::Speaking(_, left) => {
+                *left -= 1;
+                Speech::Version5
             }
             State::Resting(left, _) => {
                 *left -= 1;
@@ -71,11 +98,14 @@ impl Negotiation {
     }
 
     /// A reply in version 4 came, with the sign or not. Without the question the sign is a date like any other, and its absence
-    /// no answer: to a query that was under way, or while version 5 is not configured.
-    pub(crate) fn heard_version4(&mut self, speech: Speech, sign: bool) {
-        self.filter = None;
+    /// no answer: to a query that was under way, or while version 5 is not configured. `upstream`: its reference id, if it has a time.
+    pub(crate) fn heard_version4(&mut self, speech: Speech, sign: bool, upstream: Option<u32>) {
+        self.upstream = upstream.or(self.upstream);
+        if !sign {
+            self.filter = None;
+        }
         self.state = match (self.state, speech) {
-            (State::Offering(_), Speech::Offer) if sign => State::Speaking(0),
+            (State::Offering(_), Speech::Offer) if sign => State::Speaking(0, REST),
             (State::Offering(0 | 1), Speech::Offer) => State::Resting(REST, true),
             (State::Offering(left), Speech::Offer) => State::Offering(left - 1),
             (State::Resting(left, _), _) => State::Resting(left, true),
@@ -84,20 +114,24 @@ impl Negotiation {
     }
 
     /// A reply in version 5 came.
-    pub(crate) const fn heard_version5(&mut self, filter: Option<Filter>) {
-        self.filter = filter;
-        if let State::Speaking(misses) = &mut self.state {
-            *misses = 0;
+    pub(crate) fn heard_version5(&mut self, filter: Option<Filter>, good_for: Use) {
+        if good_for == Use::Measured {
+            self.filter = filter;
+        }
+        match (&mut self.state, good_for) {
+            (_, Use::Objected) => self.missed(Speech::Version5),
+            (State::Speaking(misses, _), _) => *misses = 0,
+            _ => {}
         }
     }
 
-    /// A query that has left this host was not answered.
+    /// A query was not answered.
     pub(crate) const fn missed(&mut self, speech: Speech) {
         self.state = match (self.state, speech) {
-            (State::Speaking(misses), Speech::Version5) if misses + 1 >= MISSES => {
+            (State::Speaking(misses, _), Speech::Version5) if misses + 1 >= MISSES => {
                 State::Resting(REST, false)
             }
-            (State::Speaking(misses), Speech::Version5) => State::Speaking(misses + 1),
+            (State::Speaking(misses, left), Speech::Version5) => State::Speaking(misses + 1, left),
             // It does not answer version 4 either: version 5 was not the reason.
             (State::Resting(_, false), Speech::Version4) => State::Offering(OFFERS),
             (state, _) => state,
@@ -106,8 +140,9 @@ impl Negotiation {
 }
 
 /// The header of a reply in version 5 as one of version 4 whose origin timestamp is the cookie. What version 5 says without a
-/// kiss code becomes one. `poll`: the exponent of the interval in which the source is asked.
-pub(crate) fn translate(header: &Version5Header, poll: i8) -> ReplyHeader {
+/// kiss code becomes one. `poll`: the exponent of the interval in which the source is asked. `upstream`: what it has named
+/// in version 4, since version 5 has no reference id.
+pub(crate) fn translate(header: &Version5Header, poll: i8, upstream: u32) -> ReplyHeader {
     let is_synchronised = Flags::from_bits(header.flags).is_synchronised() && header.stratum > 0;
     let has_time = header.receive_timestamp != 0;
     let kiss = match header.poll {
@@ -130,7 +165,12 @@ pub(crate) fn translate(header: &Version5Header, poll: i8) -> ReplyHeader {
         precision: header.precision,
         root_delay: short_from_time32(header.root_delay),
         root_dispersion: short_from_time32(header.root_dispersion),
-        reference_id: kiss.map_or(0, u32::from_be_bytes),
+        reference_id: match (kiss, header.stratum) {
+            (Some(code), _) => u32::from_be_bytes(code),
+            (None, 0) => 0,
+            (None, _) if !is_synchronised => 0,
+            (None, _) => upstream,
+        },
         reference_timestamp: 0,
         origin_timestamp: header.client_cookie,
         receive_timestamp: header.receive_timestamp,
@@ -139,12 +179,14 @@ pub(crate) fn translate(header: &Version5Header, poll: i8) -> ReplyHeader {
 }
 
 /// Why a reply with a time in version 5 is of no use, as far as version 4 cannot say it. `received`: T2, nanoseconds since 1970.
-/// `own`: our own reference id, where this host serves time; then all servers that the source's time comes from were asked for.
+/// `own`: our own reference id, where this host serves time in version 5; then all servers that the source's time comes from were asked
+/// for. `addresses`: of this host, where it serves time: who follows it in version 4 knows it by one of them.
 pub(crate) fn objection(
     header: &Version5Header,
     filter: Option<&Filter>,
     received: i64,
     own: Option<&ReferenceId>,
+    addresses: &[IpAddr],
 ) -> Option<RejectReason> {
     if header.era != era_of(received) {
         return Some(RejectReason::Date);
@@ -152,19 +194,22 @@ pub(crate) fn objection(
     if Timescale::from_number(header.timescale) != Some(Timescale::Utc) {
         return Some(RejectReason::Timescale);
     }
-    let own = own?;
+    let is_demanded = own.is_some();
     match filter {
         // A reference clock has no servers.
-        None if header.stratum == 1 => None,
-        None => Some(RejectReason::ReferenceIds),
-        Some(filter) if filter.count() > Filter::HALF => Some(RejectReason::ReferenceIds),
-        Some(filter) => filter.has(own).then_some(RejectReason::Loop),
+        None => (is_demanded && header.stratum != 1).then_some(RejectReason::ReferenceIds),
+        Some(filter) if filter.count() > Filter::HALF => is_demanded.then_some(RejectReason::ReferenceIds),
+        Some(filter) => {
+            let names_address = || addresses.iter().any(|ip| filter.has(&ReferenceId::of_address(*ip)));
+            let names_us = own.is_some_and(|own| filter.has(own)) || names_address();
+            names_us.then_some(RejectReason::Loop)
+        }
     }
 }
 
 /// What is added to an offset for the time for which the query and the reply were held up on the path, nanoseconds; zero unless both
-/// fit into the round trip. Nothing authenticates what the path says, and it never makes a measurement look better: its
-/// bounds and its delay stay as they are.
+/// fit into the round trip. Nothing authenticates what the path says: [`crate::measurement::Measurement::held_up`] has what it moves an
+/// offset by in the delay.
 pub(crate) fn path_correction(held_up: Option<(i64, i64)>, delay: i64) -> i64 {
     match held_up {
         Some((there, back)) if there >= 0 && back >= 0 && there.saturating_add(back) <= delay => {

@@ -57,7 +57,8 @@ pub fn read(
     let addresses: Vec<Address> = listen.iter().map(|served| served.address).collect();
     let keys = key_service::read(&section, &addresses, faults);
     let client_keys = read_keys(&section, key_file, sources, faults);
-    let settings = ServerSettings { local, listen: addresses, nts: keys.is_some() };
+    let settings =
+        ServerSettings { local, listen: addresses, nts: keys.is_some(), version5: policy.version5 };
     Some(Server {
         at: section.at,
         listen,

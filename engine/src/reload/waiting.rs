@@ -71,7 +71,7 @@ fn server(
         (Some(_), None) => Some("[server] is new".to_owned()),
         (None, Some(_)) => Some("[server] was removed, and clients are still served".to_owned()),
         // The stratum is in force at once. Whether there are keys is told under [server.nts], and the plan has the addresses too.
-        (Some(ServerSettings { local: _, listen: _, nts: _ }), Some(_)) => {
+        (Some(ServerSettings { local: _, listen: _, nts: _, version5: _ }), Some(_)) => {
             let keys = [
                 ("listen", plan.listen != old_plan.listen),
                 ("threads", plan.threads != old_plan.threads),

@@ -21,6 +21,15 @@ const SEGMENTS: usize = 6;
 /// Longest plausible time of one message, nanoseconds: anything longer was an interruption.
 const SLOWEST: i64 = 20_000;
 
+/// Longest reply that is sent as a segment: it fits into each IPv6 path's packets (RFC 8200 section 5: 1280 octets less 48 of headers).
+const MOST_SEGMENT: usize = 1232;
+
+/// Octets of a message, which the kernel takes as one datagram of at most 65,507 before it cuts it.
+const MOST_OCTETS: usize = 60_000;
+
+/// Batches without segments after a route did not support them. A single client's route must not cost the others more than that.
+const REST: u16 = 4096;
+
 /// A reply in its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Addressed {
@@ -86,7 +95,8 @@ pub(super) struct Outgoing {
     order: Vec<u8>,
     /// Replies, in the order of sending.
     sequence: Vec<usize>,
-    uses_segments: bool,
+    /// Batches until segments are used again.
+    rest: u16,
     /// Duration of one message, nanoseconds: alone, in a short call, in a long one.
     paces: [i64; 3],
 }
@@ -100,12 +110,13 @@ impl Outgoing {
             messages: Vec::with_capacity(BATCH),
             order: vec![0; BATCH],
             sequence: vec![0; BATCH],
-            uses_segments: true,
+            rest: 0,
             paces: [0; 3],
         }
     }
 
     pub(super) fn clear(&mut self) {
+        self.rest = self.rest.saturating_sub(1);
         self.replies.clear();
         self.leaders.clear();
         self.member_of.clear();
@@ -122,7 +133,15 @@ impl Outgoing {
         let goes = |&(other, first): &(u64, usize)| {
             other == key && replies.get(first).is_some_and(|first| first.goes_with(&reply))
         };
-        let known = if self.uses_segments { self.leaders.iter().position(goes) } else { None };
+        let has_room = |at: usize| {
+            self.messages.get(at).is_some_and(|message| (message.count + 1) * reply.length <= MOST_OCTETS)
+        };
+        let known = match reply.length {
+            ..=MOST_SEGMENT if self.rest == 0 => {
+                self.leaders.iter().enumerate().position(|(at, leader)| goes(leader) && has_room(at))
+            }
+            _ => None,
+        };
         let message = known.unwrap_or(self.leaders.len());
         if known.is_none() {
             self.leaders.push((key, self.replies.len()));
@@ -232,9 +251,9 @@ impl Outgoing {
         *pace += (taken - *pace) / if taken < *pace { 8 } else { 16 };
     }
 
-    /// The kernel does not support segmentation: one message for each reply from now on.
+    /// A route does not support segmentation: one message for each reply in the next batches.
     pub(super) fn without_segments(&mut self) {
-        self.uses_segments = false;
+        self.rest = REST;
     }
 }
 
@@ -311,6 +330,31 @@ mod tests {
         }
         outgoing.seal();
         assert_eq!(outgoing.messages().len(), BATCH);
+    }
+
+    #[test]
+    fn one_client_whose_route_takes_no_segments_costs_the_others_theirs_for_a_while_only() {
+        let mut outgoing = Outgoing::new();
+        outgoing.without_segments();
+        let mut of_next_batch = || {
+            outgoing.clear();
+            (0..2).for_each(|slot| outgoing.put(reply(slot, [192, 0, 2, 1], 5)));
+            outgoing.messages().len()
+        };
+        assert!((1..REST).all(|_| of_next_batch() == 2));
+        assert_eq!(of_next_batch(), 1);
+    }
+
+    #[test]
+    fn long_replies_to_one_client_stay_within_what_a_route_and_the_kernel_take() {
+        let of = |length: usize| {
+            let replies = (0..BATCH).map(|slot| Addressed { length, ..reply(slot, [192, 0, 2, 1], 5) });
+            let outgoing = sealed(&replies.collect::<Vec<_>>());
+            outgoing.messages().iter().map(|message| message.count).collect::<Vec<_>>()
+        };
+        assert_eq!(of(937), [64]);
+        assert_eq!(of(1232), [48, 16]);
+        assert_eq!(of(1233), [1; BATCH], "a path may take packets of 1280 octets and no longer ones");
     }
 
     fn strangers(count: u8) -> Outgoing {

@@ -13,7 +13,7 @@ use crate::sanity::Expectations;
 use crate::source::Answer;
 use crate::status::LastReply;
 use crate::version5::Speech;
-use ipc::message::client::{PlainReply, ReplyHeader, Silence, Stamp, Unanswered};
+use ipc::message::client::{PlainReply, ReplyHeader, Stamp, Unanswered};
 use ipc::process::Process;
 use ipc::symmetric_key::SymmetricKey;
 use protocol::ntpv5::UPGRADE;
@@ -42,13 +42,15 @@ impl Engine {
             header.reference_timestamp = 0;
         }
         self.learn_from(now, (&exchange, reply.stamp), readings, &header, None);
-        self.note_version4(&exchange, reply.header.reference_timestamp == UPGRADE);
+        self.note_version4(&exchange, &reply.header);
     }
 
     /// A reply in version 4 came.
-    fn note_version4(&mut self, exchange: &Exchange, sign: bool) {
+    fn note_version4(&mut self, exchange: &Exchange, header: &ReplyHeader) {
         if let Some((_, _, source)) = self.entries.source_mut(exchange.source) {
-            source.version5.heard_version4(exchange.speech, sign);
+            let sign = header.reference_timestamp == UPGRADE;
+            let upstream = (1..16).contains(&header.stratum).then_some(header.reference_id);
+            source.version5.heard_version4(exchange.speech, sign, upstream);
         }
     }
 
@@ -180,7 +182,8 @@ impl Engine {
         let need = self.need_of(exchange.group);
         let Some((settings, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&unanswered.rejected);
-        if !unanswered.reason.is_local() && unanswered.reason != Silence::Unreachable {
+        // A firewall may tell of a packet that it does not know, too.
+        if !unanswered.reason.is_local() {
             source.version5.missed(exchange.speech);
         }
         source.unanswered(unanswered.reason, need, now.raw, self.nonces.of(exchange.group));

@@ -5,12 +5,13 @@ use super::answers::Beyond;
 use crate::io::{Now, Output};
 use crate::nonce::own_reference_id;
 use crate::sanity::unix_nanos;
-use crate::version5::{objection, translate, union};
+use crate::version5::{Use, objection, translate, union};
 use alloc::vec::Vec;
 use ipc::message::client::Version5Reply;
 use ipc::packet::FilterOctets;
 use ipc::process::Process;
 use protocol::ntpv5::{Filter, Flags, ReferenceId};
+use report::RejectReason;
 
 /// What is known for the detection of loops.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,25 +43,42 @@ impl Engine {
             Err(breach) => return self.distrust(Process::Client, breach),
         };
         let floor = self.basis.as_ref().map_or(0, |basis| basis.welcome.floor.nanos());
-        let own = self.settings.server.is_some().then_some(self.loops.own);
+        let own = self.serves_version5().then_some(self.loops.own);
+        let addresses = if self.settings.server.is_some() { self.own.clone() } else { Vec::new() };
         let Some((_, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&reply.rejected);
         let filter = reply.filter.as_ref().map(|filter| Filter::from_octets(*filter.array()));
-        source.version5.heard_version5(filter);
-        let header = translate(&reply.header, source.poll_process.poll.exponent());
+        let upstream = source.version5.upstream();
+        let header = translate(&reply.header, source.poll_process.poll.exponent(), upstream);
         if Flags::from_bits(reply.header.flags).is_synchronised() && header.stratum > 0 {
             source.poll_process.poll.at_least(header.poll);
         }
         let received = unix_nanos(header.receive_timestamp, floor);
-        let beyond = Beyond {
-            objection: objection(&reply.header, filter.as_ref(), received, own.as_ref()),
-            held_up: reply.held_up,
+        let objection = match header.stratum {
+            0 => None,
+            _ => objection(&reply.header, filter.as_ref(), received, own.as_ref(), &addresses),
         };
+        let beyond = Beyond { objection, held_up: reply.held_up };
         self.learn_from(now, (&exchange, reply.stamp), readings, &header, Some(beyond));
+        let Some((_, _, source)) = self.entries.source_mut(exchange.source) else { return };
+        let good_for = match objection.or(source.unused) {
+            None if header.stratum > 0 => Use::Measured,
+            Some(RejectReason::Loop | RejectReason::ReferenceIds | RejectReason::Date) => Use::Objected,
+            _ => Use::None,
+        };
+        source.version5.heard_version5(filter, good_for);
+    }
+
+    /// Whether our clients may ask in version 5.
+    pub(super) fn serves_version5(&self) -> bool {
+        self.settings.server.as_ref().is_some_and(|server| server.version5)
     }
 
     /// Tells the server the reference ids of all servers that the time comes from, where they have changed.
     pub(super) fn publish_reference_ids(&mut self) {
+        if !self.serves_version5() {
+            return;
+        }
         let survivors = self.entries.sources().filter(|source| source.track.survives());
         let of_each: Vec<Filter> = survivors
             .map(|source| {

@@ -81,10 +81,11 @@ fn write_settings(out: &mut Writer, settings: &Settings, redaction: &mut Redacti
     out.option(*forward_step, |out, span| out.i64(span.nanos()));
     out.bool(*leap_seconds);
     out.bool(*strict_quorum);
-    out.option(server.as_ref(), |out, ServerSettings { local, listen, nts }| {
+    out.option(server.as_ref(), |out, ServerSettings { local, listen, nts, version5 }| {
         out.option(*local, |out, local| write_local(out, &local));
         list(out, listen, write_address);
         out.bool(*nts);
+        out.bool(*version5);
     });
     out.option(roughtime.as_ref(), |out, RoughtimeSettings { servers, interval, anchor }| {
         list(out, servers, |out, Signer { name, server }| {
@@ -158,6 +159,7 @@ fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
                 local: from.option(read_local)?,
                 listen: read_list(from, read_address)?,
                 nts: from.bool()?,
+                version5: from.bool()?,
             })
         })?,
         roughtime: from.option(read_roughtime)?,

@@ -191,8 +191,12 @@ fn a_source_with_coarse_stamps_is_believed_no_further_than_they_go_whatever_prec
         let unit = libm::ldexp(1.0, -(bits as i32));
         for frequency in [50e-6, -50e-6, 1e-6] {
             let mut setup = Setup { error: 0.3, frequency, ..Setup::of(std::vec![coarse(bits)]) };
-            setup.settings.server =
-                Some(crate::settings::ServerSettings { local: None, listen: std::vec![], nts: false });
+            setup.settings.server = Some(crate::settings::ServerSettings {
+                local: None,
+                listen: std::vec![],
+                nts: false,
+                version5: false,
+            });
             let mut world = setup.start();
             for _ in 0..6 * 60 {
                 world.run(60.0);

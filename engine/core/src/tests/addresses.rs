@@ -350,7 +350,7 @@ fn a036_a_source_that_is_this_host_has_no_vote_and_is_missed_by_nobody() {
         let mut setup = Setup { error: 3.7, ..Setup::of(servers) };
         let listen = std::vec![address(listen)];
         let listens_anywhere = listen[0].ip().is_unspecified();
-        setup.settings.server = Some(ServerSettings { local: None, listen, nts: false });
+        setup.settings.server = Some(ServerSettings { local: None, listen, nts: false, version5: false });
         let mut world = setup.start();
         is_this_host(&mut world, 0);
         world.run(30.0);
@@ -390,7 +390,7 @@ fn a_loopback_address_is_this_host_only_at_a_port_that_it_serves() {
         servers[0].address = address(&std::format!("127.0.0.1:{port}"));
         let mut setup = Setup::of(servers);
         let listen = std::vec![address("0.0.0.0:123")];
-        setup.settings.server = Some(ServerSettings { local: None, listen, nts: false });
+        setup.settings.server = Some(ServerSettings { local: None, listen, nts: false, version5: false });
         let mut world = setup.start();
         world.run(30.0);
         assert_eq!(world.status().sources[0].reason == SourceReason::Oneself, is_own, "{port}");

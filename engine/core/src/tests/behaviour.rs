@@ -300,6 +300,7 @@ fn a_server_without_sources_serves_its_own_time_where_configured() {
         local: Some(crate::settings::LocalTime::of(10)),
         listen: std::vec![],
         nts: false,
+        version5: false,
     });
     setup.kind = ClockKind::None;
     let mut world = setup.start();
@@ -316,6 +317,7 @@ fn a_clock_that_is_known_to_be_wrong_or_in_question_is_not_served_as_the_hosts_o
         local: Some(crate::settings::LocalTime::of(10)),
         listen: std::vec![],
         nts: false,
+        version5: false,
     });
     let stratum = |world: &World| world.served.last().unwrap().stratum;
     let start = |setup: Setup| {

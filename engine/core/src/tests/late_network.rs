@@ -56,7 +56,8 @@ fn a_network_that_drops_everything_at_first_is_used_within_a_minute_however_late
 #[test]
 fn a_host_without_a_clock_of_its_own_to_steer_is_as_quick() {
     let mut setup = Setup { kind: ClockKind::None, error: 0.0, frequency: 0.0, ..Setup::of(down(2)) };
-    setup.settings.server = Some(ServerSettings { local: None, listen: std::vec![], nts: false });
+    setup.settings.server =
+        Some(ServerSettings { local: None, listen: std::vec![], nts: false, version5: false });
     let mut world = setup.start();
     world.run(3600.0);
     world.servers.iter_mut().for_each(|server| server.up = true);

@@ -23,7 +23,8 @@ fn host_with(
 ) -> World {
     let mut setup = Setup::of(servers);
     setup.settings.sources.iter_mut().for_each(alter);
-    setup.settings.server = Some(ServerSettings { local: Some(local), listen: std::vec![], nts: false });
+    setup.settings.server =
+        Some(ServerSettings { local: Some(local), listen: std::vec![], nts: false, version5: false });
     let mut world = setup.start();
     world.local = address(&std::format!("{own}:0"));
     world

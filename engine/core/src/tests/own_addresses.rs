@@ -14,7 +14,7 @@ fn host(nts: usize, plain: usize, serves_nts: bool, strict: bool) -> Setup {
     let mut setup = Setup::of(servers);
     setup.settings.strict_quorum = strict;
     let listen = std::vec![address("0.0.0.0:123"), address("[::]:123")];
-    setup.settings.server = Some(ServerSettings { local: None, listen, nts: serves_nts });
+    setup.settings.server = Some(ServerSettings { local: None, listen, nts: serves_nts, version5: false });
     setup
 }
 

@@ -258,6 +258,7 @@ fn a_host_that_serves_its_own_time_is_not_asked_to_add_a_source() {
         local: Some(crate::settings::LocalTime::of(10)),
         listen: std::vec![],
         nts: false,
+        version5: false,
     });
     let mut world = setup.start();
     world.run(10.0);

@@ -25,6 +25,7 @@ fn speakers() -> Setup {
         server.version5 = Some(Version5::of(ids(&[n as u8 + 1])));
     }
     setup.settings.sources.iter_mut().for_each(|source| source.version5 = true);
+    setup.settings.server.iter_mut().for_each(|server| server.version5 = true);
     setup
 }
 
@@ -47,7 +48,7 @@ fn servers_that_speak_version_5_are_followed_in_it() {
     for source in 0..3 {
         assert_eq!(version(&world, source), Some(5));
         assert!(world.status().sources[source].state().is_used());
-        assert_eq!(world.status().sources[source].reference_id, None, "there is none");
+        assert!(world.status().sources[source].reference_id.is_some(), "as it said in version 4");
         let asked = asked(&world, source);
         assert_eq!(asked[0], (4, true));
         assert!(asked.iter().filter(|it| **it == (5, false)).count() + 4 >= asked.len(), "{asked:?}");
@@ -109,11 +110,12 @@ fn a220_who_strips_the_sign_or_adds_it_gains_a_version_that_works() {
 }
 
 #[test]
-fn a218_a_source_that_claims_our_id_or_all_ids_takes_itself_out_and_nobody_else() {
+fn a218_a_source_that_claims_our_id_or_all_ids_loses_version_5_and_nobody_loses_more() {
     let mut setup = speakers();
     setup.servers.extend([server(3, 90e-6, 10e-6), server(4, 90e-6, 10e-6)]);
     setup.settings.sources.extend([source(setup.servers[3].address), source(setup.servers[4].address)]);
     setup.settings.sources.iter_mut().for_each(|source| source.version5 = true);
+    setup.settings.server.iter_mut().for_each(|server| server.version5 = true);
     let mut world = setup.start();
     // Its own id is in what it serves: anybody can ask for that.
     world.run(60.0);
@@ -124,9 +126,15 @@ fn a218_a_source_that_claims_our_id_or_all_ids_takes_itself_out_and_nobody_else(
     world.servers[4].version5 = Some(Version5::of(everything));
     world.run(90_000.0);
     let report = world.status();
-    assert_eq!(report.sources[3].reason, SourceReason::Unused(RejectReason::Loop));
-    assert_eq!(report.sources[4].reason, SourceReason::Unused(RejectReason::ReferenceIds));
-    assert!((0..3).all(|honest| report.sources[honest].state().is_used()));
+    // What makes a server's filter so can be done by others: it is asked in version 4, which has a test of loops of its own.
+    for (source, reason) in [(3, RejectReason::Loop), (4, RejectReason::ReferenceIds)] {
+        let rejected = report.sources[source].rejected[&reason];
+        assert!(rejected >= 2, "{source} {reason:?} {rejected}");
+        let asked = asked(&world, source);
+        let late = asked.iter().rev().take(200).filter(|(version, _)| *version == 5).count();
+        assert!(late <= 4, "{source}: {late} of the last 200 in version 5");
+    }
+    assert!((0..5).all(|source| report.sources[source].state().is_used()));
     assert!(world.reference_ids.last().unwrap().count() <= Filter::HALF, "our clients can use what we serve");
     // The way back: as soon as they say something else.
     for (liar, filter) in [(3, ids(&[7])), (4, ids(&[8]))] {
@@ -154,8 +162,9 @@ fn a217_a_correction_on_the_path_moves_its_source_within_the_round_trip_and_no_f
     let (honest, delay, distance) = offset_with(None);
     assert!(honest.abs() < 1e-4, "{honest}");
     let (lied, lied_delay, lied_distance) = offset_with(Some((0, 10_000_000)));
-    assert!((lied - 5e-3).abs() < 2e-4, "half of what is claimed: {lied}");
-    assert!((delay - lied_delay).abs() < 1e-4, "it looks no better: {delay} {lied_delay}");
+    // At most half of what is claimed; what was measured without the claim weighs more.
+    assert!((1e-3..5.2e-3).contains(&lied), "{lied}");
+    assert!(lied_delay > delay - 1e-4, "it looks no better: {delay} {lied_delay}");
     assert!(lied.abs() < lied_distance, "inside of what is known: {lied_distance} {distance}");
     for huge in [Some((0, 41_000_000)), Some((i64::MAX, 0)), Some((-1, 1_000_000))] {
         let (error, ..) = offset_with(huge);
@@ -172,8 +181,9 @@ fn another_timescale_or_era_is_not_followed() {
     world.run(1800.0);
     let report = world.status();
     assert_eq!(report.sources[0].reason, SourceReason::Unused(RejectReason::Timescale));
-    assert!(report.sources[1].rejected[&RejectReason::Date] > 2, "{:?}", report.sources[1].rejected);
-    assert!(report.sources[2].state().is_used());
+    // A server that does not know of eras is right in version 4.
+    assert!(report.sources[1].rejected[&RejectReason::Date] >= 2, "{:?}", report.sources[1].rejected);
+    assert!((1..3).all(|source| report.sources[source].state().is_used()));
 }
 
 #[test]

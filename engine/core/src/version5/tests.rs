@@ -40,14 +40,20 @@ fn full(from: usize, bits: usize) -> Filter {
 fn a_server_that_shows_the_sign_is_asked_in_version_5() {
     let mut with = Negotiation::new();
     assert_eq!(with.ask(), Speech::Offer);
-    with.heard_version4(Speech::Offer, true);
+    with.heard_version4(Speech::Offer, true, Some(7));
     assert_eq!(with.ask(), Speech::Version5);
-    with.heard_version5(Some(filter(&[1])));
+    with.heard_version5(Some(filter(&[1])), Use::Measured);
     assert_eq!(with.filter, Some(filter(&[1])));
-    for _ in 0..1_000 {
-        assert_eq!(with.ask(), Speech::Version5);
+    for n in 1..1_000 {
+        if n % (REST + 1) == REST {
+            assert_eq!(with.ask(), Speech::Offer, "it names its upstream in version 4 alone");
+            with.heard_version4(Speech::Offer, true, Some(9));
+            assert_eq!(with.upstream(), 9);
+            continue;
+        }
+        assert_eq!(with.ask(), Speech::Version5, "{n}");
         with.missed(Speech::Version5);
-        with.heard_version5(None);
+        with.heard_version5(None, Use::Measured);
     }
 }
 
@@ -56,14 +62,14 @@ fn a220_version_5_is_given_up_after_two_misses_and_tried_again_after_256_queries
     let mut with = Negotiation::new();
     for round in 0..3 {
         assert_eq!(with.ask(), Speech::Offer, "{round}");
-        with.heard_version4(Speech::Offer, true);
+        with.heard_version4(Speech::Offer, true, Some(7));
         for _ in 0..MISSES {
             assert_eq!(with.ask(), Speech::Version5);
             with.missed(Speech::Version5);
         }
         for _ in 0..REST {
             assert_eq!(with.ask(), Speech::Version4);
-            with.heard_version4(Speech::Version4, true);
+            with.heard_version4(Speech::Version4, true, Some(7));
         }
     }
 }
@@ -74,11 +80,11 @@ fn a220_a_stripped_sign_is_asked_for_again_after_256_queries() {
     for _ in 0..3 {
         for _ in 0..OFFERS {
             assert_eq!(with.ask(), Speech::Offer);
-            with.heard_version4(Speech::Offer, false);
+            with.heard_version4(Speech::Offer, false, Some(7));
         }
         for _ in 0..REST {
             assert_eq!(with.ask(), Speech::Version4);
-            with.heard_version4(Speech::Version4, false);
+            with.heard_version4(Speech::Version4, false, Some(7));
         }
     }
 }
@@ -87,34 +93,34 @@ fn a220_a_stripped_sign_is_asked_for_again_after_256_queries() {
 fn an_outage_is_not_taken_for_a_server_without_version_5() {
     let mut with = Negotiation::new();
     with.ask();
-    with.heard_version4(Speech::Offer, true);
+    with.heard_version4(Speech::Offer, true, Some(7));
     (0..MISSES).for_each(|_| with.missed(Speech::Version5));
     assert_eq!(with.ask(), Speech::Version4);
     with.missed(Speech::Version4);
     assert_eq!(with.ask(), Speech::Offer);
     (0..1_000).for_each(|_| with.missed(Speech::Offer));
     assert_eq!(with.ask(), Speech::Offer);
-    with.heard_version4(Speech::Offer, true);
+    with.heard_version4(Speech::Offer, true, Some(7));
     assert_eq!(with.ask(), Speech::Version5);
 }
 
 #[test]
 fn replies_while_version_5_is_not_configured_answer_nothing() {
     let mut with = Negotiation::new();
-    (0..100).for_each(|_| with.heard_version4(Speech::Version4, true));
-    (0..100).for_each(|_| with.heard_version4(Speech::Version4, false));
+    (0..100).for_each(|_| with.heard_version4(Speech::Version4, true, Some(7)));
+    (0..100).for_each(|_| with.heard_version4(Speech::Version4, false, Some(7)));
     assert_eq!(with.ask(), Speech::Offer, "as soon as it is");
 }
 
 #[test]
 fn what_version_5_says_without_a_code_is_understood() {
-    let header = translate(&HEADER, 6);
+    let header = translate(&HEADER, 6, 9);
     assert_eq!((header.version, header.stratum, header.leap, header.origin_timestamp), (5, 2, Leap::None, 7));
-    assert_eq!((header.root_delay, header.root_dispersion, header.reference_id), (256, 256, 0));
+    assert_eq!((header.root_delay, header.root_dispersion, header.reference_id), (256, 256, 9));
     let of = |change: fn(&mut Version5Header)| {
         let mut header = HEADER;
         change(&mut header);
-        let ReplyHeader { stratum, leap, reference_id, .. } = translate(&header, 6);
+        let ReplyHeader { stratum, leap, reference_id, .. } = translate(&header, 6, 0);
         (stratum, leap, reference_id.to_be_bytes())
     };
     let silent = (0, Leap::Unknown, [0; 4]);
@@ -133,7 +139,7 @@ fn what_version_5_says_without_a_code_is_understood() {
 
 #[test]
 fn another_timescale_and_another_era_are_refused() {
-    let of = |header: Version5Header| objection(&header, None, RECEIVED, None);
+    let of = |header: Version5Header| objection(&header, None, RECEIVED, None, &[]);
     assert_eq!(of(HEADER), None);
     for timescale in 1..=255 {
         assert_eq!(of(Version5Header { timescale, ..HEADER }), Some(RejectReason::Timescale), "{timescale}");
@@ -142,15 +148,15 @@ fn another_timescale_and_another_era_are_refused() {
         assert_eq!(of(Version5Header { era, ..HEADER }), Some(RejectReason::Date), "{era}");
     }
     let later = RECEIVED + (1 << 32) * 1_000_000_000;
-    assert_eq!(objection(&HEADER, None, later, None), Some(RejectReason::Date));
-    assert_eq!(objection(&Version5Header { era: 1, ..HEADER }, None, later, None), None);
+    assert_eq!(objection(&HEADER, None, later, None, &[]), Some(RejectReason::Date));
+    assert_eq!(objection(&Version5Header { era: 1, ..HEADER }, None, later, None, &[]), None);
 }
 
 #[test]
 fn a218_who_has_our_own_id_or_all_ids_is_not_followed() {
     let own = id(1);
     let of = |filter: Option<&Filter>, stratum| {
-        objection(&Version5Header { stratum, ..HEADER }, filter, RECEIVED, Some(&own))
+        objection(&Version5Header { stratum, ..HEADER }, filter, RECEIVED, Some(&own), &[])
     };
     assert_eq!(of(Some(&filter(&[2, 3])), 2), None);
     assert_eq!(of(Some(&filter(&[2, 1, 3])), 2), Some(RejectReason::Loop));
@@ -159,7 +165,42 @@ fn a218_who_has_our_own_id_or_all_ids_is_not_followed() {
     assert_eq!(of(None, 2), Some(RejectReason::ReferenceIds), "it does not say where its time comes from");
     assert_eq!(of(None, 1), None, "a reference clock");
     // Who serves nobody cannot be part of a loop.
-    assert_eq!(objection(&HEADER, Some(&full(0, 4096)), RECEIVED, None), None);
+    assert_eq!(objection(&HEADER, Some(&full(0, 4096)), RECEIVED, None, &[]), None);
+}
+
+#[test]
+fn a218_a_loop_through_a_host_that_asks_in_version_4_is_found_by_an_address() {
+    let addresses = [[192, 0, 2, 9].into(), [192, 0, 2, 1].into()];
+    let of = |ids: &[u8], own: Option<&ReferenceId>| {
+        objection(&HEADER, Some(&filter(ids)), RECEIVED, own, &addresses)
+    };
+    for own in [None, Some(&id(5))] {
+        assert_eq!(of(&[2, 1, 3], own), Some(RejectReason::Loop));
+        assert_eq!(of(&[2, 3], own), None);
+    }
+}
+
+#[test]
+fn a218_a_filter_that_somebody_else_has_filled_costs_an_honest_server_version_5_and_no_more() {
+    let mut with = Negotiation::new();
+    with.ask();
+    with.heard_version4(Speech::Offer, true, Some(7));
+    with.heard_version5(Some(filter(&[1])), Use::Measured);
+    for _ in 0..MISSES {
+        assert_eq!(with.ask(), Speech::Version5);
+        with.heard_version5(Some(full(0, 4096)), Use::Objected);
+        assert_eq!(with.filter, Some(filter(&[1])), "what is told to our own clients is of a measurement");
+    }
+    assert_eq!(with.ask(), Speech::Version4);
+    // What version 4 could not do better ends nothing.
+    let mut with = Negotiation::new();
+    with.ask();
+    with.heard_version4(Speech::Offer, true, Some(7));
+    for _ in 0..REST {
+        assert_eq!(with.ask(), Speech::Version5);
+        with.heard_version5(None, Use::None);
+    }
+    assert_eq!(with.ask(), Speech::Offer);
 }
 
 #[test]

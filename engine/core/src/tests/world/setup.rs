@@ -57,7 +57,7 @@ pub fn settings(servers: &[Server]) -> Settings {
         leap_seconds: true,
         strict_quorum: false,
         roughtime: None,
-        server: Some(ServerSettings { local: None, listen: std::vec![], nts: false }),
+        server: Some(ServerSettings { local: None, listen: std::vec![], nts: false, version5: false }),
     }
 }
 
