@@ -380,3 +380,21 @@ fn a_command_for_the_pool_is_for_each_member() {
         world.queries[before..].iter().map(|(_, query)| query.destination.ip()).collect();
     assert_eq!(again.len(), 3);
 }
+
+/// The vote of a pool that is not heard is one that is missing, however many members it has.
+#[test]
+fn a_pool_that_is_silent_misses_one_vote() {
+    for strict in [false, true] {
+        let mut all = servers(4);
+        all.iter_mut().for_each(|server| server.up = false);
+        all.extend((4..6).map(|n| server(n, 90e-6, 10e-6).with_nts(["a.example", "b.example"][n - 4])));
+        let sources_of = std::vec![pool(&all[0], 4), nts_source(&all[4]), nts_source(&all[5])];
+        let mut setup = Setup::of(all);
+        setup.settings.sources = sources_of;
+        setup.settings.strict_quorum = strict;
+        let mut world = setup.start();
+        resolve(&mut world, 0..4);
+        world.run(40.0);
+        assert!(is_synchronised(&world), "{strict}: {:?}", world.status().system.reason);
+    }
+}
