@@ -14,6 +14,9 @@ use server::{
 };
 use std::net::SocketAddr;
 
+/// What is served of version 5.
+static FILTER: Filter = Filter::from_octets([0x11; 512]);
+
 pub const RECEIVE: u64 = 0xee07_3ac0_8000_0001;
 /// The same in nanoseconds since 1970.
 pub const RECEIVED: i64 = 1_784_462_400_500_000_000;
@@ -75,7 +78,6 @@ impl Bench {
             reference_time: WallTime::saturating(1_800_000_000_000_000_000),
             valid_until: RawInstant::MAX,
         };
-        let filter = Filter::from_octets([0x11; 512]);
         let context = RequestContext {
             system: variables(Some(&state), now, None),
             is_silent: false,
@@ -83,7 +85,7 @@ impl Bench {
             limiter: self.limiter.as_ref(),
             keys: self.ring.as_ref(),
             departures: Some(&self.departures),
-            version5: self.version5.then_some(Version5 { filter: Some(&filter), smear: Smear::Off }),
+            version5: self.version5.then_some(Version5 { filter: Some(&FILTER), smear: Smear::Off }),
             now,
         };
         let receive = Timestamp::from_bits(self.receive);
