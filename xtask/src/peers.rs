@@ -3,6 +3,7 @@
 
 mod registry;
 mod release;
+mod samba;
 mod tool;
 
 use crate::cargo::{read, run};
@@ -123,7 +124,7 @@ pub fn fetch_clockbound() -> Result<(), String> {
 }
 
 /// Fetches what only some tests and benchmarks need: the newest version of each in Debian, ntpd-rs, ClockBound's clients, and roughenough with
-/// its clients. What exists already is not fetched again: remove `target/peers/*-newest` for newer versions.
+/// its clients, and Samba. What exists already is not fetched again: remove `target/peers/*-newest` for newer versions.
 ///
 /// # Errors
 /// What could not be fetched, after everything else was tried.
@@ -138,6 +139,7 @@ pub fn fetch_more() -> Result<(), String> {
         ("the newest", newest),
         ("ntpd-rs", built),
         ("ClockBound's clients", CLOCKBOUND_CLIENTS.fetch(&place)),
+        ("Samba", samba::fetch(&place)),
         ("roughenough", ROUGHENOUGH.fetch(&place)),
         ("roughenough's client library", ROUGHENOUGH_REPORT.fetch(&place)),
     ]

@@ -68,7 +68,7 @@ pub const ROUGHTIME_SERVER: [&str; 4] = ["address", "key", "operator", "draft"];
 pub const NTS: [&str; 1] = ["system-roots"];
 
 /// Of `[server]`.
-pub const SERVER: [&str; 20] = [
+pub const SERVER: [&str; 21] = [
     "listen",
     "allow",
     "deny",
@@ -89,6 +89,7 @@ pub const SERVER: [&str; 20] = [
     "unsynchronised",
     "leap-smear",
     "keys",
+    "samba-signd",
 ];
 
 /// Of `[server.nts]`.

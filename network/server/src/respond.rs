@@ -13,6 +13,7 @@ use ipc::message::server::ServerState;
 use ipc::units::{Leap, RawInstant};
 use protocol::extension_field::{Item, NTS_AUTHENTICATOR, NTS_COOKIE, walk};
 use protocol::header::{Header, LENGTH, MODE_CLIENT, MODE_SYMMETRIC_ACTIVE};
+use protocol::ms_sntp;
 use protocol::reply::{SystemVariables, kiss, to_request};
 use protocol::timestamp::{Timestamp, short_from_nanos};
 use std::net::SocketAddr;
@@ -60,6 +61,8 @@ pub struct RequestContext<'a> {
     pub limiter: Option<&'a Limiter>,
     /// The symmetric keys that clients may use; without them no request with a MAC is answered.
     pub keys: Option<&'a KeyRing>,
+    /// Replies can be signed for clients of an Active Directory domain.
+    pub signs: bool,
     /// The departure times of earlier replies; without them no reply is interleaved.
     pub departures: Option<&'a Departures>,
     /// The clock readings.
@@ -69,10 +72,12 @@ pub struct RequestContext<'a> {
 /// A reply, and how it must be completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// A bare header, behind which a MAC is as long as that of its request: so it is never longer than its request.
+    /// A bare header, behind which a MAC or signature is as long as that of its request: so it is never longer than its request.
     pub octets: [u8; LENGTH],
     /// The key of its MAC, which is written right before sending.
     pub key: Option<KeyPlace>,
+    /// The account with whose password it is to be signed; unsigned it is not sent.
+    pub account: Option<u32>,
     /// Its kind.
     pub kind: ReplyKind,
     /// Sent although the client asks too often.
@@ -103,6 +108,8 @@ pub struct Question {
     pub is_protected: bool,
     /// The symmetric key that has authenticated it, and that authenticates the reply.
     pub key: Option<KeyPlace>,
+    /// The account with whose password the reply is to be signed (MS-SNTP).
+    pub account: Option<u32>,
 }
 
 /// Why there is no reply.
@@ -161,7 +168,8 @@ pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Resu
     }
     // With NTS fields it is judged, and refused, with these.
     let mut key = None;
-    if has_mac && !is_protected {
+    let account = if has_mac && context.signs { ms_sntp::account(request) } else { None };
+    if has_mac && !is_protected && account.is_none() {
         let keys = context.keys.ok_or(Refusal::Unauthenticated)?;
         if context.limiter.is_some_and(|limiter| !limiter.tries_digest(&asked.source, context.now)) {
             return Err(Refusal::Limited);
@@ -172,7 +180,7 @@ pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Resu
             return Err(Refusal::Unauthenticated);
         }
     }
-    Ok(Question { header, is_protected, key })
+    Ok(Question { header, is_protected, key, account })
 }
 
 /// The reply to a request without NTS that arrived at `receive`. A client with a key is limited by key and address together, since an
@@ -187,7 +195,7 @@ pub fn answer(
     context: &RequestContext<'_>,
     rng: &mut SplitMix64,
 ) -> Result<Reply, Refusal> {
-    let Question { header: request, key, .. } = question;
+    let Question { header: request, key, account, .. } = question;
     let number = key.and_then(|key| context.keys?.number(key));
     let verdict = match (context.limiter, number) {
         (None, _) => Verdict::Within,
@@ -199,12 +207,16 @@ pub fn answer(
         Verdict::Over => return Err(Refusal::Limited),
         Verdict::Kiss => {
             let octets = kiss(request, *b"RATE").ok_or(Refusal::Malformed)?.encode();
-            return Ok(Reply { octets, key: *key, kind: ReplyKind::Kiss, is_spared: false, departure: None });
+            let kind = ReplyKind::Kiss;
+            return Ok(Reply { octets, key: *key, account: None, kind, is_spared: false, departure: None });
         }
     }
+    // What leaves later than its batch is not interleaved.
+    let departures = context.departures.filter(|_| account.is_none());
+    let context = &RequestContext { departures, ..*context };
     let (reply, kind, departure) = time(request, asked, receive, context).ok_or(Refusal::Malformed)?;
     let (octets, is_spared) = (reply.encode(), verdict == Verdict::Spared);
-    Ok(Reply { octets, key: *key, kind, is_spared, departure })
+    Ok(Reply { octets, key: *key, account: *account, kind, is_spared, departure })
 }
 
 /// The header of a reply with a time: the transmit timestamp is that of the previous reply, or still to be

@@ -19,8 +19,10 @@ use super::shared::{Rules, Shared};
 use super::smear::PendingLeap;
 use super::snapshot;
 use super::source::Source;
+use super::unsigned::{NAME, Unsigned};
 use ipc::message::launch::MAX_LISTEN;
 use ipc::message::server::{Counters, Smear};
+use ipc::units::RawInstant;
 use network::ending::Ending;
 use network::interfaces::Way;
 use nix::errno::Errno;
@@ -195,14 +197,22 @@ impl Worker {
             access: &rules.access,
             limiter: rules.limiter.as_deref(),
             keys: rules.key_ring.as_deref(),
+            signs: self.shared.unsigned.is_some(),
             departures: rules.departures.as_deref(),
             now: moment.raw(),
         };
         add(&mut self.counters.received, count);
         self.outgoing.clear();
+        let mut are_unsigned = false;
         for slot in 0..count {
             let (outcome, source, target) = self.look_at(slot, (bound, is_judged), &context, moment);
             match outcome {
+                Ok(Outcome::Reply(Reply { account: Some(account), octets, is_spared, .. })) => {
+                    add(&mut self.counters.spared, usize::from(is_spared));
+                    let unsigned = (account, octets, context.now, smear.unwrap_or(0));
+                    self.hand_over((at, slot), unsigned, source, target);
+                    are_unsigned = true;
+                }
                 Ok(Outcome::Reply(reply)) => self.keep(slot, &reply, source, target, context.keys),
                 Ok(Outcome::Protected(request)) if rules.cookie_keys.is_some() => self.sealing.wait(request),
                 Ok(Outcome::Protected(_)) => add(&mut self.counters.malformed, 1),
@@ -211,6 +221,9 @@ impl Worker {
         }
         self.outgoing.seal();
         self.send_all(at);
+        if are_unsigned {
+            self.shared.workers.wakeup().wake();
+        }
         if let Some(keys) = &rules.cookie_keys {
             self.answer_protected(at, &context, keys, count == BATCH);
         }
@@ -267,6 +280,23 @@ impl Worker {
             self.shared.clients.note(&mut self.memo, &source, heard, context.now);
         }
         (outcome, source, messages.target)
+    }
+
+    /// Has a reply signed, which another thread sends then.
+    fn hand_over(
+        &mut self,
+        (at, slot): (usize, usize),
+        (account, header, since, smear): (u32, [u8; LENGTH], RawInstant, i64),
+        source: Source,
+        target: Option<Target>,
+    ) {
+        let (Some(queue), Some(listener)) = (&self.shared.unsigned, self.listeners.get(at)) else { return };
+        let Some(datagram) = self.batch.datagram(slot) else { return };
+        let mut name = [0; NAME];
+        name.iter_mut().zip(datagram.name).for_each(|(place, octet)| *place = *octet);
+        let (socket, name_length) = (listener.socket(), datagram.name.len());
+        let unsigned = Unsigned { socket, name, name_length, source, target, account, header, smear, since };
+        add(&mut self.counters.unsigned_late, usize::from(queue.push(unsigned)));
     }
 
     /// Writes a reply over its request, to be sent with the others.
