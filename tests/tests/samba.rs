@@ -6,6 +6,7 @@ use bench::packet::{Header, nanos};
 use bench::programs::{Place, free_port, wait_for};
 use bench::samba::{Conduct, Domain, Double, Member, NO_SAMBA, digest, give, key_of};
 use ipc::process::Process as Role;
+use nix::sys::signal::Signal;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -287,4 +288,22 @@ fn a213_the_process_that_asks_samba_has_its_own_user_filter_and_view_and_is_not_
     );
     let plain = without.start();
     assert!(plain.processes().iter().all(|process| process.role != "samba"));
+}
+
+#[test]
+fn a_process_that_asks_samba_and_is_killed_or_stopped_ends_the_daemon_and_is_named() {
+    for (signal, said) in [
+        (Signal::SIGKILL, "the process that asks Samba"),
+        (Signal::SIGSTOP, "the process that asks Samba hangs, or was stopped"),
+    ] {
+        let (port, place) = (free_port(), Place::new("folder"));
+        let setup = setup(port, &place.join(""));
+        give(&place.join(""), setup.gid(Role::Samba));
+        // The service manager's watchdog, so that it is asked for signs of life.
+        let mut daemon = setup.with_environment("WATCHDOG_USEC", "18000000").start();
+        daemon.signal(daemon.process("samba").pid, signal);
+        let exit = daemon.wait_for_end(TIMEOUT);
+        assert_eq!(exit.code, Some(83), "{exit:?}");
+        assert!(exit.log.contains(said), "{signal}: {exit:?}");
+    }
 }

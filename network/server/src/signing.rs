@@ -9,6 +9,7 @@ use super::mmsg::{Batch, OutgoingMessage};
 use super::served_clock::{ServedClock, transmit_stamp};
 use super::shared::Shared;
 use super::unsigned::Unsigned;
+use ipc::CodecError;
 use ipc::message::samba::{FromSigner, ToSigner, Unsigned as Order};
 use ipc::message::server::Counters;
 use ipc::units::RawInstant;
@@ -100,7 +101,10 @@ impl Signing {
             add(&mut self.counters.unsigned_late, late);
             let Some(mut unsigned) = unsigned else {
                 // It says nothing unasked.
-                return link.receive().map(drop);
+                return match link.receive()? {
+                    None => Ok(()),
+                    Some(_) => Err(LinkError::Malformed(CodecError::Trailing)),
+                };
             };
             self.clock.refresh();
             self.clock.smear_by(unsigned.smear);
