@@ -38,6 +38,7 @@ exec cargo "$@" --release --locked \
     -p truechimer-exchange \
     -p truechimer-key-service \
     -p truechimer-key-holder \
+    -p truechimer-samba \
     -p truechimer-control \
     -p truechimer-metrics \
     -p truechimer-chronyc-bridge \

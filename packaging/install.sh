@@ -48,6 +48,7 @@ for program in \
     truechimer-exchange \
     truechimer-key-service \
     truechimer-key-holder \
+    truechimer-samba \
     truechimer-chronyc-bridge \
     truechimer-chrony-logs; do
     put 755 $own "$programs/$program"

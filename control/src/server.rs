@@ -33,6 +33,9 @@ fn page(reply: &ServerReply, screen: Screen) -> String {
         ("nak", "told that their cookies cannot be opened (NTS NAK)"),
         ("keyed", "of the answered: authenticated by a symmetric key"),
         ("unauthenticated", "silent: a wrong MAC, or one of an unknown key"),
+        ("signed", "of the answered: signed by Samba"),
+        ("unsigned", "silent: Samba will not sign for the account"),
+        ("unsigned_late", "silent: no signature of Samba in time"),
     ];
     let off = "the server is off: there is no [server] in the configuration, so no client is answered";
     match &reply.server {
@@ -56,7 +59,7 @@ mod tests {
             .skip(1)
             .map(|line| line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap())
             .sum();
-        assert_eq!((page.lines().count(), counted), (16, (1..=15).sum()), "{page}");
+        assert_eq!((page.lines().count(), counted), (19, (1..=18).sum()), "{page}");
     }
 
     #[test]

@@ -378,6 +378,7 @@ fn read_root(
         roots: roots.places(),
         attested: is_attested,
         key_service: server.as_ref().and_then(|server| server.keys.as_ref()?.service),
+        samba: server.as_ref().and_then(|server| server.samba),
     };
     let access = server.as_ref().map_or_else(Vec::new, |server| server.access.clone());
     let policy = server.as_ref().map_or(ServerPolicy::DEFAULT, |server| server.policy);

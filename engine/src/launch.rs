@@ -2,12 +2,16 @@
 
 use crate::configuration::Configuration;
 use crate::ending::Ending;
+use crate::interface_line;
 use crate::key_exchange::KeyExchange;
 use crate::links::{Breach, Fact, Links};
+use crate::log::{Event, Severity};
 use engine_core::io::Input;
+use ipc::file_path::FilePath;
 use ipc::message::Shortfall;
 use ipc::message::client::OwnAddresses;
 use ipc::message::privileged::Welcome;
+use ipc::message::samba::Contact;
 use ipc::message::server::Counters;
 use ipc::process::{PerProcess, Process};
 use ipc::served_at::{InterfaceName, Service};
@@ -27,12 +31,23 @@ pub struct Launched {
     pub counters: Option<Counters>,
     /// Interfaces that `listen` names, of which the process that answers there has spoken: whether each is there.
     pub interfaces: Vec<(Service, InterfaceName, bool)>,
+    /// Whether Samba can be asked, if that was said already.
+    pub samba: Option<Contact>,
     /// The addresses of this host, if the client has told them already.
     pub network: Option<OwnAddresses>,
     /// What is known of the key exchange service; none: there is none.
     pub key_exchange: Option<KeyExchange>,
     /// When the last message was sent to the privileged process.
     pub at: RawInstant,
+}
+
+impl Launched {
+    /// What is to be said of interfaces that are missing, and of Samba, whose socket is in this folder.
+    pub fn lines(&self, samba: Option<FilePath>) -> impl Iterator<Item = (Severity, Event, String)> {
+        let missing = self.interfaces.iter().filter(|(.., is_there)| !is_there);
+        let missing = missing.map(|(service, name, _)| interface_line(name.as_str(), *service, false));
+        missing.chain(self.samba.map(|contact| crate::samba::line(contact, samba)))
+    }
 }
 
 /// Performs the launch; `timeout` applies to each wait for another process. On success every process is confined.
@@ -50,7 +65,7 @@ pub fn launch(
     shortfalls[Process::Engine] = Some(own);
     let mut counters = None;
     let mut interfaces = Vec::new();
-    let mut network = None;
+    let (mut network, mut samba) = (None, None);
     let mut key_exchange = configuration.plan.key_service.map(|service| KeyExchange::of(&service));
     let deadline = ipc_clock::raw().after(timeout);
     loop {
@@ -64,6 +79,7 @@ pub fn launch(
             // The server's sockets are open: it counts (and is silent) from its hello on.
             Some(Fact::Counters(counted)) => counters = Some(counted),
             Some(Fact::Network(addresses)) => network = Some(addresses),
+            Some(Fact::Samba(contact)) => samba = Some(contact),
             Some(Fact::Interface(service, name, is_there)) => {
                 note(&mut interfaces, (service, name, is_there))
             }
@@ -88,10 +104,20 @@ pub fn launch(
     loop {
         match next_fact(links, at.after(timeout))? {
             Some(Fact::Input(Input::Welcome(welcome))) => {
-                return Ok(Launched { welcome, shortfalls, counters, interfaces, network, key_exchange, at });
+                return Ok(Launched {
+                    welcome,
+                    shortfalls,
+                    counters,
+                    interfaces,
+                    samba,
+                    network,
+                    key_exchange,
+                    at,
+                });
             }
             Some(Fact::Counters(counted)) => counters = Some(counted),
             Some(Fact::Network(addresses)) => network = Some(addresses),
+            Some(Fact::Samba(contact)) => samba = Some(contact),
             Some(Fact::Interface(service, name, is_there)) => {
                 note(&mut interfaces, (service, name, is_there))
             }
@@ -129,6 +155,7 @@ fn too_early(fact: &Fact) -> Breach {
         Fact::Reload | Fact::HistoryNoted(_) => Breach::new(Process::Privileged, "spoke before its time"),
         // Taken at any time.
         Fact::Network(_) => Breach::new(Process::Client, "spoke before its time"),
+        Fact::Samba(_) => Breach::new(Process::Samba, "spoke before its time"),
         Fact::Certificate(..) | Fact::KeyCounters(_) => {
             Breach::new(Process::KeyService, "spoke where there is none")
         }

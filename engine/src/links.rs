@@ -12,6 +12,7 @@ mod key_service;
 mod liveness;
 mod orders;
 mod queued_link;
+mod samba;
 mod serving;
 
 pub use breach::Breach;
@@ -26,6 +27,7 @@ use crate::links::interfaces::Interfaces;
 use crate::links::liveness::Liveness;
 use crate::links::orders::Orders;
 use crate::links::queued_link::{AnyLink, PingedLink, QueuedLink};
+use crate::links::samba::SambaLink;
 use engine_core::io::{Input, OrderKind};
 use ipc::audit_line::End;
 use ipc::message::Shortfall;
@@ -36,6 +38,7 @@ use ipc::message::launch::{FromLaunch, LaunchPlan, ToLaunch};
 use ipc::message::privileged::{
     Adjust, Condition, FromPrivileged, HistoryNoted, Status, Step, ToPrivileged, Welcome,
 };
+use ipc::message::samba::Contact;
 use ipc::message::server::{CookieKeys, Counters, FromServer, ServerPolicy, ServerState, ToServer};
 use ipc::process::{Parting, PerProcess, Process};
 use ipc::served_at::{InterfaceName, ServedAt, Service};
@@ -77,6 +80,8 @@ pub enum Fact {
     Reload,
     /// The audit log has it where the history ends.
     HistoryNoted(HistoryNoted),
+    /// Whether Samba can be asked.
+    Samba(Contact),
 }
 
 /// All ends that this process holds.
@@ -90,6 +95,7 @@ pub struct Links {
     server: QueuedLink<ToServer, FromServer>,
     /// To the key exchange service.
     pub key_service: KeyServiceLink,
+    samba: SambaLink,
     orders: Orders,
     unended: Unended,
     liveness: Liveness,
@@ -127,6 +133,7 @@ impl Links {
             exchange: QueuedLink::new(Process::Exchange, end(Process::Exchange)?)?,
             server: QueuedLink::new(Process::Server, end(Process::Server)?)?,
             key_service: KeyServiceLink::new(end(Process::KeyService)?)?,
+            samba: SambaLink::new(end(Process::Samba)?)?,
             orders: Orders::default(),
             unended: Unended::default(),
             liveness: Liveness::default(),
@@ -150,27 +157,29 @@ impl Links {
         self.send_launch(now, ToLaunch::Plan(plan))
     }
 
-    fn any(&self) -> [(Process, &dyn AnyLink); 5] {
+    fn any(&self) -> [(Process, &dyn AnyLink); 6] {
         [
             (Process::Privileged, &self.privileged),
             (Process::Client, &self.client),
             (Process::Exchange, &self.exchange),
             (Process::Server, &self.server),
             (Process::KeyService, &self.key_service.link),
+            (Process::Samba, &self.samba.link),
         ]
     }
 
-    fn any_mut(&mut self) -> [&mut dyn AnyLink; 5] {
-        let key_service = &mut self.key_service.link;
-        [&mut self.privileged, &mut self.client, &mut self.exchange, &mut self.server, key_service]
+    fn any_mut(&mut self) -> [&mut dyn AnyLink; 6] {
+        let (key_service, samba) = (&mut self.key_service.link, &mut self.samba.link);
+        [&mut self.privileged, &mut self.client, &mut self.exchange, &mut self.server, key_service, samba]
     }
 
-    fn pinged(&mut self) -> [(Process, &mut dyn PingedLink); 4] {
+    fn pinged(&mut self) -> [(Process, &mut dyn PingedLink); 5] {
         [
             (Process::Client, &mut self.client),
             (Process::Exchange, &mut self.exchange),
             (Process::Server, &mut self.server),
             (Process::KeyService, &mut self.key_service.link),
+            (Process::Samba, &mut self.samba.link),
         ]
     }
 
@@ -360,6 +369,7 @@ impl Links {
             Process::Exchange => self.receive_exchange(),
             Process::Server => self.receive_server(now),
             Process::KeyService => self.key_service.receive(now, listen(self.plan.as_ref(), Service::Keys)),
+            Process::Samba => self.samba.receive(now),
             // The key holder's words come through the key exchange service.
             Process::Engine | Process::KeyHolder => Ok(None),
         }

@@ -299,6 +299,10 @@ impl Running {
                     }
                     self.watch_certificate(now);
                 }
+                Fact::Samba(contact) => {
+                    let (severity, event, text) = crate::samba::line(contact, self.links.samba_folder());
+                    self.log.write_limited(now.raw, severity, event.says(&text));
+                }
                 Fact::Alive(_) => {}
                 Fact::Reload => self.reload(now)?,
                 Fact::HistoryNoted(noted) => {

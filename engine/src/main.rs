@@ -52,6 +52,7 @@ mod r#loop;
 mod recording;
 mod reload;
 mod reports;
+mod samba;
 mod state;
 mod time_page;
 mod verbose;
@@ -429,8 +430,7 @@ fn prepare_start(
     for line in missing(launched) {
         log.write(Severity::WARNING, Event::Unconfined.says(&line));
     }
-    for (service, name, _) in launched.interfaces.iter().filter(|(.., is_there)| !is_there) {
-        let (severity, event, text) = interface_line(name.as_str(), *service, false);
+    for (severity, event, text) in launched.lines(configuration.plan.samba) {
         log.write(severity, event.says(&text));
     }
     let precision = clock.measure_precision()?;

@@ -68,6 +68,8 @@ pub struct LaunchPlan {
     pub roots: [Option<FilePath>; MAX_ROOT_SETS],
     /// The key exchange service, if there is one.
     pub key_service: Option<KeyService>,
+    /// The folder of Samba's socket for signatures, if the server's replies are signed there.
+    pub samba: Option<FilePath>,
 }
 
 impl LaunchPlan {
@@ -124,6 +126,7 @@ impl LaunchPlan {
         system_roots: None,
         roots: [None; MAX_ROOT_SETS],
         key_service: None,
+        samba: None,
     };
 }
 

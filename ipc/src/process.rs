@@ -65,7 +65,7 @@ processes! {
         name: "server", title: "the server", program: "truechimer-server",
         user: "truechimer-serve", does: "answers strangers", exit_code: 83,
         linked_to: Some(Process::Engine), is_wanted: |plan| !plan.listen.is_empty(),
-        given: &[Given::Sockets, Given::Served, Given::Interfaces, Given::Clock],
+        given: &[Given::Sockets, Given::Served, Given::Interfaces, Given::Clock, Given::Signer],
     }
     /// truechimer-exchange: resolves names and exchanges keys with sources, each in a separate child process.
     Exchange {
@@ -86,6 +86,13 @@ processes! {
         user: "truechimer-key", does: "holds the private key", exit_code: 83,
         linked_to: Some(Process::KeyService), is_wanted: |plan| plan.key_service.is_some(),
         given: &[Given::Key, Given::Signing],
+    }
+    /// truechimer-samba: has the server's replies to clients of an Active Directory domain signed by Samba.
+    Samba {
+        name: "samba", title: "the process that asks Samba", program: "truechimer-samba",
+        user: "truechimer-samba", does: "has replies signed by Samba", exit_code: 83,
+        linked_to: Some(Process::Engine), is_wanted: |plan| plan.samba.is_some() && !plan.listen.is_empty(),
+        given: &[Given::SignsFor, Given::SambaFolder],
     }
 }
 
@@ -114,6 +121,12 @@ pub enum Given {
     Signatures,
     /// `signing=FD,…`: the other ends of them.
     Signing,
+    /// `signer=FD`: a link to the process that asks Samba, if there is one.
+    Signer,
+    /// `server=FD`: the other end of it.
+    SignsFor,
+    /// `socket=PATH`: Samba's socket; and `folder=PATH` if its folder is not there yet.
+    SambaFolder,
 }
 
 /// The engine's last word to truechimerd: why the daemon ends.

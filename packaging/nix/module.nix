@@ -18,6 +18,7 @@ let
     "kex"
     "ntske"
     "key"
+    "samba"
   ];
 in
 {

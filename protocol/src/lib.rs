@@ -6,6 +6,7 @@
 //!   timestamp        64-bit timestamps, the era, the 32-bit short format
 //!   extension_field  what follows the header: extension fields, a MAC, or malformed octets (RFC 7822)
 //!   mac              symmetric keys: message authentication codes (RFC 5905, RFC 8573)
+//!   ms_sntp          requests of clients of an Active Directory domain, and signed replies (MS-SNTP)
 //!   request          a client's request, which reveals as little as possible
 //!   reply            a server's reply, from the request and the system variables
 //!   primitives       who does the cryptography: RustCrypto, or a FIPS 140 module
@@ -24,6 +25,7 @@ pub mod extension_field;
 pub mod header;
 pub mod kiss;
 pub mod mac;
+pub mod ms_sntp;
 pub mod ntpv5;
 pub mod nts;
 pub mod primitives;

@@ -60,7 +60,7 @@ impl Setup {
         let file = place.join("truechimer.toml");
         fs::write(&file, configuration).expect("a new folder can be written");
         fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("it is ours");
-        // User ids that no package assigns; each daemon has seven of its own.
+        // User ids that no package assigns; each daemon has eight of its own.
         let key = configuration.lines().find_map(|line| line.strip_prefix("key = \"")?.strip_suffix('"'));
         let first_uid = 61_400 + (UIDS.fetch_add(1, Ordering::Relaxed) % 400) * 8;
         Self {
@@ -156,6 +156,11 @@ impl Setup {
         fs::write(&file, keys).expect("a new folder can be written");
         fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("it is ours");
         self
+    }
+
+    /// The group of one of its processes, if it has one of its own.
+    pub fn gid(&self, role: Role) -> u32 {
+        self.first_uid + role as u32
     }
 
     /// The command that starts it, without redirections.

@@ -29,6 +29,7 @@
 //!   authority  a certificate authority for the duration of a test
 //!   key_client a small client of the key exchange
 //!   role       a role in a thread or as its program; the test plays the engine
+//!   samba      Samba as a domain controller, a double of it, and a client of its domain
 //!   seen       what many tests look for: the sources and processes of a daemon
 //!   key_pair   the key exchange service and its key holder; the test plays the engine
 //!   key_load   key exchanges in a closed loop
@@ -75,6 +76,7 @@ pub mod process;
 pub mod programs;
 pub mod relay;
 pub mod role;
+pub mod samba;
 pub mod seen;
 mod skip;
 pub mod terminal;

@@ -9,7 +9,7 @@ use std::fs;
 pub struct Process {
     /// Process id.
     pub pid: u32,
-    /// `privileged`, `engine`, `client`, `server`, `exchange`, `key-service` or `key-holder`; else the program's name.
+    /// `privileged`, `engine`, `client`, `server`, `exchange`, `key-service`, `key-holder` or `samba`; else the program's name.
     pub role: String,
     /// Effective user id.
     pub uid: u32,

@@ -158,6 +158,8 @@ fn is_lawful(role: &str, case: &str) -> bool {
         "client" => matches!(case, "socket:inet" | "connect" | "bind" | "setsockopt:device"),
         "key_service" => matches!(case, "accept4" | "openat" | "openat:truechimer"),
         "key_holder" => matches!(case, "openat" | "openat:truechimer"),
+        // Samba's socket, and its folder.
+        "samba" => matches!(case, "connect" | "newfstatat"),
         "exchange_child" => look_up.contains(&case) || matches!(case, "bind" | "setsockopt:device"),
         "exchange" => {
             look_up.contains(&case)
@@ -305,7 +307,7 @@ fn a114_no_other_way_into_the_kernel_is_open() {
 #[test]
 fn a115_the_clock_is_out_of_reach_through_any_abi() {
     none_gets_through(
-        &["client", "server", "engine", "exchange", "exchange_child", "key_service", "key_holder"],
+        &["client", "server", "engine", "exchange", "exchange_child", "key_service", "key_holder", "samba"],
         A115,
     );
     none_gets_through(
@@ -364,6 +366,14 @@ fn a179_a_rogue_key_service_or_key_holder_starts_nothing_makes_no_socket_and_rea
     }
     none_gets_through(&["key_service", "key_holder"], &["recvmsg", "sendmsg", "sendto:address"]);
     none_gets_through(&["key_holder"], &["accept4"]);
+}
+
+#[test]
+fn a225_a_rogue_process_at_samba_starts_nothing_and_reaches_nothing_but_its_folder() {
+    for cases in [A112, A113, A114, A116, A117, ANY_SOCKET, ONLY_HERE] {
+        none_gets_through(&["samba"], cases);
+    }
+    none_gets_through(&["samba"], &["accept4", "recvmsg", "sendmsg", "sendto:address"]);
 }
 
 #[test]

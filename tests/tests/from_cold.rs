@@ -8,7 +8,9 @@ use bench::packet::Header;
 use bench::process::state_of;
 use bench::programs::wait_for;
 use bench::role::Numbers;
+use bench::samba::{self, Conduct, Double, Member};
 use bench::{client, key_client};
+use ipc::process::Process as Role;
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::{Read, Write};
@@ -29,6 +31,8 @@ const AT_ONCE: usize = 4;
 struct Host {
     ours: NtsServer,
     daemon: Daemon,
+    /// Which signs its replies to members of a domain.
+    _samba: Double,
 }
 
 impl Host {
@@ -37,12 +41,18 @@ impl Host {
         let file = ours.setup.place().join("truechimer.toml");
         let text = fs::read_to_string(file).expect("it was written");
         let (plain, named) = (upstream.port, upstream.source("localhost", ""));
+        let folder = ours.setup.place().join("ntp_signd");
+        fs::create_dir(&folder).expect("ours");
+        samba::give(&folder, ours.setup.gid(Role::Samba));
+        let stratum = "local-stratum = 1\n";
+        assert!(text.contains(stratum), "{text}");
+        let text = text.replace(stratum, &format!("{stratum}samba-signd = \"{}\"\n", folder.display()));
         ours.setup.configure(&format!(
             "{text}\n[[source]]\naddress = \"127.0.0.1:{plain}\"\nmin-poll = 0\nmax-poll = 0\n{named}"
         ));
         ours.setup = change(ours.setup.with_virtual_clock(3_000_000, 0.0));
         let daemon = ours.setup.start();
-        Self { ours, daemon }
+        Self { ours, daemon, _samba: Double::listen(&folder, Conduct::Sign) }
     }
 
     fn time(&self) -> SocketAddr {
@@ -92,6 +102,7 @@ impl Host {
         assert!(wait_for(TIMEOUT, claim).is_some(), "{what}: {:?}\n{}", self.pids(), self.daemon.log());
         let exchanged = wait_for(TIMEOUT, || self.exchange().then_some(()));
         assert!(exchanged.is_some(), "{what}: no keys\n{}", self.daemon.log());
+        Member::new("127.0.0.1:0", &self.time().to_string(), 1105).reply_sooner_or_later();
         let log = self.daemon.log();
         assert!(!log.contains("SIGSYS") && !log.contains("exchanged keys failed"), "{what}:\n{log}");
         assert!(!log.contains("looked it up failed"), "{what}:\n{log}");
@@ -257,14 +268,14 @@ fn the_log_names_every_process_that_its_filter_ends_and_the_call() {
     }
     let upstream = NtsServer::new("named-upstream", &["127.0.0.1"], "");
     let _server = upstream.setup.start();
-    for process in ipc::process::Process::ALL {
-        let Host { mut daemon, ours: _ours } = Host::new(&upstream, |setup| setup);
+    for process in Role::ALL {
+        let Host { mut daemon, ours: _ours, _samba } = Host::new(&upstream, |setup| setup);
         let pid = daemon.process(process.word()).pid;
         let make_call = || bench::tracer::make_call(pid, libc::SYS_personality).ok();
         assert!(wait_for(TIMEOUT, make_call).is_some(), "{process:?}");
         let exit = daemon.wait_for_end(TIMEOUT);
         let name = match process {
-            ipc::process::Process::Privileged => "truechimer-keeper is killed".to_owned(),
+            Role::Privileged => "truechimer-keeper is killed".to_owned(),
             _ => format!("{} (process {pid}) was killed", process.title()),
         };
         let call =

@@ -80,7 +80,7 @@ usage: cargo xtask [--target TRIPLE] WORD
   book                      check the pages in docs and their links, and make a book of them (mdbook)
   pictures [--seconds N]    make docs/pictures, of a daemon that runs for N seconds (300); the page by chromium,
                             the dashboard by prometheus
-  peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: ntpd-rs, its pool, and the
+  peers [--more]            fetch chronyd and ntpd under target/peers, for the tests; --more: ntpd-rs, its pool, Samba, and the
                             newest at the first fetch; remove target/peers/*-newest for newer ones
   simulate [SCENARIO..]     days in virtual time (--list, --seeds N, --json, --plot FILE.svg)
   governor-search           search for the farthest that a hostile engine can move the clock, beside what

@@ -3,6 +3,7 @@
 
 mod registry;
 mod release;
+mod samba;
 mod tool;
 
 use crate::cargo::{read, run};
@@ -123,7 +124,7 @@ pub fn fetch_clockbound() -> Result<(), String> {
 }
 
 /// Fetches what only some tests and benchmarks need: the newest version of each in Debian, ntpd-rs with its pool's key exchange server,
-/// ClockBound's clients, and roughenough with its clients. What exists already is not fetched again: remove `target/peers/*-newest` for newer versions.
+/// ClockBound's clients, Samba, and roughenough with its clients. What exists already is not fetched again: remove `target/peers/*-newest` for newer versions.
 ///
 /// # Errors
 /// What could not be fetched, after everything else was tried.
@@ -139,6 +140,7 @@ pub fn fetch_more() -> Result<(), String> {
         ("ntpd-rs", built),
         ("ntpd-rs with the draft of NTP version 5", NTPD_RS_NTPV5.fetch(&place)),
         ("ClockBound's clients", CLOCKBOUND_CLIENTS.fetch(&place)),
+        ("Samba", samba::fetch(&place)),
         ("roughenough", ROUGHENOUGH.fetch(&place)),
         ("roughenough's client library", ROUGHENOUGH_REPORT.fetch(&place)),
         ("the key exchange server of an NTS pool", NTS_POOL.fetch(&place)),

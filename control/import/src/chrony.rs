@@ -23,8 +23,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Directives without something like it here, the loss of which matters.
-const MATTER: [&str; 7] =
-    ["refclock", "ntpsigndsocket", "broadcast", "tempcomp", "manual", "rtcfile", "ptpport"];
+const MATTER: [&str; 6] = ["refclock", "broadcast", "tempcomp", "manual", "rtcfile", "ptpport"];
 
 /// Directives of versions before 3, which later ones ignore.
 const OBSOLETE: [&str; 4] = ["commandkey", "generatecommandkey", "linux_hz", "linux_freq_scale"];

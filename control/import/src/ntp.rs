@@ -17,7 +17,7 @@ use crate::drift::{self, Sign};
 use crate::files::{FileError, MAX_DEPTH, Reader, lines};
 use crate::key_file::{self, Format, Named};
 use crate::plan::{Part, Plan, number, quoted};
-use crate::serving::{KeyExchange, LEAST_OF_ORPHANS, too_low};
+use crate::serving::{KeyExchange, LEAST_OF_ORPHANS, sign, too_low};
 use crate::words::{Line, Words};
 use nic::Interfaces;
 use restrict::Restrictions;
@@ -91,6 +91,9 @@ pub struct Found {
     nts_enabled: bool,
     pair: [Option<(String, usize)>; 2],
     is_limited: bool,
+    /// The folder of Samba's socket, and the first line that has replies signed there.
+    signd: Option<(String, usize)>,
+    mssntp: Option<usize>,
     /// Numbers of `trustedkey`.
     trusted: Vec<u32>,
 }
@@ -172,6 +175,18 @@ fn file(
                 }
             }
             "leapsmearinterval" => leap_smear(plan, &line, &mut words),
+            "ntpsigndsocket" => {
+                let item = plan.item(Part::Server, &line);
+                match words.take() {
+                    Some(folder) => {
+                        if let Some((_, old)) = found.signd.replace((folder, item)) {
+                            plan.superseded(old, item);
+                        }
+                    }
+                    None => plan.loss(item, "", "there is no folder"),
+                }
+                plan.leftover(item, &mut words);
+            }
             _ => other(plan, &line, &directive),
         }
     }
@@ -310,6 +325,16 @@ fn settle(plan: &mut Plan, reader: &mut Reader<'_>, found: &mut Found) {
         plan.set(Part::Server, "local-stratum", stratum.clamp(1, 15).to_string(), item);
     } else if let Some((_, item)) = found.stratum {
         plan.note(item, "", "not carried: there is no such server");
+    }
+    match (found.signd.take(), found.mssntp) {
+        (Some((folder, item)), Some(_)) => sign(plan, item, &folder),
+        (Some((_, item)), None) => plan.note(item, "", "not carried: no restrict line has mssntp, so nothing is signed"),
+        (None, Some(item)) => plan.loss(
+            item,
+            "mssntp",
+            "not carried: no line says where Samba's socket is; write its folder as samba-signd under [server]",
+        ),
+        (None, None) => {}
     }
     found.orphan.settle(plan);
     plan.serving.rules = found.restrictions.rules();

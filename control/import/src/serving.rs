@@ -1,6 +1,9 @@
 //! Where time is served, and to whom.
 
 use crate::access::Rules;
+use crate::plan::{Part, Plan, quoted};
+use ipc::file_path::FilePath;
+use ipc::process::Process;
 use ipc::served_at::{InterfaceName, is_index};
 
 /// Most networks in `allow` and `deny` together.
@@ -60,6 +63,18 @@ impl Serving {
     pub fn block(&mut self, why: &str) {
         self.blocked.get_or_insert_with(|| why.to_owned());
     }
+}
+
+/// The folder of Samba's socket for signatures; the group that may enter it has to change.
+pub fn sign(plan: &mut Plan, item: usize, folder: &str) {
+    let folder = folder.trim_end_matches('/');
+    if FilePath::parse(folder).is_err() {
+        return plan.loss(item, "", "not carried: no whole path of a folder that can be used");
+    }
+    plan.set(Part::Server, "samba-signd", quoted(folder), item);
+    let user = Process::Samba.user();
+    let by_hand = format!("as samba-signd; another user needs the folder here: chgrp {user} {folder}");
+    plan.loss(item, "", &by_hand);
 }
 
 /// The least `local-stratum` with `local-orphan`.

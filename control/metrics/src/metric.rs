@@ -138,6 +138,7 @@ metrics! {
     ServerKisses = "truechimer_server_kisses_total", Counter, "Requests that were answered by RATE, counted as dropped (limited) too";
     ServerNtsReplies = "truechimer_server_nts_replies_total", Counter, "Of the replies: protected by NTS";
     ServerKeyedReplies = "truechimer_server_keyed_replies_total", Counter, "Of the replies: authenticated by a symmetric key";
+    ServerSignedReplies = "truechimer_server_signed_replies_total", Counter, "Of the replies: signed by Samba";
     ServerNtsNaks = "truechimer_server_nts_naks_total", Counter, "NTS NAKs sent: cookies that cannot be opened";
 
     KeConnections = "truechimer_server_key_exchange_connections_total", Counter, "Connections that the key exchange service accepted";

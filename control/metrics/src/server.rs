@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// A counter of the daemon, its metric, and the reason that is its label; empty: it has none.
 type Row = (&'static str, Metric, &'static str);
 
-const SERVER: [Row; 15] = [
+const SERVER: [Row; 18] = [
     ("received", Metric::ServerRequests, ""),
     ("answered", Metric::ServerReplies, ""),
     ("malformed", Metric::ServerDropped, "malformed"),
@@ -25,6 +25,9 @@ const SERVER: [Row; 15] = [
     ("nak", Metric::ServerNtsNaks, ""),
     ("keyed", Metric::ServerKeyedReplies, ""),
     ("unauthenticated", Metric::ServerDropped, "unauthenticated"),
+    ("signed", Metric::ServerSignedReplies, ""),
+    ("unsigned", Metric::ServerDropped, "unsigned"),
+    ("unsigned_late", Metric::ServerDropped, "unsigned_late"),
 ];
 
 const KEY_EXCHANGE: [Row; 8] = [

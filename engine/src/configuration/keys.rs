@@ -70,7 +70,7 @@ pub const ROUGHTIME_SERVER: [&str; 4] = ["address", "key", "operator", "draft"];
 pub const NTS: [&str; 1] = ["system-roots"];
 
 /// Of `[server]`.
-pub const SERVER: [&str; 21] = [
+pub const SERVER: [&str; 22] = [
     "listen",
     "allow",
     "deny",
@@ -92,6 +92,7 @@ pub const SERVER: [&str; 21] = [
     "leap-smear",
     "keys",
     "experimental-ntpv5",
+    "samba-signd",
 ];
 
 /// Of `[server.nts]`.

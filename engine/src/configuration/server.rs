@@ -8,11 +8,15 @@ use super::words::shorten;
 use super::{keys, local_time};
 use engine_core::settings::{ServerSettings, SourceSettings};
 use ipc::address::Address;
+use ipc::file_path::FilePath;
 use ipc::message::launch::{MAX_LISTEN, MAX_THREADS};
 use ipc::message::server::{MAX_LIST, MAX_RATE, MAX_TOTAL, Rule, ServerPolicy, Smear};
 use ipc::served_at::ServedAt;
 use ipc::symmetric_key::SymmetricKey;
 use std::collections::HashSet;
+
+/// The name of a socket has at most 107 octets (unix(7)); of these, `/socket` is behind the folder.
+const LONGEST_FOLDER: usize = 100;
 
 /// `[server]`, checked.
 #[derive(Clone, Debug)]
@@ -35,6 +39,8 @@ pub struct Server {
     pub keys: Option<KeySettings>,
     /// Symmetric keys that clients may use.
     pub client_keys: Vec<SymmetricKey>,
+    /// The folder of Samba's socket for signatures.
+    pub samba: Option<FilePath>,
 }
 
 /// Reads `[server]`, `None` if it is absent.
@@ -69,7 +75,25 @@ pub fn read(
         settings,
         keys,
         client_keys,
+        samba: read_samba(&section, faults),
     })
+}
+
+/// `samba-signd`: the folder that Samba makes for its socket.
+fn read_samba(section: &Section<'_>, faults: &mut Faults<'_>) -> Option<FilePath> {
+    let (at, text) = section.text("samba-signd", "/var/lib/samba/ntp_signd", faults)?;
+    let folder = FilePath::parse(text.trim_end_matches('/'))
+        .ok()
+        .filter(|folder| folder.octets().len() <= LONGEST_FOLDER);
+    if folder.is_none() {
+        let found = shorten(text);
+        let text = format!(
+            "samba-signd: \"{found}\" is no absolute path of at most {LONGEST_FOLDER} octets without \"..\"; give the folder of Samba's \
+             socket, samba-signd = \"/var/lib/samba/ntp_signd\""
+        );
+        faults.add(at, text);
+    }
+    folder
 }
 
 /// `keys`: those that are listed, or all of the file that no source has: what authenticates a source to us is nothing that the process which

@@ -52,6 +52,10 @@ events! {
     CertificateInOrder = "certificate-in-order",
     /// It is not, or will soon not be.
     CertificateTrouble = "certificate-trouble",
+    /// Samba, which signs replies, can be asked.
+    SambaThere = "samba-there",
+    /// It cannot.
+    SambaLost = "samba-lost",
     /// What became of the keys of cookies.
     CookieKeys = "nts-cookie-keys",
     /// A page of shared memory cannot be written.

@@ -35,6 +35,7 @@ pub(super) fn list(
         threads: _,
         dscp: _,
         key_service: _,
+        samba: _,
         // These follow from the sources and from [clock].
         leap_seconds: _,
         run_step,
@@ -76,6 +77,7 @@ fn server(
                 ("listen", plan.listen != old_plan.listen),
                 ("threads", plan.threads != old_plan.threads),
                 ("dscp", plan.dscp != old_plan.dscp),
+                ("samba-signd", plan.samba != old_plan.samba),
             ];
             changed("[server]", &keys)
         }
@@ -190,7 +192,7 @@ mod tests {
                 "[clock]",
                 &["run-step-threshold = 0.5", "allow-forward-steps = 86400.0", "leap-seconds = false"][..],
             ),
-            ("[server]", &["threads = 3", "dscp = 46"]),
+            ("[server]", &["threads = 3", "dscp = 46", "samba-signd = \"/a\""]),
             ("[server.nts]", &["threads = 3"]),
         ] {
             for line in lines {

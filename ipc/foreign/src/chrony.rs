@@ -1,7 +1,7 @@
 //! Directives of chrony.conf and ntp.conf that are not valid here, and what to write instead.
 
 /// Each directive, and its replacement.
-const WORDS: [(&str, &str); 74] = [
+const WORDS: [(&str, &str); 75] = [
     ("server", "a source is a [[source]] with address = \"NAME\""),
     ("peer", "there are no peers; a source is a [[source]] with address = \"NAME\""),
     ("pool", "a pool is a [[source]] with address = \"NAME\" and pool = true"),
@@ -92,6 +92,7 @@ const WORDS: [(&str, &str); 74] = [
         "nothing to write: put the file into truechimer.d beside the configuration, with a name that ends with .toml",
     ),
     ("maxjitter", "write max-jitter under [clock], in seconds"),
+    ("ntpsigndsocket", "write samba-signd under [server]"),
     ("maxdistance", "write max-distance under [clock], at most 16"),
     ("user", "nothing to write: each process has a user of its own"),
     (
@@ -104,13 +105,13 @@ const WORDS: [(&str, &str); 74] = [
 
 /// Directives of chrony.conf without a replacement.
 #[rustfmt::skip]
-const ABSENT: [&str; 45] = [
+const ABSENT: [&str; 44] = [
     "maxdelayratio", "maxdelaydevratio", "maxdelayquant", "mindelay", "asymmetry",
     "minsamples", "maxsamples", "filter", "polltarget", "presend", "auto_offline",
     "xleave", "version", "extfield", "copy", "acquisitionport", "nocerttimecheck",
     "combinelimit", "reselectdist", "stratumweight", "maxclockerror", "clockprecision",
     "corrtimeratio", "maxupdateskew", "tempcomp", "fallbackdrift", "manual", "rtcfile", "rtcdevice", "rtcautotrim",
-    "rtconutc", "hwclockfile", "broadcast", "ntpsigndsocket", "ptpport", "hwtimestamp", "lock_all",
+    "rtconutc", "hwclockfile", "broadcast", "ptpport", "hwtimestamp", "lock_all",
     "sched_priority", "pidfile", "mailonchange", "bindcmdaddress", "cmdport", "cmdallow", "cmdratelimit",
     "opencommands",
 ];

@@ -67,6 +67,12 @@ counters! {
     keyed,
     /// Silent: a MAC of an unknown key, or a wrong one.
     unauthenticated,
+    /// Of the answered: signed by Samba.
+    signed,
+    /// Silent: Samba will not sign for the account that was named.
+    unsigned,
+    /// Silent: no signature in time, because Samba cannot be asked or too many replies wait for it.
+    unsigned_late,
 }
 
 counters! {
@@ -99,7 +105,7 @@ mod tests {
         let list = core::array::from_fn(|at| at as u64 + 1);
         let counters = Counters::from_list(list);
         assert_eq!(counters.list(), list);
-        assert_eq!((counters.received, counters.unauthenticated), (1, Counters::NAMES.len() as u64));
+        assert_eq!((counters.received, counters.unsigned_late), (1, Counters::NAMES.len() as u64));
         assert_eq!(Counters::from_list([0; Counters::NAMES.len()]), Counters::ZERO);
     }
 }

@@ -10,6 +10,8 @@
 //! | engine → exchange | [`exchange::ToExchange`] | [`exchange::FromExchange`] |
 //! | engine → key exchange service | [`key_service::ToKeyService`] | [`key_service::FromKeyService`] |
 //! | key exchange service → key holder | [`key_service::ToKeyHolder`] | [`key_service::FromKeyHolder`] |
+//! | engine → process that asks Samba | [`samba::ToSamba`] | [`samba::FromSamba`] |
+//! | server → process that asks Samba | [`samba::ToSigner`] | [`samba::FromSigner`] |
 //!
 //! The first breach of an invariant that is named here ends the daemon: a sender that broke one is no
 //! longer the program that we started.
@@ -28,6 +30,7 @@ pub mod key_service;
 pub mod launch;
 pub mod privileged;
 mod refusal;
+pub mod samba;
 pub mod server;
 
 /// What a process could not get of its confinement. All false: everything is in force. Sent once, by
@@ -114,6 +117,7 @@ macro_rules! messages {
                 server::ToServer, server::FromServer;
                 exchange::ToExchange, exchange::FromExchange;
                 key_service::ToKeyService, key_service::FromKeyService;
+                samba::ToSamba, samba::FromSamba;
             ]
             launch::ToLaunch
             handover::Handover
@@ -121,6 +125,8 @@ macro_rules! messages {
             privileged::FromPrivileged
             key_service::ToKeyHolder
             key_service::FromKeyHolder
+            samba::ToSigner
+            samba::FromSigner
         }
     };
 }

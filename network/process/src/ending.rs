@@ -18,6 +18,8 @@ pub enum Ending {
     Rule(&'static str),
     /// The key holder is gone, or broke the rules of its link.
     Holder(LinkError),
+    /// The process that asks Samba broke the rules of its link.
+    Signer(LinkError),
     /// An essential system call failed.
     Kernel(&'static str, Errno),
 }
@@ -48,6 +50,7 @@ impl fmt::Display for Ending {
             Ending::Link(error) => write!(f, "link to the engine: {error}"),
             Ending::Rule(rule) => write!(f, "the engine broke a rule of its link: {rule}"),
             Ending::Holder(error) => write!(f, "link to the key holder: {error}"),
+            Ending::Signer(error) => write!(f, "link to the process that asks Samba: {error}"),
             Ending::Kernel(what, errno) => write!(f, "the kernel refuses {what}: {}", errno.desc()),
         }
     }

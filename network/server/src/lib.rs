@@ -22,6 +22,8 @@
 //!   interleave       when earlier replies left
 //!   outgoing         replies, arranged for sending
 //!   served_clock     the time that replies carry
+//!   unsigned         replies that are to be signed by Samba wait there
+//!   signing          they are signed and sent
 //!   smear            a leap second spread over a day
 //!   snapshot         the latest state from the engine, for all threads
 //!   shared           the other state that threads share
@@ -42,9 +44,11 @@ mod protected;
 mod respond;
 mod served_clock;
 mod shared;
+mod signing;
 mod smear;
 mod snapshot;
 mod source;
+mod unsigned;
 mod version5;
 mod worker;
 
@@ -79,6 +83,7 @@ use protocol::nts::cookie::CookieKeys;
 use protocol::nts::ratchet::EpochKey;
 use protocol::primitives;
 use shared::{KINDS, Shared};
+use signing::{Signer, Signing};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -97,11 +102,12 @@ pub struct WorkerThreads {
     shared: Arc<Shared>,
     gate: Gate,
     interfaces: Option<Interfaces>,
+    signer: Option<Signer>,
 }
 
 /// Starts a thread for each group of sockets that share no address. They wait at the gate. Call this before the seccomp
 /// filter is installed, which allows no new threads. `served`: which requests are answered, with the routing socket that
-/// tells of interfaces. `clock` is the virtual clock's file, if there is one.
+/// tells of interfaces. `clock` is the virtual clock's file, if there is one, and `signer` the link to the process that asks Samba.
 ///
 /// # Errors
 /// [`Ending::Kernel`] if no thread or descriptor is available.
@@ -109,6 +115,7 @@ pub fn start_threads(
     mut listeners: Vec<Listener>,
     (served, news): (Served, Option<OwnedFd>),
     clock: Option<&OwnedFd>,
+    signer: Option<OwnedFd>,
 ) -> Result<WorkerThreads, Ending> {
     let refused = |errno| Ending::Kernel("threads that answer", errno);
     let interfaces = match listeners.first() {
@@ -117,10 +124,17 @@ pub fn start_threads(
     };
     listeners.iter_mut().for_each(|listener| listener.judge_by(&served));
     let groups = listener::deal(listeners);
-    let shared = Arc::new(Shared::new(groups.len(), served).map_err(refused)?);
+    let shared = Arc::new(Shared::new(groups.len(), served, signer.is_some()).map_err(refused)?);
+    let io = |error: std::io::Error| refused(Errno::from_raw(error.raw_os_error().unwrap_or(0)));
+    let signer = match signer {
+        Some(link) => {
+            let clock = clock.map(OwnedFd::try_clone).transpose().map_err(io)?;
+            Some(Signer { link: Link::new(link), clock, number: groups.len() })
+        }
+        None => None,
+    };
     let mut bodies = Vec::with_capacity(groups.len());
     for (number, group) in groups.into_iter().enumerate() {
-        let io = |error: std::io::Error| refused(Errno::from_raw(error.raw_os_error().unwrap_or(0)));
         let clock = clock.map(OwnedFd::try_clone).transpose().map_err(io)?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| {
@@ -135,12 +149,12 @@ pub fn start_threads(
     }
     let gate =
         threads::start(("answers", STACK), &shared, |shared| &shared.workers, bodies).map_err(refused)?;
-    Ok(WorkerThreads { shared, gate, interfaces })
+    Ok(WorkerThreads { shared, gate, interfaces, signer })
 }
 
 /// Runs until the link ends; sends the hello first.
 pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, threads: WorkerThreads) -> Ending {
-    let WorkerThreads { shared, gate, interfaces } = threads;
+    let WorkerThreads { shared, gate, interfaces, signer } = threads;
     let mut server = Server {
         engine: Outbox::new(link),
         shared: &shared,
@@ -149,6 +163,7 @@ pub fn run(link: Link<FromServer, ToServer>, shortfall: Shortfall, threads: Work
         watch: Watch::default(),
         reports: Reports::default(),
         interfaces,
+        signing: signer.map(Signing::new),
     };
     match server.serve(shortfall, gate) {
         Ok(never) => match never {},
@@ -172,6 +187,7 @@ struct Server<'s> {
     watch: Watch,
     reports: Reports<KINDS>,
     interfaces: Option<Interfaces>,
+    signing: Option<Signing>,
 }
 
 impl Server<'_> {
@@ -190,6 +206,9 @@ impl Server<'_> {
                 self.engine.flush()?;
                 self.read_link()?;
             }
+            if let Some(signing) = &mut self.signing {
+                signing.attend(self.shared)?;
+            }
             self.report()?;
         }
     }
@@ -199,10 +218,12 @@ impl Server<'_> {
     fn wait(&mut self) -> Result<bool, Ending> {
         let bell = self.shared.workers.wakeup().as_fd();
         let news = self.interfaces.as_ref().and_then(Interfaces::news);
+        let signed = self.signing.as_ref().and_then(Signing::news);
         let mut places = [
             PollFd::new(self.engine.as_fd(), self.engine.interest()),
             PollFd::new(bell, PollFlags::POLLIN),
             PollFd::new(news.unwrap_or(bell), PollFlags::POLLIN),
+            PollFd::new(signed.unwrap_or(bell), PollFlags::POLLIN),
         ];
         let due = [self.reports.timeout(), self.interfaces.as_ref().and_then(Interfaces::timeout)];
         match ppoll(&mut places, due.into_iter().flatten().min(), None) {

@@ -7,6 +7,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{SockaddrStorage, TimestampingFlag, getsockname, getsockopt, setsockopt, sockopt};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 /// Receive buffer of the server's sockets in octets (the kernel doubles it, and caps it at net.core.rmem_max): during a
 /// flood at half the line rate, the default buffer loses legitimate requests. The process that bound them may have set
@@ -16,7 +17,7 @@ const RECEIVE_BUFFER: usize = 2 << 20;
 /// A bound UDP socket.
 #[derive(Debug)]
 pub struct Listener {
-    socket: OwnedFd,
+    socket: Arc<OwnedFd>,
     address: SocketAddr,
     is_judged: bool,
 }
@@ -58,7 +59,7 @@ impl Listener {
         // A thread with one socket waits in the receiving call.
         let flags = OFlag::from_bits_retain(fcntl(&socket, FcntlArg::F_GETFL).map_err(refused)?);
         fcntl(&socket, FcntlArg::F_SETFL(flags & !OFlag::O_NONBLOCK)).map_err(refused)?;
-        Ok(Self { socket, address, is_judged: false })
+        Ok(Self { socket: Arc::new(socket), address, is_judged: false })
     }
 
     pub(super) fn judge_by(&mut self, served: &Served) {
@@ -68,6 +69,11 @@ impl Listener {
     /// Whether [`Served`] decides which of its requests are answered.
     pub(super) fn is_judged(&self) -> bool {
         self.is_judged
+    }
+
+    /// The socket, for replies that leave later.
+    pub(super) fn socket(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.socket)
     }
 
     /// Its local address.

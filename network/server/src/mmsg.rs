@@ -191,6 +191,22 @@ impl Batch {
         unsafe { &mut self.memory.as_mut().slots[at].octets }
     }
 
+    /// Writes to whom a reply in one slot goes, in the kernel's format, where no request came in that slot.
+    ///
+    /// # Panics
+    /// If there is no such slot, or the name is longer than an address.
+    pub(super) fn address(&mut self, at: usize, name: &[u8]) {
+        assert!(at < BATCH && name.len() <= NAME);
+        // SAFETY: in bounds, exclusively borrowed; a name has room for NAME octets, and is not where `name` lies, for nothing
+        // of this memory is borrowed.
+        unsafe {
+            let memory = self.memory.as_ptr();
+            let place: *mut u8 = (&raw mut (*memory).slots[at].name).cast();
+            std::ptr::copy_nonoverlapping(name.as_ptr(), place, name.len());
+            (*memory).incoming[at].msg_hdr.msg_namelen = name.len() as _;
+        }
+    }
+
     /// All datagrams of the last call with their slots, in order, to be read and changed at the same time.
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = (usize, &mut [u8])> {
         // SAFETY: the memory is valid, and `self` is borrowed exclusively as long as the iterator or an item lives.

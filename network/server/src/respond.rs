@@ -14,6 +14,7 @@ use ipc::message::server::ServerState;
 use ipc::units::{Leap, RawInstant};
 use protocol::extension_field::{Item, NTS_AUTHENTICATOR, NTS_COOKIE, walk};
 use protocol::header::{Header, LENGTH, MODE_CLIENT, MODE_SYMMETRIC_ACTIVE};
+use protocol::ms_sntp;
 use protocol::ntpv5::UPGRADE;
 use protocol::reply::{SystemVariables, kiss, to_request};
 use protocol::timestamp::{Timestamp, short_from_nanos};
@@ -62,6 +63,8 @@ pub struct RequestContext<'a> {
     pub limiter: Option<&'a Limiter>,
     /// The symmetric keys that clients may use; without them no request with a MAC is answered.
     pub keys: Option<&'a KeyRing>,
+    /// Replies can be signed for clients of an Active Directory domain.
+    pub signs: bool,
     /// The departure times of earlier replies; without them no reply is interleaved.
     pub departures: Option<&'a Departures>,
     /// The draft of version 5 is spoken.
@@ -73,10 +76,12 @@ pub struct RequestContext<'a> {
 /// A reply, and how it must be completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// A bare header, behind which a MAC is as long as that of its request: so it is never longer than its request.
+    /// A bare header, behind which a MAC or signature is as long as that of its request: so it is never longer than its request.
     pub octets: [u8; LENGTH],
     /// The key of its MAC, which is written right before sending.
     pub key: Option<KeyPlace>,
+    /// The account with whose password it is to be signed; unsigned it is not sent.
+    pub account: Option<u32>,
     /// Its kind.
     pub kind: ReplyKind,
     /// Sent although the client asks too often.
@@ -107,6 +112,8 @@ pub struct Question {
     pub is_protected: bool,
     /// The symmetric key that has authenticated it, and that authenticates the reply.
     pub key: Option<KeyPlace>,
+    /// The account with whose password the reply is to be signed (MS-SNTP).
+    pub account: Option<u32>,
 }
 
 /// Why there is no reply.
@@ -176,7 +183,8 @@ pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Resu
     }
     // With NTS fields it is judged, and refused, with these.
     let mut key = None;
-    if has_mac && !is_protected {
+    let account = if has_mac && context.signs { ms_sntp::account(request) } else { None };
+    if has_mac && !is_protected && account.is_none() {
         let keys = context.keys.ok_or(Refusal::Unauthenticated)?;
         if context.limiter.is_some_and(|limiter| !limiter.tries_digest(&asked.source, context.now)) {
             return Err(Refusal::Limited);
@@ -187,7 +195,7 @@ pub fn read(request: &[u8], asked: &Asked, context: &RequestContext<'_>) -> Resu
             return Err(Refusal::Unauthenticated);
         }
     }
-    Ok(Question { header, is_protected, key })
+    Ok(Question { header, is_protected, key, account })
 }
 
 /// The reply to a request without NTS that arrived at `receive`. A client with a key is limited by key and address together, since an
@@ -202,7 +210,7 @@ pub fn answer(
     context: &RequestContext<'_>,
     rng: &mut SplitMix64,
 ) -> Result<Reply, Refusal> {
-    let Question { header: request, key, .. } = question;
+    let Question { header: request, key, account, .. } = question;
     let number = key.and_then(|key| context.keys?.number(key));
     let verdict = match (context.limiter, number) {
         (None, _) => Verdict::Within,
@@ -214,16 +222,21 @@ pub fn answer(
         Verdict::Over => return Err(Refusal::Limited),
         Verdict::Kiss => {
             let octets = kiss(request, *b"RATE").ok_or(Refusal::Malformed)?.encode();
-            return Ok(Reply { octets, key: *key, kind: ReplyKind::Kiss, is_spared: false, departure: None });
+            let kind = ReplyKind::Kiss;
+            return Ok(Reply { octets, key: *key, account: None, kind, is_spared: false, departure: None });
         }
     }
-    let (mut reply, kind, departure) = time(request, asked, receive, context).ok_or(Refusal::Malformed)?;
-    // A client with a key would lose what the key proves.
-    if request.reference_timestamp == UPGRADE && context.version5.is_some() && key.is_none() {
+    // What leaves later than its batch is not interleaved.
+    let without = account.map(|_| RequestContext { departures: None, ..*context });
+    let of_time = without.as_ref().unwrap_or(context);
+    let (mut reply, kind, departure) = time(request, asked, receive, of_time).ok_or(Refusal::Malformed)?;
+    // A client with a key would lose what the key proves, and so would one whose reply is signed.
+    let is_plain = key.is_none() && account.is_none();
+    if request.reference_timestamp == UPGRADE && context.version5.is_some() && is_plain {
         reply.reference_timestamp = UPGRADE;
     }
     let (octets, is_spared) = (reply.encode(), verdict == Verdict::Spared);
-    Ok(Reply { octets, key: *key, kind, is_spared, departure })
+    Ok(Reply { octets, key: *key, account: *account, kind, is_spared, departure })
 }
 
 /// The header of a reply with a time: the transmit timestamp is that of the previous reply, or still to be

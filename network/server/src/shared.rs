@@ -7,6 +7,7 @@ use super::interleave::Departures;
 use super::key_ring::KeyRing;
 use super::limit::Limiter;
 use super::snapshot::Snapshot;
+use super::unsigned::Queue;
 use ipc::message::server::{Counters, ServerPolicy};
 use network::interfaces::Served;
 use nix::errno::Errno;
@@ -42,6 +43,8 @@ pub(super) struct Shared {
     pub served: Served,
     /// Who asks how often, whatever the rules are.
     pub clients: Clients,
+    /// Replies that wait for a signature; none: there is nobody who signs.
+    pub unsigned: Option<Queue>,
     rules: Versions<Rules>,
     pub workers: Workers<Place, KINDS>,
 }
@@ -68,8 +71,9 @@ impl Place {
 }
 
 impl Shared {
-    /// For this number of threads; no client is answered yet.
-    pub(super) fn new(threads: usize, served: Served) -> Result<Self, Errno> {
+    /// For this number of threads, with one more place among those that count if there is somebody who signs; no client is
+    /// answered yet.
+    pub(super) fn new(threads: usize, served: Served, signs: bool) -> Result<Self, Errno> {
         let rules = Versions::new(Rules {
             access: AccessList::empty(),
             policy: ServerPolicy::DEFAULT,
@@ -79,8 +83,10 @@ impl Shared {
             key_ring: None,
             filter: None,
         });
-        let workers = Workers::new((0..threads).map(|_| Place(Mutex::new(Some(rules.newest())))))?;
-        Ok(Self { state: Snapshot::default(), served, clients: Clients::new(), rules, workers })
+        let workers =
+            Workers::new((0..threads + usize::from(signs)).map(|_| Place(Mutex::new(Some(rules.newest())))))?;
+        let unsigned = signs.then(Queue::default);
+        Ok(Self { state: Snapshot::default(), served, clients: Clients::new(), unsigned, rules, workers })
     }
 
     /// Replaces the rules, also those of threads that wait for requests. The previous ones are freed as soon as
@@ -124,7 +130,7 @@ mod tests {
 
     #[test]
     fn threads_that_wait_for_requests_keep_no_old_keys() {
-        let shared = Shared::new(3, Served::default()).unwrap();
+        let shared = Shared::new(3, Served::default(), false).unwrap();
         let old = change_keys(&shared, 1);
         for number in 0..3 {
             let rules = shared.take_rules(number);
@@ -136,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_thread_at_work_keeps_its_keys_for_that_batch_and_no_longer() {
-        let shared = Shared::new(2, Served::default()).unwrap();
+        let shared = Shared::new(2, Served::default(), false).unwrap();
         let old = change_keys(&shared, 1);
         let at_work = shared.take_rules(0);
         let new = change_keys(&shared, 2);

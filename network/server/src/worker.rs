@@ -4,6 +4,7 @@
 //! system call but the two that receive and send; interleaved clients cost one more per batch, and a virtual clock one.
 
 mod sealing;
+mod signing;
 mod version5;
 
 use super::clients::{Fate, Heard, Memo, Proof};
@@ -198,6 +199,7 @@ impl Worker {
             access: &rules.access,
             limiter: rules.limiter.as_deref(),
             keys: rules.key_ring.as_deref(),
+            signs: self.shared.unsigned.is_some(),
             departures: rules.departures.as_deref(),
             version5: rules
                 .policy
@@ -207,9 +209,16 @@ impl Worker {
         };
         add(&mut self.counters.received, count);
         self.outgoing.clear();
+        let mut are_unsigned = false;
         for slot in 0..count {
             let (outcome, source, target) = self.look_at(slot, (bound, is_judged), &context, moment);
             match outcome {
+                Ok(Outcome::Reply(Reply { account: Some(account), octets, is_spared, .. })) => {
+                    add(&mut self.counters.spared, usize::from(is_spared));
+                    let unsigned = (account, octets, context.now, smear.unwrap_or(0));
+                    self.hand_over((at, slot), unsigned, source, target);
+                    are_unsigned = true;
+                }
                 Ok(Outcome::Reply(reply)) => self.keep(slot, &reply, source, target, context.keys),
                 Ok(Outcome::Version5(written)) => self.keep_written(slot, &written, source, target),
                 Ok(Outcome::Protected(request)) if rules.cookie_keys.is_some() => self.sealing.wait(request),
@@ -219,6 +228,9 @@ impl Worker {
         }
         self.outgoing.seal();
         self.send_all(at);
+        if are_unsigned {
+            self.shared.workers.wakeup().wake();
+        }
         if let Some(keys) = &rules.cookie_keys {
             self.answer_protected(at, &context, keys, count == BATCH);
         }

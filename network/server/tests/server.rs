@@ -56,7 +56,8 @@ fn bound(address: &str) -> (OwnedFd, u16) {
 fn serve(address: &str, clock: Option<OwnedFd>) -> (Server, u16) {
     let (socket, port) = bound(address);
     let threads =
-        start_threads(listen(vec![socket]).unwrap(), (Served::default(), None), clock.as_ref()).unwrap();
+        start_threads(listen(vec![socket]).unwrap(), (Served::default(), None), clock.as_ref(), None)
+            .unwrap();
     let mut server = Server::in_thread(move |link| run(link, Shortfall::NONE, threads));
     assert!(matches!(server.hear(), FromServer::Hello(_)));
     (server, port)

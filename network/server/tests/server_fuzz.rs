@@ -21,7 +21,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
-use support::bench::{Bench, TRANSMIT};
+use support::bench::{Bench, SIGNATURE, TRANSMIT};
 use support::nts::{BOTH, Client, TODAY, cookie_keys};
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/server");
@@ -92,6 +92,11 @@ fn has_mac((kind, reply): &(ReplyKind, Vec<u8>)) -> bool {
     !is_version5(reply) && *kind != ReplyKind::Nak && (49..=48 + MAX_MAC).contains(&reply.len())
 }
 
+/// Whether a reply is one that the bench has signed.
+fn is_signed(reply: &[u8]) -> bool {
+    reply.get(52..) == Some(&SIGNATURE)
+}
+
 /// What must hold for any request and its outcome.
 fn check(input: &[u8], outcome: &Outcome, receive: u64) {
     let Ok(answered @ (kind, reply)) = outcome else { return };
@@ -106,7 +111,13 @@ fn check(input: &[u8], outcome: &Outcome, receive: u64) {
     assert!(input.len().is_multiple_of(4));
     // A reply under a key ends with its MAC, and its request has one of the same key and length.
     let mac = if has_mac(answered) { &reply[48..] } else { &[] };
-    if !mac.is_empty() {
+    if is_signed(reply) {
+        // As long as its request, of version 3, with its account, and without a digest there.
+        assert_eq!(
+            (version, input.len(), &input[48..52], &input[52..]),
+            (3, 68, &reply[48..52], &[0; 16][..])
+        );
+    } else if !mac.is_empty() {
         let number = u32::from_be_bytes(mac[..4].try_into().unwrap());
         let key = MacKey::new(&symmetric_keys(1)[number as usize - 1]).unwrap();
         assert_eq!(key.verify(reply, mac, version), Ok(()));
@@ -145,7 +156,14 @@ fn feature(input: &[u8], outcome: &Outcome) -> (u8, u8, u8, usize, usize) {
 fn mutate(input: &mut Vec<u8>, others: &[Vec<u8>], numbers: &mut Numbers) {
     for _ in 0..=below(numbers, 4) {
         let at = below(numbers, input.len());
-        match below(numbers, 12) {
+        match below(numbers, 13) {
+            12 if input.len() >= 48 => {
+                // A request for a signature.
+                input.truncate(48);
+                input[0] = [0x1b, 0x19, 0x23, 0x1c][below(numbers, 4)];
+                input.extend((numbers.draw() as u32).to_le_bytes());
+                input.resize([68, 68, 68, 120][below(numbers, 4)], 0);
+            }
             9 => *input = sealed(numbers),
             11 => *input = version5(numbers),
             10 if !input.is_empty() => {

@@ -223,6 +223,8 @@ impl Children {
         }
         // One for each thread, so that none waits for the signatures of others.
         let signing = (0..sockets.key_threads).map(|_| pair()).collect::<Result<Vec<_>, _>>()?;
+        let (signer, signs_for) =
+            if Process::Samba.is_wanted(plan) { Some(pair()?).unzip() } else { (None, None) };
         for (process, is_wanted) in others() {
             // The end of one that isn't there is closed, so that its peer knows.
             let end = self.ends[process].take();
@@ -283,6 +285,28 @@ impl Children {
                     }
                     Thing::Signing => {
                         given.list(&mut command, "signing", signing.iter().map(|(_, signing)| signing));
+                    }
+                    Thing::Signer => {
+                        if let Some(signer) = &signer {
+                            given.word(&mut command, "signer", signer.as_fd());
+                        }
+                    }
+                    Thing::SignsFor => {
+                        if let Some(signs_for) = &signs_for {
+                            given.word(&mut command, "server", signs_for.as_fd());
+                        }
+                    }
+                    Thing::SambaFolder => {
+                        if let Some(folder) = &plan.samba {
+                            command.arg(format!("socket={}/socket", folder.as_str()));
+                            // It is seen as soon as Samba makes it, where that shows nothing but Samba's.
+                            let folder_path = Path::new(folder.as_str());
+                            let is_narrow =
+                                folder_path.parent().is_some_and(|it| it.components().count() > 3);
+                            command.args(
+                                (is_narrow && !folder_path.is_dir()).then(|| path_word("folder", folder)),
+                            );
+                        }
                     }
                 }
             }

@@ -18,6 +18,9 @@ pub fn warn(plan: &LaunchPlan, users: &Users) {
     for (_, path) in plan.root_files() {
         look(("the file of roots", path), users.identity(Process::Exchange), "chmod a+r", MAX_ROOTS);
     }
+    if let Some(folder) = &plan.samba {
+        warn_of_samba(Path::new(folder.as_str()), users.identity(Process::Samba));
+    }
     for pair in plan.key_service.iter().flat_map(KeyService::pairs) {
         look(
             ("the certificate", &pair.certificate),
@@ -31,6 +34,49 @@ pub fn warn(plan: &LaunchPlan, users: &Users) {
         if let Some(why) = exposure(Path::new(pair.key.as_str())) {
             say(4, &format_args!("the key {} is not used: {why}", pair.key.as_str()));
         }
+    }
+}
+
+/// Warns of a folder of Samba's socket that could not be used.
+fn warn_of_samba(folder: &Path, reader: Option<(u32, u32)>) {
+    let walk = PathWalk::of(folder);
+    let (shown, user) = (folder.display(), Process::Samba.user());
+    if let Some((place, line)) = walk.hidden() {
+        let place = place.display();
+        say(
+            4,
+            &format_args!(
+                "samba-signd {shown} cannot be used under systemd: {line} in the unit hides {place}"
+            ),
+        );
+    }
+    if let Some((place, errno)) = &walk.broken {
+        let place = place.display();
+        let remedy = "start Samba once as a domain controller, which makes it";
+        return say(
+            4,
+            &format_args!("samba-signd: no reply is signed yet: {place}: {}; {remedy}", errno.desc()),
+        );
+    }
+    let Some((end, facts)) = walk.end() else { return };
+    let seen = owner_and_mode(facts);
+    if kind(facts) != SFlag::S_IFDIR {
+        say(4, &format_args!("samba-signd: {shown} is {}; name the folder of Samba's socket", noun(facts)));
+    } else if facts.st_mode & 0o022 != 0 {
+        say(
+            4,
+            &format_args!(
+                "samba-signd: {shown} has {seen}, so others could put a socket there: chmod 750 {shown}"
+            ),
+        );
+    }
+    let is_barred =
+        |(_, facts): &&(std::path::PathBuf, FileStat)| reader.is_some_and(|it| !has(facts, it, 0o1));
+    if let Some((place, facts)) = walk.places.iter().find(is_barred) {
+        let (seen, is_end) = (owner_and_mode(facts), place == end);
+        let (place, remedy) =
+            (place.display(), if is_end { format!("chgrp {user}") } else { "chmod a+x".to_owned() });
+        say(4, &format_args!("samba-signd: {user} may not enter {place} ({seen}): {remedy} {place}"));
     }
 }
 

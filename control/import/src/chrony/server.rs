@@ -3,7 +3,7 @@
 use super::{Found, at, number, only, replace};
 use crate::access::{self, Network};
 use crate::plan::{Part, Plan, number as toml, quoted};
-use crate::serving::{KeyExchange, LEAST_OF_ORPHANS, is_interface, too_low};
+use crate::serving::{KeyExchange, LEAST_OF_ORPHANS, is_interface, sign, too_low};
 use crate::words::{Line, Words};
 use ipc::file_path::FilePath;
 use ipc::message::exchange::HostName;
@@ -15,7 +15,7 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, wo
         "ntsport" | "ntsserverkey" | "ntsservercert" | "ntsprocesses" | "maxntsconnections"
         | "ntsntpserver" | "ntsrotate" => Part::ServerNts,
         "allow" | "deny" | "port" | "bindaddress" | "binddevice" | "local" | "ratelimit" | "smoothtime"
-        | "dscp" => Part::Server,
+        | "dscp" | "ntpsigndsocket" => Part::Server,
         _ => return false,
     };
     let item = at(plan, part, line);
@@ -44,6 +44,11 @@ pub fn read(plan: &mut Plan, found: &mut Found, line: &Line, directive: &str, wo
             if let Some(point) = number(plan, item, (directive, words), 0..=63u8) {
                 plan.set(Part::Server, "dscp", point.to_string(), item);
                 replace(plan, &mut found.dscp, point, item);
+            }
+        }
+        "ntpsigndsocket" => {
+            if let Some(folder) = only(plan, item, words) {
+                sign(plan, item, &folder);
             }
         }
         "ntsport" => {

@@ -28,10 +28,9 @@ const FIXED: [&str; 13] = [
 ];
 
 /// Flags that have nothing like them here.
-const ABSENT: [(&str, &str, bool); 3] = [
+const ABSENT: [(&str, &str, bool); 2] = [
     ("version", "not carried: versions 1 to 4 are answered", false),
     ("flake", "not carried: no packets are dropped at random", false),
-    ("mssntp", "not carried: replies are not signed for Windows clients", true),
 ];
 
 /// A line's network, and whether it is about clients with port 123 alone.
@@ -155,6 +154,12 @@ fn flags(plan: &mut Plan, found: &mut Found, item: usize, words: &mut Words, add
                 true => plan.loss(item, &word, why),
                 false => plan.note(item, &word, why),
             },
+            "mssntp" => {
+                if adds {
+                    found.mssntp.get_or_insert(item);
+                }
+                plan.note(item, "mssntp", "signed is for all who are answered");
+            }
             _ if FIXED.contains(&word.as_str()) => {
                 found.is_limited |= adds && word == "limited";
                 if word != "ntpport" {

@@ -1,5 +1,6 @@
 //! The server's answers, case by case.
 
+mod ms_sntp;
 mod recorded;
 
 use super::*;
@@ -45,6 +46,7 @@ struct Bench {
     keys: Option<KeyRing>,
     departures: Departures,
     is_silent: bool,
+    signs: bool,
     smear: Option<i64>,
     rng: SplitMix64,
 }
@@ -59,6 +61,7 @@ impl Bench {
             keys: None,
             departures: Departures::new(),
             is_silent: false,
+            signs: false,
             smear: None,
             rng: SplitMix64::new(),
         }
@@ -72,6 +75,7 @@ impl Bench {
             access: &self.access,
             limiter: self.limiter.as_ref(),
             keys: self.keys.as_ref(),
+            signs: self.signs,
             departures: Some(&self.departures),
             now: self.now,
         }

@@ -56,6 +56,7 @@ impl Bench {
             access: &self.access,
             limiter: self.limiter.as_ref(),
             keys: None,
+            signs: false,
             departures: Some(&self.departures),
             version5: Some(version5),
             now: RawInstant::saturating(1_000_000_000),

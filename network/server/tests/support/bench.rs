@@ -3,6 +3,7 @@
 use super::nts::{TODAY, cookie_keys};
 use ipc::message::server::{Rule, ServerPolicy, ServerState, Smear};
 use ipc::units::{Leap, RawInstant, Span, WallTime};
+use protocol::ms_sntp::signed;
 use protocol::ntpv5::Filter;
 use protocol::nts::cookie::CookieKeys;
 use protocol::timestamp::Timestamp;
@@ -21,6 +22,8 @@ pub const RECEIVE: u64 = 0xee07_3ac0_8000_0001;
 /// The same in nanoseconds since 1970.
 pub const RECEIVED: i64 = 1_784_462_400_500_000_000;
 pub const TRANSMIT: u64 = 0xee07_3ac0_8000_1000;
+/// The digest of each reply that is signed.
+pub const SIGNATURE: [u8; 16] = [0xaa; 16];
 pub const SECOND: i64 = 1_000_000_000;
 
 /// A server without sockets, whose keys have the secret 1.
@@ -84,6 +87,7 @@ impl Bench {
             access: &self.access,
             limiter: self.limiter.as_ref(),
             keys: self.ring.as_ref(),
+            signs: true,
             departures: Some(&self.departures),
             version5: self.version5.then_some(Version5 { filter: Some(&FILTER), smear: Smear::Off }),
             now,
@@ -101,6 +105,9 @@ impl Bench {
         let question = read(request, &asked, &context)?;
         if !question.is_protected {
             let reply = answer(&question, &asked, receive, &context, &mut self.rng)?;
+            if let Some(account) = reply.account {
+                return Ok((reply.kind, signed(&reply.octets, account, &SIGNATURE).to_vec()));
+            }
             let mut octets = reply.octets.to_vec();
             if let Some((ring, key)) = self.ring.as_ref().zip(reply.key) {
                 octets.resize(ring.reply_length(key, octets.len(), octets[0] >> 3 & 7), 0);
