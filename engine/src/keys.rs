@@ -22,7 +22,7 @@ pub use record::Roots;
 use engine_core::io::SavedAssociation;
 use ipc::checksum::checksum;
 use protocol::nts::ratchet::State;
-use record::{read_body, write_body};
+use record::{Form, read_body, write_body};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
@@ -33,6 +33,9 @@ const SLOT: usize = 256 * 1024;
 
 /// First octets of a slot; the digit grows when the form changes.
 const MAGIC: [u8; 16] = *b"truechimer-keys4";
+
+/// Those of the form before it, which is read: its associations say nothing of where their keys were exchanged.
+const BEFORE: [u8; 16] = *b"truechimer-keys3";
 
 /// Octets before the body.
 const HEAD: usize = 36;
@@ -135,9 +138,11 @@ impl KeyFile {
         let (sequence, rest) = rest.split_first_chunk().ok_or(TORN)?;
         let (inode, rest) = rest.split_first_chunk().ok_or(TORN)?;
         let body = u32::from_be_bytes(*rest.first_chunk().ok_or(TORN)?) as usize;
-        if *magic != MAGIC {
-            return Err("of another version, or no file of keys");
-        }
+        let form = match *magic {
+            MAGIC => Form::Current,
+            BEFORE => Form::Before,
+            _ => return Err("of another version, or no file of keys"),
+        };
         let total = body.checked_add(HEAD + CHECK).filter(|total| *total <= SLOT).ok_or(TORN)?;
         let mut slot = Zeroizing::new(vec![0; total]);
         if read_up_to(&self.file, &mut slot, start)? != total {
@@ -151,7 +156,7 @@ impl KeyFile {
             return Err("a copy of another host's or of an older file");
         }
         let body = checked.get(HEAD..).ok_or(TORN)?;
-        let kept = read_body(body, &self.roots).ok_or("not understood")?;
+        let kept = read_body(body, &self.roots, form).ok_or("not understood")?;
         self.used[place] = total;
         Ok(Some((u64::from_be_bytes(*sequence), kept)))
     }

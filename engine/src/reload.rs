@@ -351,6 +351,13 @@ impl InForce {
             links.send_access(now.raw, &access).map_err(ReloadError::Breach)?;
             (self.access, self.policy) = (access, policy);
         }
+        if serves
+            && let (Some(old), Some(new)) = (&mut self.settings.server, &settings.server)
+            && old.version5 != new.version5
+        {
+            old.version5 = new.version5;
+            engine.change_version5(now, new.version5);
+        }
         let local = settings.server.as_ref().and_then(|server| server.local);
         let is_local_changed = match &mut self.settings.server {
             Some(old) if serves && old.local != local => {

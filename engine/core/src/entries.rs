@@ -352,8 +352,9 @@ impl Entries {
     /// there; none if there is too little room for its members.
     pub(crate) fn replace(&mut self, id: EntryId, settings: SourceSettings) -> Vec<Entry> {
         let Some(at) = self.list.iter().position(|entry| entry.id == id) else { return Vec::new() };
+        let offline = self.list.get(at).is_some_and(|entry| entry.offline);
         let before = self.remove(id);
-        self.list.insert(at, Entry::new(id, settings));
+        self.list.insert(at, Entry { offline, ..Entry::new(id, settings) });
         self.add_members(id);
         before
     }

@@ -164,6 +164,13 @@ impl Recorder {
         self.end_call();
     }
 
+    /// As [`Engine::change_version5`].
+    pub fn change_version5(&mut self, now: Now, is_served: bool) {
+        self.begin_call(now, &Call::ChangeVersion5(is_served));
+        self.engine.change_version5(now, is_served);
+        self.end_call();
+    }
+
     /// Records a call and seeds the engine for it.
     fn begin_call(&mut self, now: Now, call: &Call<'_>) {
         let seed = self.writer.as_mut().and_then(|writer| writer.fact(now, call));

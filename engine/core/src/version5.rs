@@ -17,8 +17,11 @@ const OFFERS: u8 = 8;
 /// Queries in version 5 without a reply until version 4 is spoken again.
 const MISSES: u8 = 2;
 
-/// Queries in version 4 until version 5 is tried again, and in version 5 until version 4 is asked what else it says.
+/// Queries in version 4 until version 5 is tried again.
 const REST: u16 = 256;
+
+/// Queries in version 5 until it is asked in version 4 once more.
+const SPEAKS: u8 = 16;
 
 /// Upstream of a server of stratum 2 or more that has named none: all of them have one vote together.
 const UNKNOWN_UPSTREAM: u32 = u32::from_be_bytes(*b"NTP5");
@@ -43,7 +46,7 @@ enum State {
     Resting(u16, bool),
     /// It is asked in version 5: so many queries are unanswered, or their replies of no use; so many are left until it is asked in version
     /// 4 once more, in which alone it names its upstream.
-    Speaking(u8, u16),
+    Speaking(u8, u8),
 }
 
 /// What a reply in version 5 was good for.
@@ -51,10 +54,10 @@ enum State {
 pub(crate) enum Use {
     /// For a measurement.
     Measured,
-    /// For none, and version 4 could do no better.
+    /// For none, and version 4 could do no better: the server has no time, or the source is not used for what it says in either.
     None,
-    /// For none, by something that version 4 does not say: an era, or which servers its time comes from. Anybody can have
-    /// filled the filter of an honest server, so this costs it version 5 and no more.
+    /// For none, by something that version 4 does not say: an era, a timescale, or which servers its time comes from; or it was
+    /// impossible. Anybody can have filled the filter of an honest server, so this costs it version 5 and no more.
     Objected,
 }
 
@@ -64,8 +67,8 @@ pub(crate) struct Negotiation {
     state: State,
     /// Of the last measurement in version 5, if that told them.
     pub(crate) filter: Option<Filter>,
-    /// Its reference id in the last reply in version 4.
-    upstream: Option<u32>,
+    /// Its stratum and reference id in the last reply in version 4 with a time.
+    upstream: Option<(u8, u32)>,
 }
 
 impl Negotiation {
@@ -73,9 +76,9 @@ impl Negotiation {
         Self { state: State::Offering(OFFERS), filter: None, upstream: None }
     }
 
-    /// What it named as its own source when it was asked in version 4.
-    pub(crate) fn upstream(&self) -> u32 {
-        self.upstream.unwrap_or(UNKNOWN_UPSTREAM)
+    /// What it named as its own source when it was asked in version 4, if it is of the same stratum still.
+    pub(crate) fn upstream(&self, stratum: u8) -> u32 {
+        self.upstream.filter(|(of, _)| *of == stratum).map_or(UNKNOWN_UPSTREAM, |(_, id)| id)
     }
 
     /// A query is sent now.
@@ -98,14 +101,18 @@ impl Negotiation {
     }
 
     /// A reply in version 4 came, with the sign or not. Without the question the sign is a date like any other, and its absence
-    /// no answer: to a query that was under way, or while version 5 is not configured. `upstream`: its reference id, if it has a time.
-    pub(crate) fn heard_version4(&mut self, speech: Speech, sign: bool, upstream: Option<u32>) {
+    /// no answer: to a query that was under way, or while version 5 is not configured. `upstream`: its stratum and reference id, if it has a
+    /// time; only then version 5 is spoken, which does not say them.
+    pub(crate) fn heard_version4(&mut self, speech: Speech, sign: bool, upstream: Option<(u8, u32)>) {
         self.upstream = upstream.or(self.upstream);
         if !sign {
             self.filter = None;
         }
         self.state = match (self.state, speech) {
-            (State::Offering(_), Speech::Offer) if sign => State::Speaking(0, REST),
+            (state @ State::Offering(_), Speech::Offer) if sign => match upstream {
+                Some(_) => State::Speaking(0, SPEAKS),
+                None => state,
+            },
             (State::Offering(0 | 1), Speech::Offer) => State::Resting(REST, true),
             (State::Offering(left), Speech::Offer) => State::Offering(left - 1),
             (State::Resting(left, _), _) => State::Resting(left, true),
@@ -113,13 +120,16 @@ impl Negotiation {
         };
     }
 
-    /// A reply in version 5 came.
-    pub(crate) fn heard_version5(&mut self, filter: Option<Filter>, good_for: Use) {
+    /// A reply in version 5 came, of this stratum.
+    pub(crate) fn heard_version5(&mut self, filter: Option<Filter>, good_for: Use, stratum: u8) {
         if good_for == Use::Measured {
             self.filter = filter;
         }
+        let is_other = stratum > 0 && self.upstream.is_none_or(|(of, _)| of != stratum);
         match (&mut self.state, good_for) {
             (_, Use::Objected) => self.missed(Speech::Version5),
+            // It has another source than the one that it named.
+            (State::Speaking(..), Use::Measured) if is_other => self.state = State::Offering(OFFERS),
             (State::Speaking(misses, _), _) => *misses = 0,
             _ => {}
         }

@@ -79,6 +79,15 @@ pub fn write_body(kept: &Kept, roots: &Roots, room: usize) -> Zeroizing<Vec<u8>>
     body
 }
 
+/// Of what is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As it is written.
+    Current,
+    /// Without where the keys of an association were exchanged.
+    Before,
+}
+
 /// Longest association in octets: three names, three addresses, keys, what a certificate says, cookies.
 const LONGEST: usize = 1856 + MAX_COOKIES as usize * (2 + ipc::packet::MAX_COOKIE);
 
@@ -165,7 +174,7 @@ fn write_address(part: &mut Vec<u8>, address: &Address) {
 }
 
 /// `None` unless the whole body is one.
-pub fn read_body(body: &[u8], roots: &Roots) -> Option<Kept> {
+pub fn read_body(body: &[u8], roots: &Roots, form: Form) -> Option<Kept> {
     let mut rest = Reader(body);
     let ratchet = match rest.octet()? {
         0 => None,
@@ -182,13 +191,26 @@ pub fn read_body(body: &[u8], roots: &Roots) -> Option<Kept> {
     let mut associations = Vec::with_capacity(count);
     for _ in 0..count {
         // Roots that are no longer configured vouch for nothing.
-        associations.extend(read_association(&mut rest, roots)?);
+        associations.extend(read_association(&mut rest, roots, form)?);
     }
     let left_out = count - associations.len();
     rest.0.is_empty().then_some(Kept { ratchet, associations, left_out })
 }
 
-fn read_association(rest: &mut Reader<'_>, roots: &Roots) -> Option<Option<SavedAssociation>> {
+/// Where the keys were exchanged, and the name that a pool gave.
+fn read_exchanged(rest: &mut Reader<'_>) -> Option<(Option<Address>, Option<HostName>)> {
+    let at = match rest.0.first()? {
+        0 => rest.octet().map(|_| None)?,
+        _ => Some(rest.address()?),
+    };
+    let named = match rest.short()? {
+        [] => None,
+        name => Some(HostName::from_octets(name).ok()?),
+    };
+    Some((at, named))
+}
+
+fn read_association(rest: &mut Reader<'_>, roots: &Roots, form: Form) -> Option<Option<SavedAssociation>> {
     let server = match rest.octet()? {
         0 => Place::Address(rest.address()?),
         1 => {
@@ -204,13 +226,9 @@ fn read_association(rest: &mut Reader<'_>, roots: &Roots) -> Option<Option<Saved
     };
     let file = FilePath::from_octets(rest.short()?).ok()?;
     let address = rest.address().filter(Address::is_unicast)?;
-    let at = match rest.0.first()? {
-        0 => rest.octet().map(|_| None)?,
-        _ => Some(rest.address()?),
-    };
-    let named = match rest.short()? {
-        [] => None,
-        name => Some(HostName::from_octets(name).ok()?),
+    let (at, named) = match form {
+        Form::Before => (None, None),
+        Form::Current => read_exchanged(rest)?,
     };
     let algorithm = Aead::from_id(u16::from(rest.octet()?))?;
     let mut key = || Secret::of(rest.take(key_room(algorithm))?);

@@ -153,6 +153,39 @@ fn the_later_one_of_two_files_counts_and_each_is_judged_by_its_own_inode() {
     }
 }
 
+/// Clients of a server keep their keys over its upgrade, and it keeps its own.
+#[test]
+fn the_form_before_is_read() {
+    let lacks = |number| SavedAssociation { at: None, named: None, ..association(number) };
+    let plain = Kept { associations: vec![lacks(2)], ..kept(0) };
+    let named = SavedAssociation { named: Some(HostName::parse("t.example").unwrap()), ..lacks(2) };
+    let roots = Roots::of(&plan());
+    let body = |kept: &Kept| write_body(kept, &roots, SLOT).to_vec();
+    let (mut before, other) = (body(&plain), body(&Kept { associations: vec![named], ..kept(0) }));
+    // The first difference is the length of that name; before it is where the keys were exchanged.
+    let at = (0..before.len()).find(|at| before[*at] != other[*at]).unwrap() - 1;
+    assert_eq!(before[at..at + 2], [0, 0]);
+    before.drain(at..at + 2);
+    let found = read_body(&before, &roots, Form::Before);
+    let found = found.expect("as it was written");
+    assert_same(&found, &plain);
+    assert!(read_body(&before, &roots, Form::Current).is_none());
+    // The whole file.
+    let place = Stored::new("before", b"");
+    place.open().save(&kept(0)).unwrap();
+    place.edit(|octets| {
+        let slot = octets.iter().position(|octet| *octet != 0).unwrap();
+        octets[slot..slot + MAGIC.len()].copy_from_slice(&BEFORE);
+        let body = u32::from_be_bytes(octets[slot + 32..slot + 36].try_into().unwrap()) as usize;
+        let end = slot + HEAD + body;
+        let check = checksum(&octets[slot..end]).to_be_bytes();
+        octets[end..end + CHECK].copy_from_slice(&check);
+    });
+    let (found, complaint) = place.open().load();
+    assert_same(&found, &kept(0));
+    assert_eq!(complaint, None);
+}
+
 #[test]
 fn a_restart_goes_on_counting() {
     let place = Stored::new("count", b"");
@@ -304,9 +337,9 @@ proptest! {
     #[test]
     fn no_body_makes_the_reader_panic_and_what_it_takes_it_writes(octets in prop::collection::vec(any::<u8>(), 0..600)) {
         let roots = Roots::of(&plan());
-        if let Some(kept) = read_body(&octets, &roots) {
+        if let Some(kept) = read_body(&octets, &roots, Form::Current) {
             let again = write_body(&kept, &roots, SLOT);
-            prop_assert!(read_body(&again, &roots).is_some());
+            prop_assert!(read_body(&again, &roots, Form::Current).is_some());
         }
     }
 
@@ -316,7 +349,7 @@ proptest! {
         let mut body = write_body(&kept(count), &roots, SLOT).to_vec();
         let at = at.index(body.len());
         body[at] = with;
-        let _ = read_body(&body, &roots);
-        let _ = read_body(&body[..at], &roots);
+        let _ = read_body(&body, &roots, Form::Current);
+        let _ = read_body(&body[..at], &roots, Form::Before);
     }
 }

@@ -27,8 +27,10 @@ const MOST_SEGMENT: usize = 1232;
 /// Octets of a message, which the kernel takes as one datagram of at most 65,507 before it cuts it.
 const MOST_OCTETS: usize = 60_000;
 
-/// Batches without segments after a route did not support them. A single client's route must not cost the others more than that.
-const REST: u16 = 4096;
+/// Batches without segments after a route did not support them, the first time; it doubles, up to the most. A single client's route
+/// must not cost the others more than that, and a device without segments must not cost replies for ever.
+const REST: u32 = 4096;
+const MOST_REST: u32 = REST << 12;
 
 /// A reply in its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +98,8 @@ pub(super) struct Outgoing {
     /// Replies, in the order of sending.
     sequence: Vec<usize>,
     /// Batches until segments are used again.
-    rest: u16,
+    rest: u32,
+    next_rest: u32,
     /// Duration of one message, nanoseconds: alone, in a short call, in a long one.
     paces: [i64; 3],
 }
@@ -111,6 +114,7 @@ impl Outgoing {
             order: vec![0; BATCH],
             sequence: vec![0; BATCH],
             rest: 0,
+            next_rest: REST,
             paces: [0; 3],
         }
     }
@@ -253,7 +257,8 @@ impl Outgoing {
 
     /// A route does not support segmentation: one message for each reply in the next batches.
     pub(super) fn without_segments(&mut self) {
-        self.rest = REST;
+        self.rest = self.next_rest;
+        self.next_rest = self.next_rest.saturating_mul(2).min(MOST_REST);
     }
 }
 

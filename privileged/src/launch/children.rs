@@ -10,7 +10,7 @@ use super::service_manager;
 use super::sockets::{self, Sockets};
 use super::state_files;
 use super::time_pages::TimePages;
-use super::users::Users;
+use super::users::{Users, no_user};
 use super::vmclock;
 use crate::options::{ClockChoice, Options};
 use ipc::file_path::FilePath;
@@ -297,16 +297,7 @@ impl Children {
                         }
                     }
                     Thing::SambaFolder => {
-                        if let Some(folder) = &plan.samba {
-                            command.arg(format!("socket={}/socket", folder.as_str()));
-                            // It is seen as soon as Samba makes it, where that shows nothing but Samba's.
-                            let folder_path = Path::new(folder.as_str());
-                            let is_narrow =
-                                folder_path.parent().is_some_and(|it| it.components().count() > 3);
-                            command.args(
-                                (is_narrow && !folder_path.is_dir()).then(|| path_word("folder", folder)),
-                            );
-                        }
+                        command.args(plan.samba.iter().flat_map(named::samba_words));
                     }
                 }
             }
@@ -382,6 +373,9 @@ pub fn check(options: &Options, users: &Users, config: &configuration::Files) ->
                 if let Ok(Some((_, ToLaunch::Plan(plan)))) = link.receive() {
                     while let Ok(Some((_, ToLaunch::Leaves(departure)))) = link.receive() {
                         sockets::warn_of_departure(&departure);
+                    }
+                    if let Some(name) = users.needed(&plan) {
+                        return Ok(Ending::Configuration(no_user(name)));
                     }
                     named::warn(&plan, users);
                     sockets::warn_of_interfaces(&plan);

@@ -133,6 +133,9 @@ pub fn launch(
         }
     };
     let sockets = Sockets::bind(&plan)?;
+    if let Some(name) = users.needed(&plan) {
+        return Err(Ending::Launch(users::no_user(name)));
+    }
     children.start_planned(&plan, &sockets, clock_reader)?;
     drop(sockets);
 

@@ -80,6 +80,15 @@ fn warn_of_samba(folder: &Path, reader: Option<(u32, u32)>) {
     }
 }
 
+/// What the process that asks Samba is told of its folder. Where that is not there, the one above it is seen, so that it is seen as soon as
+/// Samba makes it; but not one in which others have their sockets too.
+pub fn samba_words(folder: &FilePath) -> Vec<String> {
+    let path = Path::new(folder.as_str());
+    let is_narrow = path.parent().is_some_and(|parent| parent.components().count() > 3);
+    let shown = (is_narrow && !path.is_dir()).then(|| format!("folder={}", folder.as_str()));
+    [format!("socket={}/socket", folder.as_str())].into_iter().chain(shown).collect()
+}
+
 fn look((what, path): (&str, &FilePath), reader: Option<(u32, u32)>, remedy: &str, longest: u64) {
     let path = Path::new(path.as_str());
     let walk = PathWalk::of(path);

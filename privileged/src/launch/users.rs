@@ -1,6 +1,7 @@
 //! The users of the processes. The passwd file is parsed here: no name service runs in this process.
 
 use crate::options::Options;
+use ipc::message::launch::LaunchPlan;
 use ipc::process::{PerProcess, Process};
 use keeper::ending::Ending;
 
@@ -16,11 +17,16 @@ pub struct Users {
     pub lacks_group: bool,
     /// A missing user, if the start continues without it.
     pub missing: Option<&'static str>,
+    /// That of a process which few configurations want is missing.
+    pub lacks_samba: bool,
 }
 
 /// The message about a missing user.
 pub fn no_user(name: &str) -> String {
-    format!("there is no user {name}: run systemd-sysusers (the package does), or give --first-uid N")
+    format!(
+        "there is no user {name}: run systemd-sysusers (the package does), or useradd --system --user-group --no-create-home {name}, \
+         or give --first-uid N"
+    )
 }
 
 impl Users {
@@ -30,24 +36,40 @@ impl Users {
     /// The user that is missing, and how to create it.
     pub fn find(options: &Options) -> Result<Self, Ending> {
         if !nix::unistd::geteuid().is_root() {
-            return Ok(Self { identities: None, group: None, lacks_group: false, missing: None });
+            return Ok(Self {
+                identities: None,
+                group: None,
+                lacks_group: false,
+                missing: None,
+                lacks_samba: false,
+            });
         }
         if let Some(first) = options.first_uid {
             let identities = PerProcess::from_fn(|process| (first + process as u32, first + process as u32));
-            return Ok(Self { identities: Some(identities), group: None, lacks_group: false, missing: None });
+            return Ok(Self {
+                identities: Some(identities),
+                group: None,
+                lacks_group: false,
+                missing: None,
+                lacks_samba: false,
+            });
         }
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
         let mut identities = PerProcess::default();
+        let mut lacks_samba = false;
         for process in Process::ALL {
             let name = process.user();
             match fields(&passwd, name).map(|line| (number(&line, 2), number(&line, 3))) {
                 Some((Some(uid), Some(gid))) if uid != 0 && gid != 0 => identities[process] = (uid, gid),
+                // Whether it is needed says the configuration, which is read later.
+                _ if process == Process::Samba => lacks_samba = true,
                 _ if options.insecure || options.check => {
                     return Ok(Self {
                         identities: None,
                         group: None,
                         lacks_group: false,
                         missing: Some(name),
+                        lacks_samba: false,
                     });
                 }
                 _ => return Err(Ending::Launch(no_user(name))),
@@ -55,12 +77,24 @@ impl Users {
         }
         let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
         let group = fields(&groups, GROUP).and_then(|line| number(&line, 2));
-        Ok(Self { identities: Some(identities), group, lacks_group: group.is_none(), missing: None })
+        Ok(Self {
+            identities: Some(identities),
+            group,
+            lacks_group: group.is_none(),
+            missing: None,
+            lacks_samba,
+        })
     }
 
     /// Uid and gid of a process.
     pub fn identity(&self, process: Process) -> Option<(u32, u32)> {
-        self.identities.map(|all| all[process])
+        self.identities.map(|all| all[process]).filter(|(uid, gid)| *uid != 0 && *gid != 0)
+    }
+
+    /// The user that this plan needs and that is missing.
+    pub fn needed(&self, plan: &LaunchPlan) -> Option<&'static str> {
+        let is_needed = self.lacks_samba && Process::Samba.is_wanted(plan);
+        is_needed.then(|| Process::Samba.user())
     }
 
     /// The same as words for a child.

@@ -49,7 +49,7 @@ impl Engine {
     fn note_version4(&mut self, exchange: &Exchange, header: &ReplyHeader) {
         if let Some((_, _, source)) = self.entries.source_mut(exchange.source) {
             let sign = header.reference_timestamp == UPGRADE;
-            let upstream = (1..16).contains(&header.stratum).then_some(header.reference_id);
+            let upstream = (1..16).contains(&header.stratum).then_some((header.stratum, header.reference_id));
             source.version5.heard_version4(exchange.speech, sign, upstream);
         }
     }

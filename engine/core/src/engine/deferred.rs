@@ -5,7 +5,7 @@ use crate::entries::Entry;
 use crate::independence::group;
 use crate::io::{Now, OrderKind, Output};
 use crate::notice::{ClockNotice, Notice};
-use crate::nts::{Association, Deferral, Deferred, KeyExchangeFailure, Needed, Witness, agree};
+use crate::nts::{Association, Deferral, Deferred, KeyExchangeFailure, Needed, Witness, agree, of_one_name};
 use crate::timers::Timer;
 use alloc::vec::Vec;
 use ipc::message::exchange::Exchanged;
@@ -153,20 +153,27 @@ impl Engine {
             let session = entry.association().and_then(|a| a.session.as_ref());
             let fits = signed.is_none_or(|(low, high)| (low..=high).contains(&opinion.offset));
             let is_sound = fits && time >= floor && session.is_some_and(|session| session.holds(time));
-            let (entry, kin) = (entry.id.number(), self.kin_of(entry));
-            Witness { entry, kin, allegiance, offset: opinion.offset, is_sound }
+            let (number, kin) = (entry.id.number(), self.kin_of(entry));
+            let witness = Witness { entry: number, kin, allegiance, offset: opinion.offset, is_sound };
+            (entry.configured(), witness)
         });
-        let witnesses: Vec<Witness> = witnesses.collect();
+        let heard: Vec<_> = witnesses.collect();
         // All members of a pool are one operator, whether they are heard or not.
-        let mut missing: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.association().is_some())
-            .map(Entry::configured)
-            .collect();
-        missing.dedup();
-        missing.retain(|name| heard.iter().all(|(entry, ..)| entry.configured() != *name));
-        (witnesses, missing.len())
+        let running = self.entries.iter().filter(|entry| entry.association().is_some());
+        let running: Vec<_> = running.map(Entry::configured).collect();
+        let mut names = running.clone();
+        names.sort_unstable();
+        names.dedup();
+        let (mut witnesses, mut missing) = (Vec::new(), 0);
+        for name in names {
+            let count = running.iter().filter(|other| **other == name).count();
+            let of_name = heard.iter().filter(|(of, _)| *of == name).map(|(_, witness)| witness.clone());
+            match of_one_name(count, of_name.collect()) {
+                Some(said) => witnesses.extend(said),
+                None => missing += 1,
+            }
+        }
+        (witnesses, missing)
     }
 
     /// The step was made: all provisional keys end. False: it was another step.

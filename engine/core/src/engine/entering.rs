@@ -112,6 +112,14 @@ impl Engine {
         self.settle_entries(now, None);
     }
 
+    /// Whether our clients may ask in the draft of version 5 from now on. Nothing happens where there is no server.
+    pub fn change_version5(&mut self, now: Now, is_served: bool) {
+        let Some(server) = &mut self.settings.server else { return };
+        server.version5 = is_served;
+        self.system.last_served = None;
+        self.settle_entries(now, None);
+    }
+
     /// Whether the replies of the source at this address count as authenticated: for a simulation that has no
     /// keys. Those of a source with NTS or a good key always do. False where there is no such source.
     pub fn set_authenticated(&mut self, address: Address, authenticated: bool) -> bool {

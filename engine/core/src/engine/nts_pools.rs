@@ -74,11 +74,8 @@ impl Engine {
     /// there may be more.
     pub(super) fn give_hosts(&mut self, group: Group, now: RawInstant) -> Option<RawInstant> {
         let need = self.need_of(group);
-        let is_due =
-            |entry: &Entry| entry.association().is_some_and(|it| it.due().is_some_and(|due| due <= now));
-        let lacks = |entry: &Entry| {
-            entry.host.is_none() || is_failing(entry) || (is_due(entry) && self.is_host_gone(entry))
-        };
+        // What a name server says moves no member that works: its next keys come from where it is, if they do.
+        let lacks = |entry: &Entry| entry.host.is_none() || is_failing(entry);
         let is_pool = |entry: &&Entry| entry.settings.is_nts_pool() && !entry.settings.is_shared_out();
         let pools = self.entries.of(group).filter(|entry| is_pool(entry) && !entry.offline);
         let lacking: Vec<EntryId> =

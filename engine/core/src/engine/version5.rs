@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use ipc::message::client::Version5Reply;
 use ipc::packet::FilterOctets;
 use ipc::process::Process;
-use protocol::ntpv5::{Filter, Flags, ReferenceId};
+use protocol::ntpv5::{Filter, ReferenceId};
 use report::RejectReason;
 
 /// What is known for the detection of loops.
@@ -48,25 +48,30 @@ impl Engine {
         let Some((_, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&reply.rejected);
         let filter = reply.filter.as_ref().map(|filter| Filter::from_octets(*filter.array()));
-        let upstream = source.version5.upstream();
+        let upstream = source.version5.upstream(reply.header.stratum);
         let header = translate(&reply.header, source.poll_process.poll.exponent(), upstream);
-        if Flags::from_bits(reply.header.flags).is_synchronised() && header.stratum > 0 {
-            source.poll_process.poll.at_least(header.poll);
-        }
         let received = unix_nanos(header.receive_timestamp, floor);
         let objection = match header.stratum {
             0 => None,
             _ => objection(&reply.header, filter.as_ref(), received, own.as_ref(), &addresses),
         };
         let beyond = Beyond { objection, held_up: reply.held_up };
+        let before = source.counters.valid;
         self.learn_from(now, (&exchange, reply.stamp), readings, &header, Some(beyond));
         let Some((_, _, source)) = self.entries.source_mut(exchange.source) else { return };
-        let good_for = match objection.or(source.unused) {
-            None if header.stratum > 0 => Use::Measured,
-            Some(RejectReason::Loop | RejectReason::ReferenceIds | RejectReason::Date) => Use::Objected,
-            _ => Use::None,
+        let is_valid = source.counters.valid != before;
+        let good_for = match (objection, source.unused) {
+            (Some(_), _) | (None, Some(RejectReason::Loop)) => Use::Objected,
+            (None, Some(_)) => Use::None,
+            (None, None) if is_valid => Use::Measured,
+            // It was discarded.
+            (None, None) if header.stratum > 0 => Use::Objected,
+            (None, None) => Use::None,
         };
-        source.version5.heard_version5(filter, good_for);
+        if good_for == Use::Measured {
+            source.poll_process.poll.at_least(header.poll);
+        }
+        source.version5.heard_version5(filter, good_for, header.stratum);
     }
 
     /// Whether our clients may ask in version 5.
@@ -77,6 +82,7 @@ impl Engine {
     /// Tells the server the reference ids of all servers that the time comes from, where they have changed.
     pub(super) fn publish_reference_ids(&mut self) {
         if !self.serves_version5() {
+            self.loops.told = None;
             return;
         }
         let survivors = self.entries.sources().filter(|source| source.track.survives());

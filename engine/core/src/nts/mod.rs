@@ -26,5 +26,5 @@ pub(crate) use association::{Association, Deferral};
 pub use failure::KeyExchangeFailure;
 pub use operator::Kinship;
 pub(crate) use operator::kinship;
-pub(crate) use quorum::{Deferred, Needed, Witness, agree};
+pub(crate) use quorum::{Deferred, Needed, Witness, agree, of_one_name};
 pub(crate) use session::{Identifier, Session};

@@ -62,6 +62,24 @@ pub(crate) enum Needed {
     OneSigned,
 }
 
+/// What the members of one name say together, of which so many run: those that agree, if they are more than half of these; if so many
+/// were heard and they do not agree, all of them, as unsound; none if fewer were heard. So no single member of a pool, for whose
+/// certificate nobody vouches but the pool, speaks for the others.
+pub(crate) fn of_one_name(running: usize, mut heard: Vec<Witness>) -> Option<Vec<Witness>> {
+    let is_more_than_half = |count: usize| count.saturating_mul(2) > running;
+    let with = |first: &Witness| {
+        let near =
+            |other: &&Witness| other.is_sound && (0.0..=TOGETHER).contains(&(other.offset - first.offset));
+        heard.iter().filter(near).cloned().collect::<Vec<_>>()
+    };
+    let most = heard.iter().map(with).max_by_key(Vec::len).unwrap_or_default();
+    if is_more_than_half(most.len()) {
+        return Some(most);
+    }
+    heard.iter_mut().for_each(|witness| witness.is_sound = false);
+    is_more_than_half(heard.len()).then_some(heard)
+}
+
 /// The offset that the witnesses agree on: the middle one of those that do. `missing` more votes have no time.
 pub(crate) fn agree(witnesses: &[Witness], missing: usize, needed: Needed) -> Option<f64> {
     let count = |some: &[&Witness]| {
@@ -131,6 +149,23 @@ mod tests {
         assert_eq!(agree(&[witness(0, year), witness(1, year + 9.5)], 0), Some(year + 9.5));
         assert_eq!(agree(&[], 0), None);
         assert_eq!(agree(&[witness(0, f64::NAN), witness(1, f64::INFINITY)], 0), None);
+    }
+
+    #[test]
+    fn a051_no_single_member_of_a_pool_speaks_for_the_others() {
+        let year = 31_536_000.0;
+        let all = [witness(0, year), witness(0, year + 3.0), witness(0, 9e9), witness(0, year + 9.0)];
+        let count = |running, heard: &[Witness]| {
+            of_one_name(running, heard.to_vec())
+                .map(|said| (said.len(), said.iter().filter(|witness| witness.is_sound).count()))
+        };
+        assert_eq!(count(4, &all), Some((3, 3)));
+        assert_eq!(count(4, &all[1..3]), None, "too few are heard");
+        assert_eq!(count(3, &all[1..3]), Some((2, 0)), "they contradict each other");
+        assert_eq!(count(1, &all[..1]), Some((1, 1)));
+        assert_eq!(count(1, &[Witness { is_sound: false, ..witness(0, year) }]), Some((1, 0)));
+        assert_eq!(count(1, &[witness(0, f64::NAN)]), Some((1, 0)));
+        assert_eq!(count(4, &[]), None);
     }
 
     #[test]

@@ -27,6 +27,7 @@ const REMOVE_ENTRY: u8 = 7;
 const CHANGE_ENTRY: u8 = 8;
 const CHANGE_CLOCK: u8 = 9;
 const CHANGE_LOCAL_TIME: u8 = 10;
+const CHANGE_VERSION5: u8 = 11;
 
 /// A call that changes an engine.
 #[allow(clippy::large_enum_variant, reason = "one at a time, never stored")]
@@ -44,6 +45,8 @@ pub enum Call<'a> {
     ChangeClock(ClockSettings),
     /// [`Engine::change_local_time`](crate::Engine::change_local_time).
     ChangeLocalTime(Option<LocalTime>),
+    /// [`Engine::change_version5`](crate::Engine::change_version5).
+    ChangeVersion5(bool),
 }
 
 /// A call with its time and its entropy.
@@ -87,6 +90,10 @@ pub(super) fn write(
         Call::ChangeLocalTime(local) => {
             out.u8(CHANGE_LOCAL_TIME);
             out.option(*local, |out, local| write_local(out, &local));
+        }
+        Call::ChangeVersion5(is_served) => {
+            out.u8(CHANGE_VERSION5);
+            out.bool(*is_served);
         }
     }
 }
@@ -171,6 +178,7 @@ pub(super) fn read(octets: &[u8]) -> Result<Fact, Malformed> {
         CHANGE_ENTRY => Call::ChangeEntry(read_id(&mut from)?, Cow::Owned(read_source(&mut from)?)),
         CHANGE_CLOCK => Call::ChangeClock(read_clock(&mut from)?),
         CHANGE_LOCAL_TIME => Call::ChangeLocalTime(from.option(read_local)?),
+        CHANGE_VERSION5 => Call::ChangeVersion5(from.bool()?),
         kind => Call::Input(Cow::Owned(read_input(&mut from, kind)?)),
     };
     from.end()?;

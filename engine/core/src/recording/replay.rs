@@ -193,6 +193,7 @@ impl Player {
             }
             Call::ChangeClock(clock) => self.engine.change_clock(now, &clock),
             Call::ChangeLocalTime(local) => self.engine.change_local_time(now, local),
+            Call::ChangeVersion5(is_served) => self.engine.change_version5(now, is_served),
         }
         self.last.clear();
         while let Some(output) = self.engine.poll_output() {
@@ -221,6 +222,7 @@ fn kind_of_call(call: &Call<'_>) -> &'static str {
         Call::ChangeEntry(..) => "entry changed",
         Call::ChangeClock(_) => "clock changed",
         Call::ChangeLocalTime(_) => "local time changed",
+        Call::ChangeVersion5(_) => "version 5 for clients changed",
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::world::*;
 use crate::io::Input;
-use crate::status::SourceReason;
 use crate::violation::Violation;
 use ipc::message::client::{PlainReply, Rejected, ReplyHeader, Stamp};
 use ipc::packet::FilterOctets;
@@ -46,12 +45,13 @@ fn servers_that_speak_version_5_are_followed_in_it() {
     let mut world = speakers().start();
     world.run(1800.0);
     for source in 0..3 {
-        assert_eq!(version(&world, source), Some(5));
         assert!(world.status().sources[source].state().is_used());
         assert!(world.status().sources[source].reference_id.is_some(), "as it said in version 4");
         let asked = asked(&world, source);
         assert_eq!(asked[0], (4, true));
-        assert!(asked.iter().filter(|it| **it == (5, false)).count() + 4 >= asked.len(), "{asked:?}");
+        // One of seventeen is in version 4, for what only that says.
+        let in_version5 = asked.iter().filter(|it| **it == (5, false)).count();
+        assert!(in_version5 + 4 + asked.len() / 16 >= asked.len(), "{asked:?}");
     }
     assert!(world.error().abs() < 1e-3, "{}", world.error());
     // What is served names all of them, and this host.
@@ -131,8 +131,8 @@ fn a218_a_source_that_claims_our_id_or_all_ids_loses_version_5_and_nobody_loses_
         let rejected = report.sources[source].rejected[&reason];
         assert!(rejected >= 2, "{source} {reason:?} {rejected}");
         let asked = asked(&world, source);
-        let late = asked.iter().rev().take(200).filter(|(version, _)| *version == 5).count();
-        assert!(late <= 4, "{source}: {late} of the last 200 in version 5");
+        let late = asked.iter().rev().take(60).filter(|(version, _)| *version == 5).count();
+        assert!(late <= 2, "{source}: {late} of the last 60 in version 5");
     }
     assert!((0..5).all(|source| report.sources[source].state().is_used()));
     assert!(world.reference_ids.last().unwrap().count() <= Filter::HALF, "our clients can use what we serve");
@@ -155,7 +155,7 @@ fn a217_a_correction_on_the_path_moves_its_source_within_the_round_trip_and_no_f
         setup.servers[0].version5.as_mut().unwrap().held_up = held_up;
         let mut world = setup.start();
         world.run(1800.0);
-        assert_eq!(version(&world, 0), Some(5));
+        assert!(asked(&world, 0).iter().any(|(version, _)| *version == 5));
         let report = world.status();
         (world.error(), report.sources[0].delay_s.unwrap(), report.sources[0].root_distance_s.unwrap())
     };
@@ -180,10 +180,10 @@ fn another_timescale_or_era_is_not_followed() {
     let mut world = setup.start();
     world.run(1800.0);
     let report = world.status();
-    assert_eq!(report.sources[0].reason, SourceReason::Unused(RejectReason::Timescale));
+    assert!(report.sources[0].rejected[&RejectReason::Timescale] >= 2, "{:?}", report.sources[0].rejected);
     // A server that does not know of eras is right in version 4.
     assert!(report.sources[1].rejected[&RejectReason::Date] >= 2, "{:?}", report.sources[1].rejected);
-    assert!((1..3).all(|source| report.sources[source].state().is_used()));
+    assert!((0..3).all(|source| report.sources[source].state().is_used()));
 }
 
 #[test]

@@ -40,20 +40,20 @@ fn full(from: usize, bits: usize) -> Filter {
 fn a_server_that_shows_the_sign_is_asked_in_version_5() {
     let mut with = Negotiation::new();
     assert_eq!(with.ask(), Speech::Offer);
-    with.heard_version4(Speech::Offer, true, Some(7));
+    with.heard_version4(Speech::Offer, true, Some((2, 7)));
     assert_eq!(with.ask(), Speech::Version5);
-    with.heard_version5(Some(filter(&[1])), Use::Measured);
+    with.heard_version5(Some(filter(&[1])), Use::Measured, 2);
     assert_eq!(with.filter, Some(filter(&[1])));
     for n in 1..1_000 {
-        if n % (REST + 1) == REST {
+        if n % (u16::from(SPEAKS) + 1) == u16::from(SPEAKS) {
             assert_eq!(with.ask(), Speech::Offer, "it names its upstream in version 4 alone");
-            with.heard_version4(Speech::Offer, true, Some(9));
-            assert_eq!(with.upstream(), 9);
+            with.heard_version4(Speech::Offer, true, Some((2, 9)));
+            assert_eq!(with.upstream(2), 9);
             continue;
         }
         assert_eq!(with.ask(), Speech::Version5, "{n}");
         with.missed(Speech::Version5);
-        with.heard_version5(None, Use::Measured);
+        with.heard_version5(None, Use::Measured, 2);
     }
 }
 
@@ -62,14 +62,14 @@ fn a220_version_5_is_given_up_after_two_misses_and_tried_again_after_256_queries
     let mut with = Negotiation::new();
     for round in 0..3 {
         assert_eq!(with.ask(), Speech::Offer, "{round}");
-        with.heard_version4(Speech::Offer, true, Some(7));
+        with.heard_version4(Speech::Offer, true, Some((2, 7)));
         for _ in 0..MISSES {
             assert_eq!(with.ask(), Speech::Version5);
             with.missed(Speech::Version5);
         }
         for _ in 0..REST {
             assert_eq!(with.ask(), Speech::Version4);
-            with.heard_version4(Speech::Version4, true, Some(7));
+            with.heard_version4(Speech::Version4, true, Some((2, 7)));
         }
     }
 }
@@ -80,11 +80,11 @@ fn a220_a_stripped_sign_is_asked_for_again_after_256_queries() {
     for _ in 0..3 {
         for _ in 0..OFFERS {
             assert_eq!(with.ask(), Speech::Offer);
-            with.heard_version4(Speech::Offer, false, Some(7));
+            with.heard_version4(Speech::Offer, false, Some((2, 7)));
         }
         for _ in 0..REST {
             assert_eq!(with.ask(), Speech::Version4);
-            with.heard_version4(Speech::Version4, false, Some(7));
+            with.heard_version4(Speech::Version4, false, Some((2, 7)));
         }
     }
 }
@@ -93,22 +93,22 @@ fn a220_a_stripped_sign_is_asked_for_again_after_256_queries() {
 fn an_outage_is_not_taken_for_a_server_without_version_5() {
     let mut with = Negotiation::new();
     with.ask();
-    with.heard_version4(Speech::Offer, true, Some(7));
+    with.heard_version4(Speech::Offer, true, Some((2, 7)));
     (0..MISSES).for_each(|_| with.missed(Speech::Version5));
     assert_eq!(with.ask(), Speech::Version4);
     with.missed(Speech::Version4);
     assert_eq!(with.ask(), Speech::Offer);
     (0..1_000).for_each(|_| with.missed(Speech::Offer));
     assert_eq!(with.ask(), Speech::Offer);
-    with.heard_version4(Speech::Offer, true, Some(7));
+    with.heard_version4(Speech::Offer, true, Some((2, 7)));
     assert_eq!(with.ask(), Speech::Version5);
 }
 
 #[test]
 fn replies_while_version_5_is_not_configured_answer_nothing() {
     let mut with = Negotiation::new();
-    (0..100).for_each(|_| with.heard_version4(Speech::Version4, true, Some(7)));
-    (0..100).for_each(|_| with.heard_version4(Speech::Version4, false, Some(7)));
+    (0..100).for_each(|_| with.heard_version4(Speech::Version4, true, Some((2, 7))));
+    (0..100).for_each(|_| with.heard_version4(Speech::Version4, false, Some((2, 7))));
     assert_eq!(with.ask(), Speech::Offer, "as soon as it is");
 }
 
@@ -169,6 +169,22 @@ fn a218_who_has_our_own_id_or_all_ids_is_not_followed() {
 }
 
 #[test]
+fn a220_a_server_without_a_time_or_of_another_stratum_than_it_said_is_asked_for_its_upstream_first() {
+    let mut with = Negotiation::new();
+    for _ in 0..100 {
+        assert_eq!(with.ask(), Speech::Offer, "it has no time yet, and so no upstream");
+        with.heard_version4(Speech::Offer, true, None);
+    }
+    with.heard_version4(Speech::Offer, true, Some((1, 7)));
+    assert_eq!(with.ask(), Speech::Version5);
+    assert_eq!((with.upstream(1), with.upstream(2)), (7, UNKNOWN_UPSTREAM), "its antenna is gone");
+    with.heard_version5(None, Use::Measured, 2);
+    assert_eq!(with.ask(), Speech::Offer);
+    with.heard_version4(Speech::Offer, true, Some((2, 9)));
+    assert_eq!(with.upstream(2), 9);
+}
+
+#[test]
 fn a218_a_loop_through_a_host_that_asks_in_version_4_is_found_by_an_address() {
     let addresses = [[192, 0, 2, 9].into(), [192, 0, 2, 1].into()];
     let of = |ids: &[u8], own: Option<&ReferenceId>| {
@@ -184,21 +200,21 @@ fn a218_a_loop_through_a_host_that_asks_in_version_4_is_found_by_an_address() {
 fn a218_a_filter_that_somebody_else_has_filled_costs_an_honest_server_version_5_and_no_more() {
     let mut with = Negotiation::new();
     with.ask();
-    with.heard_version4(Speech::Offer, true, Some(7));
-    with.heard_version5(Some(filter(&[1])), Use::Measured);
+    with.heard_version4(Speech::Offer, true, Some((2, 7)));
+    with.heard_version5(Some(filter(&[1])), Use::Measured, 2);
     for _ in 0..MISSES {
         assert_eq!(with.ask(), Speech::Version5);
-        with.heard_version5(Some(full(0, 4096)), Use::Objected);
+        with.heard_version5(Some(full(0, 4096)), Use::Objected, 2);
         assert_eq!(with.filter, Some(filter(&[1])), "what is told to our own clients is of a measurement");
     }
     assert_eq!(with.ask(), Speech::Version4);
     // What version 4 could not do better ends nothing.
     let mut with = Negotiation::new();
     with.ask();
-    with.heard_version4(Speech::Offer, true, Some(7));
-    for _ in 0..REST {
+    with.heard_version4(Speech::Offer, true, Some((2, 7)));
+    for _ in 0..SPEAKS {
         assert_eq!(with.ask(), Speech::Version5);
-        with.heard_version5(None, Use::None);
+        with.heard_version5(None, Use::None, 2);
     }
     assert_eq!(with.ask(), Speech::Offer);
 }
