@@ -13,7 +13,7 @@ pub(crate) use bincode::{
     error::{DecodeError, EncodeError},
 };
 
-/// The longest frame in octets: the launch plan, which has at most 4,444 octets with all its paths, interfaces and pairs of certificate and
+/// The longest frame in octets: the launch plan, which has at most 4,702 octets with all its paths, interfaces and pairs of certificate and
 /// key, with room to spare.
 pub const MAX_FRAME: usize = 5120;
 

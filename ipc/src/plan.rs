@@ -165,9 +165,10 @@ mod tests {
             system_roots: Some(path),
             roots: [Some(path); MAX_ROOT_SETS],
             key_service: Some(key_service),
+            samba: Some(path),
             ..LaunchPlan::CLIENT
         };
         let length = encode(u32::MAX, &ToLaunch::Plan(plan), &mut [0; MAX_FRAME]);
-        assert_eq!(length, 4_444, "ipc/src/codec.rs says it");
+        assert_eq!(length, 4_702, "ipc/src/codec.rs says it");
     }
 }

@@ -3,11 +3,12 @@
 //! The path of a packet has no allocation, no lock that can block, no message to another process, and no
 //! system call but the two that receive and send; interleaved clients cost one more per batch, and a virtual clock one.
 
+mod outcome;
 mod sealing;
 mod signing;
 mod version5;
 
-use super::clients::{Fate, Heard, Memo, Proof};
+use super::clients::{Heard, Memo, Proof};
 use super::control_message::{ControlMessages, Target, Writer};
 use super::interleave::Name;
 use super::key_ring::KeyRing;
@@ -28,6 +29,7 @@ use network::ending::Ending;
 use network::interfaces::Way;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
+use outcome::{counter_of, fate};
 use protocol::header::{LENGTH, TRANSMIT_AT};
 use protocol::timestamp::Timestamp;
 use sealing::{Sealing, Waiting};
@@ -469,32 +471,6 @@ impl Worker {
 
 fn word(octets: &[u8], at: usize) -> u64 {
     octets.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |eight| u64::from_be_bytes(*eight))
-}
-
-/// What became of a request, if it is counted for its client by now: not of what is none, and not before it is opened.
-fn fate(outcome: &Result<Outcome, Refusal>) -> Option<Fate> {
-    match outcome {
-        Ok(Outcome::Reply(Reply { kind, .. }) | Outcome::Version5(Written { kind, .. }))
-            if *kind == ReplyKind::Kiss =>
-        {
-            Some(Fate::Dropped)
-        }
-        Ok(Outcome::Reply(_) | Outcome::Version5(_)) | Err(Refusal::Unsynchronised) => Some(Fate::Answered),
-        Err(Refusal::Limited | Refusal::Unauthenticated) => Some(Fate::Dropped),
-        Err(Refusal::Denied) => Some(Fate::Denied),
-        Ok(Outcome::Protected(_)) | Err(Refusal::Malformed | Refusal::Control) => None,
-    }
-}
-
-fn counter_of(counters: &mut Counters, refusal: Refusal) -> &mut u64 {
-    match refusal {
-        Refusal::Malformed => &mut counters.malformed,
-        Refusal::Control => &mut counters.control,
-        Refusal::Denied => &mut counters.denied,
-        Refusal::Unauthenticated => &mut counters.unauthenticated,
-        Refusal::Limited => &mut counters.limited,
-        Refusal::Unsynchronised => &mut counters.unsynchronised,
-    }
 }
 
 fn add(counter: &mut u64, count: usize) {

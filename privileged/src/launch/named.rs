@@ -80,11 +80,29 @@ fn warn_of_samba(folder: &Path, reader: Option<(u32, u32)>) {
     }
 }
 
+/// Folders of many programs.
+const BROAD: [&str; 14] = [
+    "/",
+    "/run",
+    "/var",
+    "/var/run",
+    "/var/lib",
+    "/var/cache",
+    "/tmp",
+    "/var/tmp",
+    "/etc",
+    "/home",
+    "/root",
+    "/usr",
+    "/opt",
+    "/srv",
+];
+
 /// What the process that asks Samba is told of its folder. Where that is not there, the one above it is seen, so that it is seen as soon as
 /// Samba makes it; but not one in which others have their sockets too.
 pub fn samba_words(folder: &FilePath) -> Vec<String> {
     let path = Path::new(folder.as_str());
-    let is_narrow = path.parent().is_some_and(|parent| parent.components().count() > 3);
+    let is_narrow = path.parent().and_then(Path::to_str).is_some_and(|parent| !BROAD.contains(&parent));
     let shown = (is_narrow && !path.is_dir()).then(|| format!("folder={}", folder.as_str()));
     [format!("socket={}/socket", folder.as_str())].into_iter().chain(shown).collect()
 }
