@@ -392,8 +392,8 @@ mod tests {
             steps            1\n\
             refusals         2 budget\n\
             certificate      in use until 2027-01-15 (5 days left); the certificate of [server.nts] expires in 5 days: renew it, then \
-            chimerctl reload; /etc/truechimer/nts/b.pem: the private key of [[server.nts.pair]] (/etc/truechimer/nts/b.pem) is not that of \
-            its certificate; clients that ask for its names are shown the first one until that is mended\n\
+            chimerctl reload; /etc/truechimer/nts/b.pem: the private key of [[server.nts.pair]], /etc/truechimer/nts/b-key.pem, is \
+            not that of its certificate, /etc/truechimer/nts/b.pem: write both of one pair, then chimerctl reload; clients that ask for its names are shown the first one until that is mended\n\
             one operator     a.example, c.example: their certificates show that of others too; see chimerctl sources\n\
             pauses           shown by the hardware clock (RTC) and vmclock\n\
             losses           of the 4 sources that decide, any 3 may fall silent, or any 1 be wrong, and the others are followed\n\
