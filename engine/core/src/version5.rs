@@ -175,11 +175,10 @@ pub(crate) fn translate(header: &Version5Header, poll: i8, upstream: u32) -> Rep
         precision: header.precision,
         root_delay: short_from_time32(header.root_delay),
         root_dispersion: short_from_time32(header.root_dispersion),
-        reference_id: match (kiss, header.stratum) {
-            (Some(code), _) => u32::from_be_bytes(code),
-            (None, 0) => 0,
-            (None, _) if !is_synchronised => 0,
-            (None, _) => upstream,
+        reference_id: match kiss {
+            Some(code) => u32::from_be_bytes(code),
+            None if is_synchronised => upstream,
+            None => 0,
         },
         reference_timestamp: 0,
         origin_timestamp: header.client_cookie,

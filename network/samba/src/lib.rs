@@ -222,7 +222,7 @@ impl Work {
                 })
             }
             Err(Lost::Ended) => self.begin_again(),
-            Err(Lost::Wrong) => self.give_up(Some(Contact::Wrong)),
+            Err(Lost::Wrong) => self.give_up(Contact::Wrong),
         }
     }
 
@@ -248,17 +248,15 @@ impl Work {
 
     fn judge_time(&mut self, now: RawInstant) -> Result<(), Ending> {
         match &self.order {
-            Some(order) if order.late_at <= now => self.give_up(Some(Contact::Silent)),
+            Some(order) if order.late_at <= now => self.give_up(Contact::Silent),
             _ => Ok(()),
         }
     }
 
     /// Ends the connection, and the reply that waits for it.
-    fn give_up(&mut self, why: Option<Contact>) -> Result<(), Ending> {
+    fn give_up(&mut self, why: Contact) -> Result<(), Ending> {
         self.samba = None;
-        if let Some(why) = why {
-            self.told.lost(why);
-        }
+        self.told.lost(why);
         match self.order.take() {
             Some(_) => self.answer(FromSigner::Failed),
             None => Ok(()),

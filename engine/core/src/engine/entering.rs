@@ -7,7 +7,7 @@ use crate::io::{Now, SavedAssociation};
 use crate::names::Lookup;
 use crate::notice::EntryNotice;
 use crate::nts::Association;
-use crate::settings::{ClockSettings, LocalTime, Place, SourceSettings};
+use crate::settings::{ClockSettings, LocalTime, Place, ServerSettings, SourceSettings};
 use alloc::vec::Vec;
 use ipc::address::Address;
 
@@ -105,17 +105,18 @@ impl Engine {
 
     /// How the host serves its own time from now on; none: not at all. Nothing happens where there is no server.
     pub fn change_local_time(&mut self, now: Now, local: Option<LocalTime>) {
-        let Some(server) = &mut self.settings.server else { return };
-        server.local = local;
-        // Told at once, whatever was told last.
-        self.system.last_served = None;
-        self.settle_entries(now, None);
+        self.change_server(now, |server| server.local = local);
     }
 
     /// Whether our clients may ask in the draft of version 5 from now on. Nothing happens where there is no server.
     pub fn change_version5(&mut self, now: Now, is_served: bool) {
+        self.change_server(now, |server| server.version5 = is_served);
+    }
+
+    fn change_server(&mut self, now: Now, change: impl FnOnce(&mut ServerSettings)) {
         let Some(server) = &mut self.settings.server else { return };
-        server.version5 = is_served;
+        change(server);
+        // Told at once, whatever was told last.
         self.system.last_served = None;
         self.settle_entries(now, None);
     }

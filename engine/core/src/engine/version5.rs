@@ -44,7 +44,7 @@ impl Engine {
         };
         let floor = self.basis.as_ref().map_or(0, |basis| basis.welcome.floor.nanos());
         let own = self.serves_version5().then_some(self.loops.own);
-        let addresses = if self.settings.server.is_some() { self.own.clone() } else { Vec::new() };
+        let addresses: &[_] = if self.settings.server.is_some() { &self.own } else { &[] };
         let Some((_, _, source)) = self.entries.source_mut(exchange.source) else { return };
         source.counters.add_rejected(&reply.rejected);
         let filter = reply.filter.as_ref().map(|filter| Filter::from_octets(*filter.array()));
@@ -53,7 +53,7 @@ impl Engine {
         let received = unix_nanos(header.receive_timestamp, floor);
         let objection = match header.stratum {
             0 => None,
-            _ => objection(&reply.header, filter.as_ref(), received, own.as_ref(), &addresses),
+            _ => objection(&reply.header, filter.as_ref(), received, own.as_ref(), addresses),
         };
         let beyond = Beyond { objection, held_up: reply.held_up };
         let before = source.counters.valid;
