@@ -97,9 +97,12 @@ impl Host {
 
     /// All processes are those from the start, and each does its work.
     fn lives(&self, began: &[(u32, String)], what: &str) {
-        let claim = || (self.pids() == began && client::query(self.time(), TIMEOUT).is_some()).then_some(());
+        // Where the machine is quick, the server's rate limit leaves a query unanswered now and then.
+        let claim = || (self.pids() == began && client::answers(self.time())).then_some(());
         let claim = || claim().and_then(|()| self.daemon.report().map(drop));
-        assert!(wait_for(TIMEOUT, claim).is_some(), "{what}: {:?}\n{}", self.pids(), self.daemon.log());
+        let counts = || String::from_utf8_lossy(&self.daemon.chimerctl(&["server"]).stdout).into_owned();
+        let lives = wait_for(TIMEOUT, claim).is_some();
+        assert!(lives, "{what}: {:?}\n{}\n{}", self.pids(), counts(), self.daemon.log());
         let exchanged = wait_for(TIMEOUT, || self.exchange().then_some(()));
         assert!(exchanged.is_some(), "{what}: no keys\n{}", self.daemon.log());
         Member::new("127.0.0.1:0", &self.time().to_string(), 1105).reply_sooner_or_later();
@@ -145,8 +148,10 @@ const ACTIONS: [Action; 22] = [
     }),
     ("synchronised", Host::is_synchronised),
     ("time", |host| {
-        let answered = (0..100).filter(|_| client::query(host.time(), TIMEOUT).is_some()).count();
-        assert_eq!(answered, 100);
+        for _ in 0..100 {
+            let answered = || client::answers(host.time()).then_some(());
+            assert!(wait_for(TIMEOUT, answered).is_some(), "{}", host.daemon.log());
+        }
     }),
     ("older versions and other modes", |host| {
         for (version, mode) in (0..8).flat_map(|version| (0..8).map(move |mode| (version, mode))) {
