@@ -370,11 +370,12 @@ fn the_pool_of_ntpd_rs_gives_each_member_a_time_server_of_its_own_and_another_on
     page(&client, &["reload"]);
     let refused = "no keys: ";
     client.wait_until("refused", TIMEOUT, |client| client.log().contains(refused));
-    assert_eq!(asked(&client).len(), 3, "none counts twice: {:#?}", client.sources());
+    assert_eq!(asked(&client).len(), 3, "none counts twice: {:#?} {}", client.sources(), client.log());
     // A restart exchanges nothing.
     assert_eq!(client.stop().code, Some(0));
     let client = setup.start();
     client.wait_until("at three again", TIMEOUT, in_use);
-    assert_eq!(client.sources().iter().filter(|source| source["nts"]["restored"] == true).count(), 3);
+    let restored = client.sources().iter().filter(|source| source["nts"]["restored"] == true).count();
+    assert_eq!(restored, 3, "{:#?}\n{}", client.sources(), client.log());
     assert_eq!(client.stop().code, Some(0));
 }

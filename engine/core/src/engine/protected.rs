@@ -4,7 +4,7 @@
 //! within the engine's own readings. The first packet with a valid tag is the reply. Packets before it are ignored, and an
 //! unauthenticated packet has no effect except that it is counted. That holds of NTS and of symmetric keys alike.
 
-use super::Engine;
+use super::{Engine, key_exchanges};
 use crate::entries::Authentication;
 use crate::exchanges::{Exchange, Proof, Readings};
 use crate::io::{Now, Output};
@@ -93,8 +93,13 @@ impl Engine {
             }
             Ok(Reply::Protected(verified)) => verified,
         };
+        let was_empty = association.cookies() == 0;
         association.prove(verified.cookies(), now.raw);
         association.count_cookies();
+        // The file holds none of them until the next query: a restart before it would exchange keys anew.
+        if was_empty && association.cookies() > 0 {
+            key_exchanges::order_save(&mut self.outputs);
+        }
         let header = ReplyHeader::from(&verified.header);
         let floor = self.basis.as_ref().map_or(0, |basis| basis.welcome.floor.nanos());
         let beside = is_beside_its_certificate(association, &header, floor);

@@ -198,13 +198,15 @@ impl Association {
         self.schedule.retry(now);
     }
 
-    /// New keys. The previous keys and all their cookies are dropped.
+    /// New keys. The previous keys and all their cookies are dropped. Nobody on the way has seen the new ones, from whichever address
+    /// the queries before were sent, to whichever server.
     pub(crate) fn succeed(&mut self, exchanged: &Exchanged, provisional: bool, now: Now) {
         self.jar.clear();
         for cookie in core::mem::take(&mut self.incoming) {
             self.jar.put(cookie.octets());
         }
         self.session = Some(Session::of(exchanged, provisional, now));
+        self.local = None;
         self.operator = Some(exchanged.operator);
         self.schedule.succeeded(now.raw);
         self.deferral = Deferral::Strict;

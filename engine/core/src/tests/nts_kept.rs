@@ -94,6 +94,39 @@ fn old_keys_and_cookies_are_gone_once_there_are_new_ones() {
 }
 
 #[test]
+fn new_cookies_are_kept_whatever_address_the_queries_before_them_were_sent_from() {
+    let mut world = Setup::of(nts_lan(1)).start();
+    world.local = address("192.0.2.77:123");
+    world.run(900.0);
+    world.servers[0].nts().starves = true;
+    while world.exchanges.len() < 2 {
+        world.run(0.05);
+    }
+    let asked = world.queries.len();
+    world.local = address("192.0.2.78:123");
+    while nts(&world, 0).exchanges < 2 || world.queries.len() == asked {
+        world.run(0.05);
+    }
+    assert_eq!(nts(&world, 0).cookies, 7, "one is on its way");
+}
+
+#[test]
+fn the_file_is_never_without_cookies_where_the_association_has_some() {
+    let mut world = Setup::of(nts_lan(1)).start();
+    world.local = address("192.0.2.77:123");
+    world.run(900.0);
+    world.servers[0].nts().failure = Some(ExchangeFailure::Refused);
+    world.local = address("192.0.2.78:123");
+    let mut emptied = 0;
+    while world.age() < 1800.0 {
+        world.run(0.01);
+        emptied += u32::from(nts(&world, 0).cookies == 0);
+        assert_eq!(nts(&world, 0).cookies == 0, world.kept[0].cookies.is_empty());
+    }
+    assert!(emptied > 0 && nts(&world, 0).cookies > 0);
+}
+
+#[test]
 fn keys_are_never_printed() {
     let mut servers = nts_lan(1);
     servers[0].nts().algorithm = Aead::AesSivCmac256;
