@@ -216,7 +216,7 @@ fn short_reason(source: &SourceReport) -> String {
 }
 
 /// What its server said of itself last.
-fn last_reply(reply: &LastReplyReport) -> [(&'static str, String); 7] {
+fn last_reply(reply: &LastReplyReport) -> [(&'static str, String); 8] {
     let date = |seconds: f64| format!("{:.0} s since 1970", seconds.floor());
     [
         (
@@ -245,6 +245,7 @@ fn last_reply(reply: &LastReplyReport) -> [(&'static str, String); 7] {
                 plain(reply.arrival_stamp.as_ref())
             ),
         ),
+        ("mode", if reply.interleaved == Some(true) { "interleaved" } else { "basic" }.to_owned()),
         ("asked from", plain(reply.local_address.as_ref())),
     ]
 }

@@ -172,6 +172,7 @@ fn last_reply(reply: LastReply) -> LastReplyReport {
         response_s: reply.response_s,
         departure_stamp: reply.left,
         arrival_stamp: reply.came,
+        interleaved: reply.interleaved,
         local_address: reply.local.map(|ip| ip.to_canonical().to_string()),
     }
 }

@@ -27,6 +27,13 @@ pub const fn minimal(nonce: u64) -> Header {
     }
 }
 
+/// The same in interleaved mode (RFC 9769 section 2): it asks when the reply left whose receive timestamp was `earlier`, and a reply
+/// that tells that returns `second` as its origin timestamp, which is a number like `nonce` and another one. The server has told
+/// `earlier` itself: nothing but that these are queries of one client is revealed by it.
+pub const fn interleaved(nonce: u64, earlier: u64, second: u64) -> Header {
+    Header { origin_timestamp: earlier, receive_timestamp: second, ..minimal(nonce) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +45,8 @@ mod tests {
         expected[3] = 0x20;
         expected[40..].copy_from_slice(&[0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]);
         assert_eq!(minimal(0x0123_4567_89ab_cdef).encode(), expected);
+        expected[24..40].copy_from_slice(&[9, 0, 0, 0, 0, 0, 0, 1, 8, 0, 0, 0, 0, 0, 0, 2]);
+        let request = interleaved(0x0123_4567_89ab_cdef, 9 << 56 | 1, 8 << 56 | 2);
+        assert_eq!(request.encode(), expected);
     }
 }

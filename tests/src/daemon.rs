@@ -4,19 +4,21 @@ use crate::clock::VirtualClock;
 use crate::netns::Network;
 use crate::process::{Process, children};
 use crate::programs::{Place, folder, program, wait_for};
+use crate::started::forget;
+pub use crate::started::spawn;
 use ipc::process::Process as Role;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The clock that the daemon steers.
@@ -253,37 +255,6 @@ impl Setup {
     }
 }
 
-/// All processes that this process started and whose end it has not seen: for [`end_all`](crate::interrupted::end_all).
-pub(crate) static STARTED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
-
-/// Starts a program that ends with this process, with no signal blocked.
-///
-/// # Panics
-/// If it cannot be executed.
-pub fn spawn(command: &mut Command) -> Child {
-    let parent = nix::unistd::getpid();
-    // SAFETY: between fork and exec only three system calls without allocation are made (sigprocmask,
-    // prctl, getppid); all are async-signal-safe.
-    unsafe {
-        command.pre_exec(move || {
-            sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
-            // Lost if the program changes its user; `Drop` and `end_all` cover that.
-            nix::sys::prctl::set_pdeathsig(Some(Signal::SIGTERM))?;
-            if nix::unistd::getppid() != parent {
-                return Err(std::io::Error::other("the parent is gone"));
-            }
-            Ok(())
-        });
-    }
-    let child = command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program()));
-    STARTED.lock().expect("no panic while locked").push(child.id());
-    child
-}
-
-fn forget(pid: u32) {
-    STARTED.lock().expect("no panic while locked").retain(|other| *other != pid);
-}
-
 /// One `[[source]]`, polled as fast as possible.
 pub fn source(address: impl std::fmt::Display) -> String {
     format!("[[source]]\naddress = \"{address}\"\nmin-poll = 0\nmax-poll = 2\nburst = true\n")
@@ -370,9 +341,18 @@ impl Daemon {
     /// The answer of the control socket to this verb (`status`, `sources`, `server`, …); `None` if there
     /// is no answer.
     pub fn ask(&self, verb: &str) -> Option<Value> {
+        self.request(&format!("{{\"verb\":\"{verb}\"}}"))
+    }
+
+    /// The answer of the control socket to the measurements and corrections with a higher number than this.
+    pub fn measured(&self, after: u64) -> Option<Value> {
+        self.request(&format!("{{\"verb\":\"measured\",\"after\":{after}}}"))
+    }
+
+    fn request(&self, document: &str) -> Option<Value> {
         let mut socket = UnixStream::connect(self.socket()).ok()?;
         socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        socket.write_all(format!("{{\"verb\":\"{verb}\"}}\n").as_bytes()).ok()?;
+        socket.write_all(format!("{document}\n").as_bytes()).ok()?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer).ok()?;
         serde_json::from_str(&answer).ok()

@@ -1,8 +1,8 @@
 //! The end of what this process started, when it is interrupted.
 
-use crate::daemon::STARTED;
 use crate::process::state_of;
 use crate::programs::wait_for;
+use crate::started::STARTED;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 use std::time::Duration;

@@ -79,6 +79,7 @@ pub mod role;
 pub mod samba;
 pub mod seen;
 mod skip;
+mod started;
 pub mod terminal;
 #[cfg(target_arch = "x86_64")]
 pub mod tracer;

@@ -6,12 +6,10 @@ use bench::daemon::{Daemon, Setup, source};
 use bench::forger::Forger;
 use bench::peers::NO_CHRONYD;
 use bench::programs::{Place, wait_for};
-use serde_json::Value;
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(40);
@@ -25,13 +23,7 @@ fn here(host: u8) -> IpAddr {
 
 /// How many measurements the daemon has made, and corrections.
 fn counted(daemon: &Daemon) -> Option<u64> {
-    let mut socket = UnixStream::connect(daemon.socket()).ok()?;
-    socket.set_read_timeout(Some(TIMEOUT)).ok()?;
-    socket.write_all(b"{\"verb\":\"measured\",\"after\":18446744073709551615}\n").ok()?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).ok()?;
-    let answer: Value = serde_json::from_str(&answer).ok()?;
-    answer["counted"].as_u64()
+    daemon.measured(u64::MAX)?["counted"].as_u64()
 }
 
 /// No more queries; how many measurements and corrections there were when all replies had come.

@@ -34,7 +34,7 @@ pub fn measurement(it: &MeasuredReport, raw: bool) -> Option<String> {
     let value = |value: Option<f64>| scientific(value.unwrap_or(0.0), 10, 3);
     let id = it.reference_id.as_deref().and_then(|id| u32::from_str_radix(id, 16).ok()).unwrap_or(0);
     Some(format!(
-        "{} {:<15} {} {:>2} {tests}  {:>2} {:>2} 0.00 {} {} {} {} {} {id:08X} 4B {} {}",
+        "{} {:<15} {} {:>2} {tests}  {:>2} {:>2} 0.00 {} {} {} {} {} {id:08X} 4{} {} {}",
         time(it.at_unix_s.unwrap_or(f64::NAN)),
         ip.to_string(),
         leap(it.leap.as_ref()),
@@ -46,6 +46,7 @@ pub fn measurement(it: &MeasuredReport, raw: bool) -> Option<String> {
         value(it.dispersion_s),
         value(it.root_delay_s),
         value(it.root_dispersion_s),
+        if it.interleaved == Some(true) { 'I' } else { 'B' },
         stamp(it.sent_stamp.as_ref()),
         stamp(it.received_stamp.as_ref()),
     ))

@@ -233,7 +233,8 @@ fn last_reply_common(source: &Source, reply: &mut Reply) {
         _ => 0x3ff,
     };
     let authenticated = if report.authenticated == Some(true) { 0x8000 } else { 0 };
-    reply.short(passed | if is_measured { authenticated } else { 0 });
+    let interleaved = if last.and_then(|last| last.interleaved) == Some(true) { 0x4000 } else { 0 };
+    reply.short(passed | if is_measured { authenticated | interleaved } else { 0 });
     let stamps = last.map(|last| [&last.departure_stamp, &last.arrival_stamp]);
     reply.octets(&stamps.map_or([0, 0], |stamps| stamps.map(|stamp| stamp_letter(stamp.as_ref()))));
     // Those that are not used are among the valid ones.

@@ -148,7 +148,7 @@ fn each_option_of_a_source_is_a_key_or_is_named_with_what_became_of_it() {
         ("minstratum 4", "min-stratum = 4"),
         ("offset -0.01", "offset = -0.01"),
         ("offline", "#     offline: "),
-        ("xleave", "#     xleave: "),
+        ("xleave", "interleaved = true"),
         ("version 3", "#     version 3: "),
         ("extfield F323", "#     extfield F323: "),
         ("maxsources 3", "#     maxsources 3: "),

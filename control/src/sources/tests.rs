@@ -156,6 +156,7 @@ fn the_golden_documents_are_read_to_the_last_field() {
         server's root       delay 1.000 ms, dispersion 2.000 ms\n\
         server's update     1800000000 s since 1970\n\
         stamps              departure kernel, arrival hardware\n\
+        mode                interleaved\n\
         asked from          192.0.2.7\n\
         correction          -250.000 ms (in the offset)\n\
         least stratum       2 (a lower one counts as this)\n\

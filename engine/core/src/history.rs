@@ -31,12 +31,14 @@ pub(crate) struct History {
     records: VecDeque<Record>,
 }
 
-/// A reply: its header, the poll exponent of its source, who took its times if these were looked at, and when it came.
+/// A reply: its header, the poll exponent of its source, who took its times if these were looked at, whether it is in
+/// interleaved mode, and when it came.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Came<'a> {
     pub(crate) header: &'a ReplyHeader,
     pub(crate) poll: i8,
     pub(crate) stamps: Option<Stamps>,
+    pub(crate) interleaved: bool,
     pub(crate) now: Now,
 }
 
@@ -52,6 +54,7 @@ impl Came<'_> {
             outcome,
             test: None,
             stamps: self.stamps.map(|stamps| (stamps.sent, stamps.received)),
+            interleaved: self.interleaved,
         }
     }
 }
@@ -136,7 +139,10 @@ mod tests {
     fn fails(history: &mut History, second: i64) {
         let header = ReplyHeader::from(&protocol::request::minimal(1));
         let stamps = Some(Stamps { sent: Stamp::Kernel, received: Stamp::User });
-        history.failed(RejectReason::Mode, &Came { header: &header, poll: 6, stamps, now: at(second) });
+        history.failed(
+            RejectReason::Mode,
+            &Came { header: &header, poll: 6, stamps, interleaved: false, now: at(second) },
+        );
     }
 
     #[test]

@@ -4,7 +4,6 @@ use ipc::packet::{MAX_PACKET, Packet};
 use ipc::symmetric_key::SymmetricKey;
 use protocol::header::{Header, LENGTH};
 use protocol::mac::{MacError, MacKey, read_reply};
-use protocol::request::minimal;
 
 /// This many consecutive wrong digests indicate an attack, or another key at the server.
 const ATTACK: u32 = 8;
@@ -31,15 +30,14 @@ impl KeyedAssociation {
     }
 
     /// The packet of a query.
-    pub(crate) fn request(&self, nonce: u64) -> Option<Packet> {
-        let header = minimal(nonce);
+    pub(crate) fn request(&self, header: Header) -> Option<Packet> {
         let mut octets = [0; MAX_PACKET];
         octets.get_mut(..LENGTH)?.copy_from_slice(&header.encode());
         let length = self.key.as_ref()?.put(&mut octets, LENGTH, header.version)?;
         Packet::from_octets(octets.get(..length)?).ok()
     }
 
-    /// The header of the reply to the query with this nonce, if the packet is it.
+    /// The header of the reply to the query with this nonce, whichever of two it may be, if the packet is it.
     ///
     /// # Errors
     /// [`MacError`].

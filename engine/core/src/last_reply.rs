@@ -1,6 +1,7 @@
 //! What the last valid reply of a source was like, and how it came. Only reports have it.
 
 use crate::measured::origin;
+use crate::measurement::Times;
 use crate::sanity::unix_nanos;
 use core::net::IpAddr;
 use ipc::address::Address;
@@ -33,6 +34,8 @@ pub struct LastReply {
     pub came: StampOrigin,
     /// The address of this host from which the query was sent; none: not known.
     pub local: Option<IpAddr>,
+    /// It came in interleaved mode (RFC 9769), and measured the exchange before.
+    pub interleaved: bool,
 }
 
 /// How a query left, and its reply came.
@@ -64,6 +67,14 @@ impl LastReply {
             left: origin(journey.left),
             came: origin(journey.came),
             local: Some(ip).filter(|ip| !ip.is_unspecified()),
+            interleaved: false,
         }
+    }
+
+    /// `earlier`: the times of the exchange that it tells the departure of, if it came in interleaved mode.
+    pub(crate) fn of_mode(self, earlier: Option<Times>) -> Self {
+        let Some(Times { t2, t3, .. }) = earlier else { return self };
+        let response_s = Some(t3.saturating_sub(t2) as f64 * 1e-9).filter(|response| *response >= 0.0);
+        Self { interleaved: true, response_s, ..self }
     }
 }

@@ -63,6 +63,7 @@ mod guard;
 pub mod hand_step;
 mod history;
 mod independence;
+mod interleaved;
 pub mod io;
 mod keyed;
 mod last_reply;

@@ -114,6 +114,8 @@ pub struct Known {
     pub test: Option<RejectReason>,
     /// Who took T1 and T4; none: they were not looked at.
     pub stamps: Option<(Stamp, Stamp)>,
+    /// The reply came in interleaved mode: the exchange before is measured.
+    pub interleaved: bool,
     /// The estimate of its source with this measurement; none: it was not measured.
     pub learned: Option<Learned>,
 }

@@ -154,6 +154,8 @@ pub struct SourceSettings {
     pub departure: Departure,
     /// It is asked in the draft of NTP version 5 if it speaks it.
     pub version5: bool,
+    /// It is asked in interleaved mode (RFC 9769).
+    pub interleaved: bool,
 }
 
 impl SourceSettings {
@@ -182,6 +184,7 @@ impl SourceSettings {
             families: Families::Both,
             departure: Departure::USUAL,
             version5: false,
+            interleaved: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::filter::Outcome;
 use crate::history::{Came, History};
+use crate::interleaved::{Asked, Interleaving};
 use crate::io::Now;
 use crate::measured::Learned;
 use crate::measurement::{Measurement, Stamps, Times};
@@ -74,6 +75,8 @@ pub(crate) enum Answer {
     Kiss(KissCode),
     /// A measurement.
     Sample(Outcome),
+    /// Its time can be used; the exchange that it tells of was measured before.
+    Known,
 }
 
 /// One address that is queried.
@@ -84,6 +87,8 @@ pub(crate) struct Source {
     pub(crate) track: Track,
     /// In which version it is asked.
     pub(crate) version5: Negotiation,
+    /// When its replies have really left.
+    pub(crate) interleaving: Interleaving,
     /// The replies that came, beside those that did not.
     pub(crate) arrivals: Arrivals,
     /// From the last valid reply.
@@ -133,6 +138,7 @@ impl Source {
             poll_process: PollProcess::new(address, settings, now),
             track: Track::new(),
             version5: Negotiation::new(),
+            interleaving: Interleaving::default(),
             arrivals: Arrivals::new(),
             facts: None,
             unused: None,
@@ -301,6 +307,7 @@ impl Source {
     /// Drops everything that depends on a counter that did not stand still (the host was suspended).
     pub(crate) fn forget_time(&mut self, now: RawInstant) {
         self.track.forget_time();
+        self.interleaving.forget();
         self.arrivals.forget();
         self.poll_process.settle(now);
         self.poll_process.start_burst(now);
@@ -330,7 +337,7 @@ impl Source {
 
     /// A reply to it; `stamps`: none where they are of no use, or were not looked at.
     pub(crate) fn came<'a>(&self, header: &'a ReplyHeader, stamps: Option<Stamps>, now: Now) -> Came<'a> {
-        Came { header, poll: self.poll_process.poll.exponent(), stamps, now }
+        Came { header, poll: self.poll_process.poll.exponent(), stamps, interleaved: false, now }
     }
 
     /// What passed for a reply is of no use.
@@ -339,11 +346,11 @@ impl Source {
         self.history.failed(reason, came);
     }
 
-    /// Tests a reply and learns from it. `prior`: the prior frequency and its standard deviation.
+    /// Tests a reply and learns from it. `times`: those of this exchange by this host's clock. `interleaved`: what its query asked for, if the reply is in that mode. `prior`: the prior frequency and its standard deviation.
     pub(crate) fn answer(
         &mut self,
         header: &ReplyHeader,
-        times: impl FnOnce(i64, i64) -> Times,
+        (times, interleaved): (Times, Option<&Asked>),
         expected: &Expectations<'_>,
         is_near_leap: impl FnOnce(i64) -> bool,
         prior: (f64, f64),
@@ -351,12 +358,12 @@ impl Source {
     ) -> Answer {
         let mut stamps = None;
         let times = |t2, t3| {
-            let times = times(t2, t3);
+            let times = interleaved.map_or(Times { t2, t3, ..times }, |asked| asked.times(t3));
             stamps = Some(times.stamps);
             times
         };
         let verdict = examine(header, times, expected);
-        let came = self.came(header, stamps, now);
+        let came = Came { interleaved: interleaved.is_some(), ..self.came(header, stamps, now) };
         let verdict = match verdict {
             Ok(verdict) => verdict,
             Err(reason) => {
@@ -383,6 +390,9 @@ impl Source {
                     return Answer::Silent(RejectReason::Discontinuity);
                 }
                 self.heard(facts, now.raw);
+                if !interleaved.is_none_or(Asked::is_measured_by_it) {
+                    return Answer::Known;
+                }
                 let outcome = self.learn(measurement, facts, prior, now);
                 let learned = Learned::by(&self.track.filter, now);
                 self.history.measured(&measurement, &facts, outcome, learned, &came);

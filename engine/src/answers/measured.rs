@@ -49,6 +49,7 @@ fn one(Measured { name, address, known }: Measured) -> MeasuredReport {
         reference_id: reference_id(known.said.reference_id),
         sent_stamp: known.stamps.map(|(sent, _)| origin(sent)),
         received_stamp: known.stamps.map(|(_, received)| origin(received)),
+        interleaved: known.interleaved,
         estimate_s: known.learned.map(|learned| learned.offset),
         estimate_error_s: known.learned.map(|learned| short_of(learned.offset_error)),
         deviation_s: known.learned.map(|learned| short_of(learned.deviation)),
@@ -120,6 +121,7 @@ mod tests {
             outcome: MeasurementOutcome::Used,
             test: None,
             stamps: Some((Stamp::Kernel, Stamp::User)),
+            interleaved: true,
             learned: Some(learned),
         };
         let failed = Known {
@@ -130,6 +132,7 @@ mod tests {
             outcome: MeasurementOutcome::Failed,
             test: Some(RejectReason::Unsynchronised),
             stamps: None,
+            interleaved: false,
             learned: None,
             ..used
         };

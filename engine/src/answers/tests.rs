@@ -158,6 +158,7 @@ fn full() -> Report {
         response_s: Some(0.0001),
         departure_stamp: StampOrigin::Kernel,
         arrival_stamp: StampOrigin::Hardware,
+        interleaved: true,
         local_address: Some("192.0.2.7".to_owned()),
     };
     let unheard = SourceReport {

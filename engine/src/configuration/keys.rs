@@ -4,7 +4,7 @@
 pub const GOVERNOR: [&str; 1] = ["profile"];
 
 /// Of `[[source]]`.
-pub const SOURCE: [&str; 25] = [
+pub const SOURCE: [&str; 26] = [
     "address",
     "mode",
     "key",
@@ -28,6 +28,7 @@ pub const SOURCE: [&str; 25] = [
     "send-over",
     "dscp",
     "allow-link-local",
+    "interleaved",
     "experimental-nts-pool",
     "experimental-ntpv5",
 ];

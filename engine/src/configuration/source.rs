@@ -229,6 +229,11 @@ pub fn read_source(
     };
     let departure = departure::read(section, asked, faults);
     let version5 = read_version5(section, nts.is_some() || key.is_some(), faults);
+    let interleaved = section.boolean("interleaved", faults).unwrap_or(false);
+    if interleaved && version5 {
+        let text = "interleaved: a source that may be asked in version 5 is asked in basic mode; leave one of the two out";
+        faults.add(section.place_of("interleaved"), text);
+    }
     let (place, name) = place?;
     Some(SourceSettings {
         name,
@@ -253,6 +258,7 @@ pub fn read_source(
         families,
         departure,
         version5,
+        interleaved,
     })
 }
 

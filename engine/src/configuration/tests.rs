@@ -35,6 +35,7 @@ experimental-ntpv5 = true
 address = "pool.example.org"
 pool = true
 members = 3
+interleaved = true
 
 [clock]
 minimum-sources = 2
@@ -143,8 +144,10 @@ fn every_key_reaches_its_place() {
             nts: None,
             key: None,
             version5: true,
+            interleaved: false,
         }
     );
+    assert!(settings.sources[1].interleaved);
     assert_eq!((settings.sources[1].name.as_str(), settings.sources[1].members), ("pool.example.org", 3));
     assert_eq!(settings.clock.minimum_sources, 2);
     assert_eq!(settings.clock.start_step_threshold, Span::from_millis(128));

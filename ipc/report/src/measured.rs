@@ -61,6 +61,8 @@ documents! {
         sent_stamp: Option<StampOrigin>,
         /// Who took the time at which the reply came.
         received_stamp: Option<StampOrigin>,
+        /// It came in interleaved mode (RFC 9769): what is measured is the exchange before.
+        interleaved: bool,
         /// Offset of the clock at that time by the estimate of the source with this measurement, in seconds; positive: the clock
         /// was behind. None, like the next three fields, if it was not measured.
         estimate_s: Option<f64>,

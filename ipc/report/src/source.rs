@@ -125,6 +125,8 @@ documents! {
         departure_stamp: StampOrigin,
         /// Who took the time of arrival of the reply.
         arrival_stamp: StampOrigin,
+        /// It came in interleaved mode (RFC 9769), and says when the reply before it left, of which `response_s` then is.
+        interleaved: bool,
         /// The address of this host from which the query was sent; none: not known.
         local_address: Option<String>,
     }

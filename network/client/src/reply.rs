@@ -3,6 +3,7 @@
 //! Only form and origin are judged here; the engine judges the contents, kiss codes included. A datagram that fails a
 //! test only increments a counter.
 
+use core::num::NonZeroU64;
 use ipc::message::client::Rejected;
 use ipc::packet::MAX_PACKET;
 use protocol::extension_field::{Item, walk};
@@ -18,6 +19,8 @@ const LOWEST_VERSION: u8 = 3;
 pub struct Expected {
     /// The request's transmit timestamp; of version 5 its client cookie.
     pub nonce: u64,
+    /// Its second random number, which a reply in interleaved mode returns (RFC 9769); none: it asks for basic mode alone.
+    pub second: Option<NonZeroU64>,
     /// The request's version.
     pub version: u8,
     /// The request has a MAC: then a MAC, or its absence, is judged by the engine, which has the key.
@@ -47,11 +50,23 @@ impl Expected {
         let header = Header::decode(octets).ok()?;
         if header.version == ntpv5::VERSION {
             let (nonce, wanted) = ntpv5::client::asked(octets)?;
-            return Some(Self { nonce, version: header.version, has_mac: false, version5: Some(wanted) });
+            let version = header.version;
+            return Some(Self { nonce, second: None, version, has_mac: false, version5: Some(wanted) });
         }
         let has_mac = walk(octets.get(LENGTH..).unwrap_or_default(), header.version)
             .any(|item| matches!(item, Ok(Item::Mac(_))));
-        Some(Self { nonce: header.transmit_timestamp, version: header.version, has_mac, version5: None })
+        Some(Self {
+            nonce: header.transmit_timestamp,
+            second: NonZeroU64::new(header.receive_timestamp),
+            version: header.version,
+            has_mac,
+            version5: None,
+        })
+    }
+
+    fn allows_origin(self, origin: u64) -> bool {
+        // Zero means "unknown" and is never a valid origin, even if a request used it.
+        origin != 0 && (origin == self.nonce || self.second.is_some_and(|second| second.get() == origin))
     }
 
     fn allows_version(self, version: u8) -> bool {
@@ -121,8 +136,7 @@ pub fn check(datagram: &[u8], expected: Expected) -> Result<Checked, Rejection> 
     if header.mode != MODE_SERVER {
         return Err(Rejection::Mode);
     }
-    // Zero means "unknown" and is never a valid origin, even if a request used it.
-    if header.origin_timestamp == 0 || header.origin_timestamp != expected.nonce {
+    if !expected.allows_origin(header.origin_timestamp) {
         return Err(Rejection::Origin);
     }
     for item in walk(datagram.get(LENGTH..).unwrap_or_default(), header.version) {
@@ -142,7 +156,8 @@ mod tests {
     use proptest::prelude::*;
 
     const NONCE: u64 = 0x0123_4567_89ab_cdef;
-    const EXPECTED: Expected = Expected { nonce: NONCE, version: 4, has_mac: false, version5: None };
+    const EXPECTED: Expected =
+        Expected { nonce: NONCE, second: None, version: 4, has_mac: false, version5: None };
 
     fn honest() -> Header {
         Header {
@@ -186,6 +201,27 @@ mod tests {
         let careless = Expected { nonce: 0, ..EXPECTED };
         let zero = Header { origin_timestamp: 0, ..honest() }.encode();
         assert_eq!(check(&zero, careless), Err(Rejection::Origin));
+    }
+
+    #[test]
+    fn a047_a_reply_in_interleaved_mode_has_the_second_number_of_a_query_that_asks_for_it() {
+        let second = 0xfedc_ba98_7654_3210;
+        let asks = protocol::request::interleaved(NONCE, 77, second).encode();
+        let asks = Expected::of_request(&asks).unwrap();
+        let basic = Expected::of_request(&protocol::request::minimal(NONCE).encode()).unwrap();
+        let reply = |origin_timestamp| Header { origin_timestamp, ..honest() }.encode();
+        assert_eq!(
+            check(&reply(second), asks),
+            Ok(Checked::Version4(Header::decode(&reply(second)).unwrap()))
+        );
+        assert_eq!(check(&reply(second), basic), Err(Rejection::Origin));
+        for asked in [asks, basic] {
+            assert!(check(&reply(NONCE), asked).is_ok());
+            // 77 is what anybody knows who has seen the server's earlier reply.
+            for origin in [0, 77, second ^ 1, NONCE ^ second] {
+                assert_eq!(check(&reply(origin), asked), Err(Rejection::Origin), "{origin:x}");
+            }
+        }
     }
 
     #[test]

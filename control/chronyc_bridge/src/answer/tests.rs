@@ -69,6 +69,7 @@ fn followed() -> Snapshot {
             response_s: Some(0.0001),
             departure_stamp: Some(StampOrigin::Kernel.into()),
             arrival_stamp: Some(StampOrigin::User.into()),
+            interleaved: Some(true),
             local_address: Some("192.0.2.1".into()),
         }),
         ..selected
@@ -316,8 +317,8 @@ fn the_last_reply_of_a_source_comes_in_the_form_that_the_request_has_room_for() 
         }
         assert_eq!(
             (fields.short(92), fields.short(94)),
-            (0x83ff, u16::from_be_bytes(*b"KD")),
-            "tests, authentication; time stamps"
+            (0xc3ff, u16::from_be_bytes(*b"KD")),
+            "tests, mode, authentication; time stamps"
         );
         let counts: Vec<u32> = (96..112).step_by(4).map(|at| fields.word(at)).collect();
         assert_eq!(counts, [30, 28, 25, 23], "sent, received, valid, used");

@@ -24,7 +24,7 @@ const WITH_VALUE: [&str; 12] = [
 ];
 
 /// Options without a value that have nothing like them here.
-const BARE: [&str; 4] = ["auto_offline", "copy", "offline", "xleave"];
+const BARE: [&str; 3] = ["auto_offline", "copy", "offline"];
 
 /// Names whose addresses are link-local: those of time servers inside a cloud, by the word of its operator.
 pub const LINK_LOCAL: [&str; 1] = ["metadata.google.internal"];
@@ -84,6 +84,7 @@ fn option(
         "trust" => source.keys.push(("trust", "true".to_owned())),
         "require" => source.keys.push(("require", "true".to_owned())),
         "noselect" => source.keys.push(("noselect", "true".to_owned())),
+        "xleave" => source.keys.push(("interleaved", "true".to_owned())),
         "minpoll" => options.min_poll = number(plan, item, (&word, words), -32..=32).or(options.min_poll),
         "maxpoll" => options.max_poll = number(plan, item, (&word, words), -32..=32).or(options.max_poll),
         "port" => options.port = number(plan, item, (&word, words), 1..=65_535),

@@ -9,7 +9,7 @@ use crate::local_clock::from_scaled;
 use crate::measurement::Times;
 use crate::notice::{Notice, SourceNotice};
 pub(super) use crate::sanity::Beyond;
-use crate::sanity::Expectations;
+use crate::sanity::{Expectations, unix_nanos};
 use crate::source::Answer;
 use crate::status::LastReply;
 use crate::version5::Speech;
@@ -82,8 +82,9 @@ impl Engine {
                 return;
             }
         };
+        let interleaved = exchange.interleaved(header.origin_timestamp);
         let expected = Expectations {
-            nonce: exchange.nonce,
+            nonce: exchange.origin(header.origin_timestamp),
             precision: self.precision,
             floor: basis.welcome.floor.nanos(),
             latest: basis.welcome.latest.nanos(),
@@ -101,16 +102,17 @@ impl Engine {
         let kiss_before = source.kiss;
         let unused_before = source.unused;
         let chosen_before = source.arrivals.chosen().is_some();
-        let answer = source.answer(
-            header,
-            |t2, t3| Times { t2, t3, ..times },
-            &expected,
-            |time| leap.is_close(time),
-            prior,
-            now,
-        );
-        if let (Answer::Sample(_) | Answer::Unusable(_), Some(journey)) = (answer, exchange.journey(came)) {
-            source.last_reply = Some(LastReply::new(header, &journey, expected.floor));
+        let answer =
+            source.answer(header, (times, interleaved), &expected, |time| leap.is_close(time), prior, now);
+        if let (Answer::Sample(_) | Answer::Known | Answer::Unusable(_), Some(journey)) =
+            (answer, exchange.journey(came))
+        {
+            let reply = LastReply::new(header, &journey, expected.floor);
+            let t3 = unix_nanos(header.transmit_timestamp, expected.floor);
+            source.last_reply = Some(reply.of_mode(interleaved.map(|asked| asked.times(t3))));
+            let t2 = unix_nanos(header.receive_timestamp, expected.floor);
+            let is_good = !matches!(answer, Answer::Unusable(_));
+            source.interleaving.heard(interleaved, header.receive_timestamp, Times { t2, ..times }, is_good);
         }
         source.history.count(&mut self.counted, clock);
         let address = source.address().socket_address();
@@ -119,6 +121,7 @@ impl Engine {
         let mut doubts = false;
         match answer {
             Answer::Silent(_) => return,
+            Answer::Known => {}
             Answer::Unusable(reason) => {
                 if unused_before != Some(reason) {
                     self.tell(Notice::Source(name, address, SourceNotice::Unused(reason)));

@@ -22,8 +22,12 @@ impl Engine {
         let are_all = addresses.len() < MOST_OWN;
         let gone = |ip: IpAddr| are_all && self.own.contains(&ip) && !addresses.contains(&ip);
         let lost = self.entries.all_associations_mut().filter_map(|a| a.lose(gone).then_some(())).count();
+        let is_any_gone = self.own.iter().any(|ip| gone(*ip));
         if lost > 0 {
             self.save_associations();
+        }
+        if is_any_gone {
+            self.entries.all_sources_mut().for_each(|source| source.interleaving.forget());
         }
         self.own_told = addresses.len().min(MOST_OWN);
         self.learn_own(addresses);

@@ -51,7 +51,13 @@ impl Engine {
                     let is_plain = matches!(authentication, Authentication::Plain);
                     let speech =
                         if settings.version5 && is_plain { source.version5.ask() } else { Speech::Version4 };
-                    match prepare(authentication, nonce, nonces, (speech, reference_ids)) {
+                    let asks = settings.interleaved && speech == Speech::Version4;
+                    let interleaved = asks.then(|| source.interleaving.ask(|| nonces.nonce())).flatten();
+                    let header = match &interleaved {
+                        Some(asked) => request::interleaved(nonce, asked.name(), asked.nonce.get()),
+                        None => request::minimal(nonce),
+                    };
+                    match prepare(authentication, header, nonces, (speech, reference_ids)) {
                         None => source.poll_process.skip(now.raw, self.exchanges.is_asking(source.id)),
                         Some((packet, proof)) => {
                             source.transmit(now.raw, need, nonces);
@@ -64,7 +70,7 @@ impl Engine {
                             }
                             let id = self.exchanges.begin(
                                 (source.id, group),
-                                (nonce, speech),
+                                (nonce, speech, interleaved),
                                 destination,
                                 now.raw,
                                 deadline,
@@ -93,33 +99,35 @@ impl Engine {
 /// The packet of a query. For an authenticated source it is protected, or there is none.
 fn prepare(
     authentication: &mut Authentication,
-    nonce: u64,
+    header: Header,
     nonces: &mut Nonces,
     (speech, reference_ids): (Speech, bool),
 ) -> Option<(Packet, Option<Proof>)> {
     match authentication {
         Authentication::Nts(association) => {
-            let request = association.request(nonce, nonces);
+            let request = association.request(header, nonces);
             if request.is_none() {
                 association.count_cookies();
             }
             request.map(|(packet, identifier)| (packet, Some(Proof::Nts(identifier))))
         }
-        Authentication::Key(association) => Some((association.request(nonce)?, Some(Proof::Key))),
-        Authentication::Plain => Some((plain(nonce, speech, reference_ids)?, None)),
+        Authentication::Key(association) => Some((association.request(header)?, Some(Proof::Key))),
+        Authentication::Plain => Some((plain(header, speech, reference_ids)?, None)),
     }
 }
 
 /// The packet of a query without authentication. `reference_ids`: in version 5 all servers that the time comes from are asked for.
-fn plain(nonce: u64, speech: Speech, reference_ids: bool) -> Option<Packet> {
+fn plain(header: Header, speech: Speech, reference_ids: bool) -> Option<Packet> {
     let mut octets = [0; MAX_PACKET];
     let length = match speech {
-        Speech::Version5 => {
-            client::put_request(&mut octets, nonce, Wanted { reference_ids, correction: true })?
-        }
+        Speech::Version5 => client::put_request(
+            &mut octets,
+            header.transmit_timestamp,
+            Wanted { reference_ids, correction: true },
+        )?,
         Speech::Version4 | Speech::Offer => {
             let sign = if speech == Speech::Offer { UPGRADE } else { 0 };
-            let header = Header { reference_timestamp: sign, ..request::minimal(nonce) };
+            let header = Header { reference_timestamp: sign, ..header };
             *octets.first_chunk_mut()? = header.encode();
             LENGTH
         }

@@ -15,6 +15,7 @@ use crate::source_id::SourceId;
 use ipc::message::client::{ProtectedReply, ReplyHeader};
 use ipc::packet::MAX_PACKET;
 use ipc::process::Process;
+use protocol::header::Header;
 use protocol::mac::MacError;
 use protocol::nts::client::{Reply, ReplyError};
 use report::RejectReason;
@@ -42,7 +43,7 @@ impl Engine {
         else {
             return;
         };
-        match association.verify(reply.packet.octets(), exchange.nonce) {
+        match association.verify(reply.packet.octets(), origin_awaited(exchange, reply)) {
             Err(error) => {
                 source.counters.reject(reason_of_mac(error));
                 if association.reject(error) {
@@ -76,7 +77,7 @@ impl Engine {
         let came = reply.packet.octets();
         let Some(packet) = octets.get_mut(..came.len()) else { return };
         packet.copy_from_slice(came);
-        let verified = match session.verify(packet, identifier, exchange.nonce) {
+        let verified = match session.verify(packet, identifier, origin_awaited(exchange, reply)) {
             Err(error) => {
                 source.counters.reject(reason_of(error));
                 if association.reject(error) {
@@ -134,6 +135,13 @@ impl Engine {
             self.tell(Notice::Entry(name, EntryNotice::CookiesRejected));
         }
     }
+}
+
+/// The origin timestamp that a packet must have to be the reply. Which of two that can be is looked up in the packet itself; whether it
+/// is authentic is tested after that.
+fn origin_awaited(exchange: &Exchange, reply: &ProtectedReply) -> u64 {
+    let origin = Header::decode(reply.packet.octets()).map_or(0, |header| header.origin_timestamp);
+    exchange.origin(origin)
 }
 
 /// Whether the first time that new keys brought lies outside the validity of the certificates that vouched for

@@ -22,6 +22,7 @@ use ipc::message::exchange::{
 };
 use ipc::packet::{CookieOctets, Packet};
 use ipc::units::{RawInstant, WallTime};
+use protocol::header::Header;
 use protocol::nts::client::ReplyError;
 use report::AssociationState;
 
@@ -256,10 +257,10 @@ impl Association {
 
     /// A request with the oldest cookie, which is never sent a second time. None: there is no
     /// cookie or no key.
-    pub(crate) fn request(&mut self, transmit: u64, nonces: &mut Nonces) -> Option<(Packet, Identifier)> {
+    pub(crate) fn request(&mut self, header: Header, nonces: &mut Nonces) -> Option<(Packet, Identifier)> {
         let session = self.session.as_ref()?;
         while let Some(cookie) = self.jar.take() {
-            if let Some(request) = session.request(transmit, &cookie, self.jar.count(), nonces) {
+            if let Some(request) = session.request(header, &cookie, self.jar.count(), nonces) {
                 return Some(request);
             }
         }

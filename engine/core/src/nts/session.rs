@@ -7,11 +7,11 @@ use ipc::message::exchange::{Exchanged, Validity};
 use ipc::packet::Packet;
 use ipc::secret::{KeyPair, MAX_KEY, Secret};
 use ipc::units::{RawInstant, Span, WallTime};
+use protocol::header::Header;
 use protocol::nts::MAX_PACKET;
 use protocol::nts::aead::{Key, MAX_NONCE};
 use protocol::nts::client::{Awaited, ProtectedRequest, Reply, ReplyError, placeholders_wanted, read_reply};
 use protocol::nts::field::UNIQUE_IDENTIFIER_LENGTH;
-use protocol::request::minimal;
 
 /// The unique identifier of a request.
 pub(crate) type Identifier = [u8; UNIQUE_IDENTIFIER_LENGTH];
@@ -188,7 +188,7 @@ impl Session {
     /// cookie fits no packet.
     pub(crate) fn request(
         &self,
-        transmit: u64,
+        header: Header,
         cookie: &[u8],
         kept: usize,
         nonces: &mut Nonces,
@@ -198,7 +198,7 @@ impl Session {
         nonces.fill(&mut nonce);
         let key = key(self.algorithm, &self.keys.client_to_server)?;
         let request = ProtectedRequest {
-            header: minimal(transmit),
+            header,
             unique_identifier: &identifier,
             cookie,
             placeholders: placeholders_wanted(kept),

@@ -230,6 +230,7 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings, redaction:
         departure,
         burst_always,
         version5,
+        interleaved,
     } = source;
     out.text(name);
     write_place(out, place);
@@ -267,6 +268,7 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings, redaction:
     write_departure(out, departure);
     out.bool(*burst_always);
     out.bool(*version5);
+    out.bool(*interleaved);
 }
 
 fn write_departure(out: &mut Writer, departure: &Departure) {
@@ -328,6 +330,7 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
         departure: read_departure(from)?,
         burst_always: from.bool()?,
         version5: from.bool()?,
+        interleaved: from.bool()?,
     })
 }
 

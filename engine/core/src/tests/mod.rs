@@ -10,6 +10,7 @@ mod commands;
 mod corrections;
 mod distance;
 mod entries;
+mod interleaved;
 mod journal;
 mod kept_addresses;
 mod kernel_status;

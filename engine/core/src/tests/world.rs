@@ -38,11 +38,13 @@ const RAW_BEGIN: f64 = 5_000.0e9;
 const LINK: i64 = 30_000;
 
 mod governor;
+mod interleaved;
 mod nts;
 mod setup;
 mod signing;
 mod version5;
 
+pub use interleaved::*;
 pub use nts::*;
 pub use setup::*;
 pub use signing::*;
@@ -100,6 +102,8 @@ pub struct Server {
     pub obstacle: Option<Silence>,
     /// It speaks version 5 too.
     pub version5: Option<Version5>,
+    /// It knows interleaved mode.
+    pub interleaves: Option<Interleaves>,
     /// Its packets meet random numbers of their own, and change nothing for the others.
     pub aside: bool,
 }
@@ -277,10 +281,7 @@ impl World {
             return;
         };
         if !self.servers[at].up {
-            let end = self.time_of(query.deadline);
-            let (reason, rejected) = (Silence::Deadline, Rejected::NONE);
-            self.plan(end, Happening::Fact(Input::Unanswered(Unanswered { id: query.id, reason, rejected })));
-            return;
+            return self.plan_silence(&query);
         }
         let server = &self.servers[at];
         let random = if server.aside { &mut self.random_aside } else { &mut self.random };
@@ -288,7 +289,6 @@ impl World {
         let back = server.fixed + random.exponential(server.back.max(1e-12));
         let arrived = left + (there * 1e9) as i64;
         let answered = arrived + 10_000;
-        let returned = answered + (back * 1e9) as i64;
         let wrong = (server.error * 1e9) as i64 + (server.drift * (arrived - BEGIN) as f64) as i64;
         let forged = server.forged;
         let request = Header::decode(query.packet.octets()).unwrap();
@@ -311,6 +311,10 @@ impl World {
         if let Some(edit) = &server.edit {
             edit(&mut header);
         }
+        let Some(departed) = self.departure(at, &request, &mut header, answered, stamp) else {
+            return self.plan_silence(&query);
+        };
+        let returned = departed + (back * 1e9) as i64;
         if !self.speaks(at, &query, &mut header, returned) {
             return;
         }

@@ -26,6 +26,7 @@ pub fn server(n: usize, fixed: f64, jitter: f64) -> Server {
         keyed: None,
         obstacle: None,
         version5: None,
+        interleaves: None,
         aside: false,
     }
 }

@@ -48,9 +48,7 @@ impl World {
         }
         let (cookie, wanted) = asked(octets).unwrap();
         let Some(version5) = version5.filter(|it| it.answers) else {
-            let end = self.time_of(query.deadline);
-            let (reason, rejected) = (Silence::Deadline, Rejected::NONE);
-            self.plan(end, Happening::Fact(Input::Unanswered(Unanswered { id: query.id, reason, rejected })));
+            self.plan_silence(query);
             return false;
         };
         let mut told = Version5Header {
