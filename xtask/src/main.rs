@@ -26,6 +26,7 @@
 mod bench_accuracy;
 mod bench_bounds;
 mod bench_footprint;
+mod bench_interleaved;
 mod bench_nts;
 mod bench_page;
 mod bench_server;
@@ -64,6 +65,7 @@ usage: cargo xtask [--target TRIPLE] WORD
   bench footprint idle      wake-ups with four sources at polls of 64 and 256 s, beside chronyd (18 minutes)
   bench accuracy            beside chronyd, the truth known (--seconds, --rounds, --poll N, --json)
   bench bounds [SCENARIO..] intervals that programs read, beside ClockBound's daemon (--seconds N, --json; root)
+  bench interleaved         interleaved mode beside basic mode, as client of chronyd and of ours (--rounds, --seconds N)
   bench server [PART..]     the server beside others: speed, latency, floods (--runs N, --json)
   bench nts [PART..]        NTS beside others (--runs N, --json)
   bench page [READS]        reading the time from shared memory beside clock_gettime, and beside a writer (10000000)
@@ -108,6 +110,7 @@ fn main() -> ExitCode {
         ["bench", "footprint", "--json"] => bench_footprint::run(true),
         ["bench", "accuracy", rest @ ..] => bench_accuracy::run(rest),
         ["bench", "bounds", rest @ ..] => bench_bounds::run(rest),
+        ["bench", "interleaved", rest @ ..] => bench_interleaved::run(rest),
         ["bench", "server", rest @ ..] => bench_server::run(rest),
         ["bench", "nts", rest @ ..] => bench_nts::run(rest),
         ["bench", "page"] => bench_page::measure(None),
