@@ -1,7 +1,9 @@
 //! The state of the clock.
 
+use super::notice::duration;
 use super::{Sentence, Text, refusal, sources};
 use engine_core::status::SystemReason;
+use ipc::units::Span;
 
 /// The largest value of max-distance, seconds.
 const LARGEST: f64 = 16.0;
@@ -65,8 +67,14 @@ impl Sentence for SystemReason {
                  it synchronised: what true time is, is not known; clients are served at stratum {stratum}"
             )
             .into(),
-            Self::Following { slewing: Some(slewing), used, of, missing } => {
-                let follows = Self::Following { slewing: None, used, of, missing }.sentence();
+            Self::Following { silent: Some(seconds), slewing, used, of, missing } => {
+                let follows = Self::Following { silent: None, slewing, used, of, missing }.sentence();
+                let last = duration(Span::from_secs(seconds as i64));
+                format!("{follows}; nothing has answered for {last}, nor the last four queries to any of those that are followed")
+                    .into()
+            }
+            Self::Following { slewing: Some(slewing), used, of, missing, silent } => {
+                let follows = Self::Following { slewing: None, used, of, missing, silent }.sentence();
                 let (off, course) = (refusal::off(slewing.offset), refusal::course(&slewing));
                 format!("{follows}, but is still {off} and {course}").into()
             }
@@ -133,19 +141,24 @@ mod tests {
             ("2 of 2 sources were asked, and none answered", unanswered(2)),
             (
                 "the clock follows its only source",
-                SystemReason::Following { used: 1, of: 1, missing: 0, slewing: None },
+                SystemReason::Following { used: 1, of: 1, missing: 0, slewing: None, silent: None },
+            ),
+            (
+                "the clock follows its only source; nothing has answered for 5 min, nor the last four queries to any of those that are \
+                 followed",
+                SystemReason::Following { used: 1, of: 1, missing: 0, slewing: None, silent: Some(303.4) },
             ),
             (
                 "the clock follows all of its 2 sources",
-                SystemReason::Following { used: 2, of: 2, missing: 0, slewing: None },
+                SystemReason::Following { used: 2, of: 2, missing: 0, slewing: None, silent: None },
             ),
             (
                 "the clock follows 2 of 3 sources",
-                SystemReason::Following { used: 2, of: 3, missing: 0, slewing: None },
+                SystemReason::Following { used: 2, of: 3, missing: 0, slewing: None, silent: None },
             ),
             (
                 "the clock follows 1 of 3 sources; 2 have not answered since the start, and their votes no longer count",
-                SystemReason::Following { used: 1, of: 3, missing: 2, slewing: None },
+                SystemReason::Following { used: 1, of: 3, missing: 2, slewing: None, silent: None },
             ),
             (
                 "1 of 3 sources with a vote has answered, too few against the ones that have not; in 45 s at most a vote \
