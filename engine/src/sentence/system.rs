@@ -30,7 +30,8 @@ impl Sentence for SystemReason {
             Self::NoMajority(found) | Self::Holdover(found) => found.sentence(),
             Self::AwaitingQuorum => {
                 "our clock is so far off that no certificate can be judged by it; two NTS sources of different \
-                 operators have to agree on the time before it is set (or set it by hand)"
+                 operators (a pool counts as one), or one NTS source and what Roughtime servers sign, have to agree on the time before \
+                 it is set (or set it by hand)"
                     .into()
             }
             Self::NoReplies(counts) if counts.unusable > 0 => {
@@ -122,6 +123,14 @@ mod tests {
     use super::*;
     use engine_core::notice::{EntryCounts, Impasse, Missing, NoSelection};
     use ipc::units::Span;
+
+    #[test]
+    fn what_a_clock_of_1970_waits_for_names_pools_and_roughtime() {
+        let said = SystemReason::AwaitingQuorum.sentence();
+        assert!(said.contains("a pool counts as one") && said.contains("Roughtime"), "{said}");
+        let taken = engine_core::notice::KeyExchangeFailure::Taken.sentence();
+        assert!(taken.contains("of two sources with the same server, remove one"), "{taken}");
+    }
 
     #[test]
     fn each_sentence_is_true_for_one_two_and_three_sources() {
