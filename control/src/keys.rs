@@ -6,9 +6,10 @@ use crate::text::{UNKNOWN, counts, day, json, known, length, list, plain, table}
 use control_socket::{ask, read};
 use report::read::{
     CertificateReply, CookieKeysReply, FurtherCertificateReply, KeyExchangeReply, KeysReply, ReloadedReply,
-    SourceKeys, SourceReport, SourcesReply,
+    SourceKeys, SourceReport, SourcesReply, SymmetricKeyReport,
 };
-use report::{AssociationState, CertificateState, CookieKeyOrigin};
+use report::{AssociationState, CertificateState, CookieKeyOrigin, Word};
+use serde_json::{Value, json};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -19,14 +20,32 @@ const BETWEEN: Duration = Duration::from_millis(100);
 
 /// Requests everything that is known about keys.
 pub fn show(socket: &Path, form: Form) -> Result<String, Failure> {
-    let answer = ask(socket, "keys")?;
+    let mut answer = ask(socket, "keys")?;
+    let sources: SourcesReply = read(&ask(socket, "sources")?)?;
+    let sources = sources.sources.as_deref().unwrap_or_default();
     Ok(match form {
-        Form::Json => json(&answer),
-        Form::Text(screen) => {
-            let sources: SourcesReply = read(&ask(socket, "sources")?)?;
-            page(&read(&answer)?, sources.sources.as_deref().unwrap_or_default(), screen)
+        Form::Json => {
+            if let Some(object) = answer.as_object_mut() {
+                object.insert("symmetric".to_owned(), symmetric_list(sources));
+            }
+            json(&answer)
         }
+        Form::Text(screen) => page(&read(&answer)?, sources, screen),
     })
+}
+
+/// The sources that are asked with a symmetric key.
+fn symmetric_list(all: &[SourceReport]) -> Value {
+    let keyed = all.iter().filter_map(|source| Some((source, source.key.as_ref()?)));
+    let item = |(source, key): (&SourceReport, &SymmetricKeyReport)| {
+        json!({
+            "name": source.name,
+            "address": source.address,
+            "state": source.state.as_ref().map(Word::as_str),
+            "key": { "number": key.number, "kind": key.kind, "bits": key.bits },
+        })
+    };
+    keyed.map(item).collect()
 }
 
 /// The result of reading the certificate anew, as a reload's answer announced it: a sentence with the files that were

@@ -132,9 +132,9 @@ fn follow(cli: &Cli, form: Form) -> Result<String, Failure> {
         Command::Audit(asked) => show_audit(socket, asked, form),
         Command::Replay { file } => replay::show(file, form),
         Command::Reload { what: Some(Part::Sources), .. } => reload::sources(socket, form),
-        Command::Reload { what: None, config } => {
+        Command::Reload { what: None, drop_names, config } => {
             let config = named(config.as_ref(), Wanted::Configuration, socket)?;
-            reload::all(socket, &config, form)
+            reload::all(socket, &config, *drop_names, form)
         }
         Command::Add { name, keys } => add::add(socket, name, keys, form),
         Command::Remove { name } => {

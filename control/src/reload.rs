@@ -49,8 +49,9 @@ fn failed(text: String) -> Failure {
     Failure { text, code: exit::NO }
 }
 
-/// Reads configuration, drop-ins, symmetric keys and the programs' files.
-pub fn all(socket: &Path, config: &Path, form: Form) -> Result<String, Failure> {
+/// Reads configuration, drop-ins, symmetric keys and the programs' files. `drops_names`: a certificate may lack a name of the one in
+/// use.
+pub fn all(socket: &Path, config: &Path, drops_names: bool, form: Form) -> Result<String, Failure> {
     let name = config.display().to_string();
     let unreadable = |error: io::Error| unread(&name, error);
     let file = file::open(config).map_err(unreadable)?;
@@ -79,7 +80,7 @@ pub fn all(socket: &Path, config: &Path, form: Form) -> Result<String, Failure> 
     let (drop_in_count, program_count) = (drop_ins.len(), programs.as_ref().map_or(0, Vec::len));
     let mut answer = control_socket::reload(
         socket,
-        Some((&main, &drop_ins, symmetric_keys.as_ref())),
+        Some((&main, &drop_ins, symmetric_keys.as_ref(), drops_names)),
         programs.as_deref(),
     )
     .map_err(|error| match error {

@@ -78,12 +78,13 @@ fn success(report: &SystemReport, waited: Duration, form: Form) -> String {
     match form {
         Form::Json => {
             let waited = waited.as_secs_f64();
-            json(
-                &json!({ "format": FORMAT, "synchronised": true, "error_bound_s": bound, "waited_s": waited }),
-            )
+            json(&json!({ "format": FORMAT, "synchronised": true, "error_bound_s": bound,
+                    "last_update_s": report.last_update_s, "waited_s": waited }))
         }
         Form::Text(screen) => {
-            let text = screen.show(&format!("synchronised, error bound {}", seconds(bound, false)));
+            let bound = seconds(bound, false);
+            let age = seconds(report.last_update_s, false);
+            let text = screen.show(&format!("synchronised, error bound {bound}, corrected {age} ago"));
             screen.wrap(&text, 0, 0) + "\n"
         }
     }
@@ -105,6 +106,14 @@ mod tests {
         assert!(!is_reached(&report(true, None), Some(1.0)), "an unknown bound is not below");
         assert!(!is_reached(&report(false, Some(0.0)), None));
         assert!(!is_reached(&SystemReport::default(), None));
+    }
+
+    #[test]
+    fn a_success_says_how_old_the_last_correction_is() {
+        let report = SystemReport { last_update_s: Some(754.0), ..report(true, Some(0.02)) };
+        let said = success(&report, Duration::ZERO, Form::Json);
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(said["last_update_s"], 754.0);
     }
 
     #[test]

@@ -26,7 +26,16 @@ pub struct CookieSource {
     settled: bool,
     next_look: RawInstant,
     trouble: Option<String>,
+    /// The secret is one that no file has: made here, and not written yet.
+    is_fresh: bool,
+    /// It is not used, since it could not be written.
+    is_withheld: bool,
+    /// It can be used now, and nobody was told yet.
+    is_released: bool,
 }
+
+/// Why there are no keys while a new secret is on no disk: a restart would leave all clients with cookies that nobody can open.
+const WITHHELD: &str = "the new secret for cookies cannot be written (engine.keys): no keys are exchanged before it is on the disk";
 
 /// The result of a check of the clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +62,10 @@ impl CookieSource {
             };
             found.map_err(|why| complaint = Some(why)).ok()
         });
-        (Self { fleet, ratchet, settled: false, next_look: RawInstant::MIN, trouble: None }, complaint)
+        let next_look = RawInstant::MIN;
+        let (settled, is_fresh, is_withheld, is_released) = (false, false, false, false);
+        let trouble = None;
+        (Self { fleet, ratchet, settled, next_look, trouble, is_fresh, is_withheld, is_released }, complaint)
     }
 
     /// Whether the next check of the clock is due.
@@ -81,7 +93,8 @@ impl CookieSource {
             return Turned::Same;
         }
         self.settled |= synchronised;
-        let outcome = self.turn(today, day(floor), random);
+        let is_released = std::mem::take(&mut self.is_released);
+        let outcome = self.turn(today, day(floor), random).map(|is_new| is_new || is_released);
         match outcome {
             Ok(false) => {
                 self.trouble = None;
@@ -122,15 +135,32 @@ impl CookieSource {
             None => {
                 let secret =
                     random().ok_or("the kernel gives no random octets: there are no keys for cookies")?;
+                self.is_fresh = true;
                 Ratchet::from_random(&secret, today.max(floor))
             }
         });
         Ok(true)
     }
 
+    /// The secret could not be written. One that a restart makes again, from what was written before or from the fleet's, is used all
+    /// the same. Returns why this one is not.
+    pub fn withhold(&mut self) -> Option<&'static str> {
+        self.is_withheld = self.is_fresh;
+        self.is_withheld.then_some(WITHHELD)
+    }
+
+    /// The secret was written, or no file will have it: keys are made from it.
+    pub fn release(&mut self) {
+        if std::mem::take(&mut self.is_withheld) {
+            self.is_released = true;
+            self.hurry();
+        }
+        self.is_fresh = false;
+    }
+
     /// The keys that are valid now; `None` if there are none yet.
     pub fn keys(&self) -> Option<CookieKeys> {
-        let ratchet = self.ratchet.as_ref()?;
+        let ratchet = self.ratchet.as_ref().filter(|_| !self.is_withheld)?;
         let keys = ratchet.keys().map(|key| EpochKey { epoch: key.epoch(), key: Secret::new(key.octets()) });
         Some(CookieKeys { current: ratchet.epoch(), keys: Bounded::new(keys).ok()? })
     }
@@ -143,7 +173,7 @@ impl CookieSource {
 
     /// The epochs whose keys are good, and which of them seals.
     pub fn epochs(&self) -> Option<(u32, Vec<u32>)> {
-        let ratchet = self.ratchet.as_ref()?;
+        let ratchet = self.ratchet.as_ref().filter(|_| !self.is_withheld)?;
         Some((ratchet.epoch(), ratchet.keys().map(|key| key.epoch()).collect()))
     }
 
@@ -159,7 +189,7 @@ impl CookieSource {
 
     /// Why there are no keys, or not those of today.
     pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        if self.is_withheld { Some(WITHHELD) } else { self.trouble.as_deref() }
     }
 }
 

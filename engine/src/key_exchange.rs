@@ -222,7 +222,7 @@ impl Pair {
                     ),
                     Objection::LacksName => (
                         "lacks a name that the one in use has",
-                        "add the name, then chimerctl reload; once more within ten minutes, or the end of the one in \
+                        "add the name, then chimerctl reload; chimerctl reload --drop-names, or the end of the one in \
                          use, takes it as it is",
                     ),
                 };
@@ -348,7 +348,7 @@ mod tests {
         state.read(Loaded::InUse { not_before: 0, not_after: 90 * DAY });
         assert!(!state.is_reading_due(now(80 * DAY)), "all is well");
         state.read(Loaded::Kept(Objection::LacksName));
-        assert!(!state.is_reading_due(now(80 * DAY)), "to read it once more would be to consent");
+        assert!(!state.is_reading_due(now(80 * DAY)), "its time has not come");
         state.read(Loaded::Kept(Objection::NotYetValid));
         assert!(state.is_reading_due(now(80 * DAY)), "its time may have come");
         state = Pair::default();

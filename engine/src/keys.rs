@@ -10,10 +10,13 @@
 //!  36 ..      body (record.rs), then its checksum, 8 octets
 //! ```
 //!
+//! Head and checksum are the same in all forms. A file with a slot of a later one is left alone: whoever goes back to an earlier build for
+//! a while finds again what he had. The keys of such a run are in memory only.
+//!
 //! The privileged process opens the file (mode 0600, owned by root or by the user who started the daemon) and refuses
 //! one that other users may read. The file is not synchronised when a cookie is used: after a system crash it may still
 //! hold cookies that were sent once, which costs privacy and nothing else. A new secret is on disk, in both slots,
-//! before it is used.
+//! before it is used (`keeping.rs`).
 
 mod record;
 
@@ -36,6 +39,10 @@ const MAGIC: [u8; 16] = *b"truechimer-keys4";
 
 /// Those of the form before it, which is read: its associations say nothing of where their keys were exchanged.
 const BEFORE: [u8; 16] = *b"truechimer-keys3";
+
+/// Where a later form is found.
+const LATER: &str = "the file of keys (engine.keys) was written by a later build of truechimer and stays as it is: keys are exchanged anew, \
+                     and nothing of this run is kept in it; remove it if that build is not to come back";
 
 /// Octets before the body.
 const HEAD: usize = 36;
@@ -72,13 +79,15 @@ pub struct KeyFile {
     sequence: u64,
     /// Octets of each slot that may hold something.
     used: [usize; 2],
+    /// A later build wrote it.
+    is_left_alone: bool,
 }
 
 impl KeyFile {
     /// Takes the file; [`Self::load`] comes first. `inode` is the number of its inode, asked for before the
     /// filter was in force.
     pub fn new(fd: OwnedFd, inode: u64, roots: Roots) -> Self {
-        Self { file: File::from(fd), inode, roots, sequence: 0, used: [0; 2] }
+        Self { file: File::from(fd), inode, roots, sequence: 0, used: [0; 2], is_left_alone: false }
     }
 
     /// What was kept last, and a sentence where something in the file was ignored. Never reads more than the
@@ -101,11 +110,21 @@ impl KeyFile {
             }
         }
         self.sequence = best.as_ref().map_or(0, |(sequence, _)| *sequence);
+        if self.is_left_alone {
+            // Each start would send the cookies of an earlier slot again, and be recognised by them.
+            let (ratchet, left_out) = best.map_or((None, 0), |(_, kept)| (kept.ratchet, kept.left_out));
+            return (Kept { ratchet, associations: Vec::new(), left_out }, Some(LATER.to_owned()));
+        }
         let complaint = complaint.map(|why| match &best {
             Some(_) => format!("one slot of the file of keys is ignored ({why}); the other one is used"),
             None => format!("the file of keys is ignored ({why}); keys are exchanged anew"),
         });
         (best.map(|(_, kept)| kept).unwrap_or_default(), complaint)
+    }
+
+    /// Whether it is never written, since a later build wrote it.
+    pub fn is_left_alone(&self) -> bool {
+        self.is_left_alone
     }
 
     /// Goes on from the file of the other directory if it was written later, and gives what it holds; later saves count
@@ -121,6 +140,9 @@ impl KeyFile {
 
     /// Overwrites what it is known to hold, as far as it can be written.
     pub fn void(self) {
+        if self.is_left_alone {
+            return;
+        }
         for (place, used) in self.used.into_iter().enumerate() {
             let _ = self.file.write_all_at(&vec![0; used], (place * SLOT) as u64);
         }
@@ -139,8 +161,9 @@ impl KeyFile {
         let (inode, rest) = rest.split_first_chunk().ok_or(TORN)?;
         let body = u32::from_be_bytes(*rest.first_chunk().ok_or(TORN)?) as usize;
         let form = match *magic {
-            MAGIC => Form::Current,
-            BEFORE => Form::Before,
+            MAGIC => Some(Form::Current),
+            BEFORE => Some(Form::Before),
+            later if is_later(later) => None,
             _ => return Err("of another version, or no file of keys"),
         };
         let total = body.checked_add(HEAD + CHECK).filter(|total| *total <= SLOT).ok_or(TORN)?;
@@ -155,6 +178,10 @@ impl KeyFile {
         if u64::from_be_bytes(*inode) != self.inode {
             return Err("a copy of another host's or of an older file");
         }
+        let Some(form) = form else {
+            self.is_left_alone = true;
+            return Err("of a later build");
+        };
         let body = checked.get(HEAD..).ok_or(TORN)?;
         let kept = read_body(body, &self.roots, form).ok_or("not understood")?;
         self.used[place] = total;
@@ -166,6 +193,9 @@ impl KeyFile {
     /// # Errors
     /// Those of the file system; the newer slot is as it was.
     pub fn save(&mut self, kept: &Kept) -> std::io::Result<()> {
+        if self.is_left_alone {
+            return Err(std::io::Error::other("a later build wrote it"));
+        }
         let sequence = self.sequence.saturating_add(1);
         let place = usize::from(sequence.is_multiple_of(2));
         let mut body = write_body(kept, &self.roots, SLOT - HEAD - CHECK);
@@ -206,6 +236,12 @@ impl KeyFile {
     pub fn sync(&self) -> std::io::Result<()> {
         self.file.sync_data()
     }
+}
+
+/// Whether these are the first octets of a slot of a form after ours.
+fn is_later(magic: [u8; 16]) -> bool {
+    let ([name @ .., digit], [ours @ .., current]) = (magic, MAGIC);
+    name == ours && digit.is_ascii_digit() && digit > current
 }
 
 /// Reads until the end of `room` or of the file; gives the number of octets.

@@ -384,7 +384,9 @@ fn restore_keys(
     let is_idle = kept.ratchet.is_some() && cookies.is_none();
     // A fault is logged once, even if no key is ever written again.
     let mut unwritten = None;
-    if is_taken || is_damaged || is_idle || kept.associations.len() != before {
+    if file.is_left_alone() {
+        aside = None;
+    } else if is_taken || is_damaged || is_idle || kept.associations.len() != before {
         kept.ratchet = kept.ratchet.filter(|_| !is_idle);
         unwritten = file.replace(&kept).err();
     }

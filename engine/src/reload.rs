@@ -52,8 +52,8 @@ pub struct InForce {
 /// What is read again; all else stays as it was read last.
 #[derive(Clone, Debug)]
 pub enum Again {
-    /// The administrator's files and those of programs.
-    All(Texts),
+    /// The administrator's files and those of programs, and whether names may go that the certificates in use have.
+    All(Texts, bool),
     /// The configuration alone.
     Main(FileText),
     /// What programs have left.
@@ -222,16 +222,15 @@ impl InForce {
     }
 
     /// What a request has read again, with what it has not.
-    pub fn with_others(&self, Reload { main, drop_ins, programs, keys }: Reload) -> Again {
+    pub fn with_others(&self, Reload { main, drop_ins, programs, keys, drops_names }: Reload) -> Again {
         let known = &self.texts;
         match main {
             None => Again::Programs(programs.unwrap_or_else(|| known.programs.clone())),
-            Some(main) => Again::All(Texts {
-                main,
-                drop_ins: drop_ins.unwrap_or_else(|| known.drop_ins.clone()),
-                programs: programs.unwrap_or_else(|| known.programs.clone()),
-                keys,
-            }),
+            Some(main) => {
+                let drop_ins = drop_ins.unwrap_or_else(|| known.drop_ins.clone());
+                let programs = programs.unwrap_or_else(|| known.programs.clone());
+                Again::All(Texts { main, drop_ins, programs, keys }, drops_names)
+            }
         }
     }
 
@@ -250,8 +249,8 @@ impl InForce {
                 let (links, engine) = parts;
                 Ok(self.reload_programs(now, files, links, engine))
             }
-            Again::All(texts) => self.reload_all(now, texts, parts),
-            Again::Main(main) => self.reload_all(now, Texts { main, ..self.texts.clone() }, parts),
+            Again::All(texts, drops_names) => self.reload_all(now, texts, drops_names, parts),
+            Again::Main(main) => self.reload_all(now, Texts { main, ..self.texts.clone() }, false, parts),
         }
     }
 
@@ -318,6 +317,7 @@ impl InForce {
         &mut self,
         now: Now,
         mut texts: Texts,
+        drops_names: bool,
         (links, engine): (&mut Links, &mut Recorder),
     ) -> Result<Reloaded, ReloadError> {
         let found = configuration::read(&mut texts).map_err(ReloadError::Configuration)?;
@@ -380,7 +380,7 @@ impl InForce {
             }
         }
         if service.is_some() {
-            links.key_service.send_reload(now, true).map_err(ReloadError::Breach)?;
+            links.key_service.send_reload(now, drops_names).map_err(ReloadError::Breach)?;
         }
         // What can fail comes first: from here on all of it is done.
         if is_local_changed {

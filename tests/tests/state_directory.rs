@@ -327,6 +327,33 @@ fn a164_a_client_of_nts_whose_state_directory_can_be_written_again_exchanges_no_
     }
 }
 
+/// An upgrade that is taken back, and made again later.
+#[test]
+fn keys_that_a_later_build_wrote_are_there_when_it_comes_back() {
+    let server = NtsServer::new("nts-later", &["127.0.0.1"], "");
+    let _server = server.setup.start();
+    let setup = Setup::new("nts-later-client", &server.source("127.0.0.1", "")).with_virtual_clock(0, 0.0);
+    let client = setup.start();
+    client.wait_until_synchronised(TIMEOUT);
+    assert_eq!(client.stop().code, Some(0));
+    let path = setup.place().join("state/engine.keys");
+    let mut octets = std::fs::read(&path).expect("the daemon made it");
+    let end = 36 + u32::from_be_bytes(octets[32..36].try_into().expect("four octets")) as usize;
+    // Its form has another digit, and the checksum that belongs to it.
+    octets[15] += 1;
+    let check = ipc::checksum::checksum(&octets[..end]).to_be_bytes();
+    octets[end..end + 8].copy_from_slice(&check);
+    File::options().write(true).open(&path).expect("ours").write_all_at(&octets, 0).expect("ours");
+    for _ in 0..2 {
+        let client = setup.start();
+        client.wait_until_synchronised(TIMEOUT);
+        assert_eq!(nts(&client, "exchanges"), 1, "nothing of it is kept");
+        assert!(client.log().contains("written by a later build"), "{}", client.log());
+        assert_eq!(client.stop().code, Some(0));
+        assert!(std::fs::read(&path).expect("it is there") == octets, "it was written");
+    }
+}
+
 /// The programs, with an engine that looks at the state directory more often than once a minute.
 fn with_frequent_looks() -> Place {
     scripts("frequent-looks", &["truechimer-engine"], "set -- \"$@\" state-looks=200")

@@ -81,8 +81,11 @@ pub enum Command {
     /// key anew, without a restart (root)
     Reload {
         /// Only these; all else stays as it was read last
-        #[arg(conflicts_with = "config")]
+        #[arg(conflicts_with_all = ["config", "drop_names"])]
         what: Option<Part>,
+        /// Take a certificate also if it lacks a name of the one in use
+        #[arg(long)]
+        drop_names: bool,
         /// The file; otherwise the one that the daemon was started with
         #[arg(long, value_name = "F", value_hint = clap::ValueHint::FilePath)]
         config: Option<PathBuf>,

@@ -123,7 +123,7 @@ pub struct FileText {
 /// As [`ask`].
 pub fn reload(
     path: &Path,
-    configuration: Option<(&FileText, &[FileText], Option<&FileText>)>,
+    configuration: Option<(&FileText, &[FileText], Option<&FileText>, bool)>,
     programs: Option<&[FileText]>,
 ) -> Result<Value, AskError> {
     let quoted = |text: &str| Value::from(text).to_string();
@@ -135,12 +135,15 @@ pub fn reload(
     };
     // The verb first: it tells the engine that the line may be long.
     let mut line = "{\"verb\":\"reload\"".to_owned();
-    if let Some((main, drop_ins, keys)) = configuration {
+    if let Some((main, drop_ins, keys, drops_names)) = configuration {
         let FileText { name: _, is_private, text } = main;
         line +=
             &format!(",\"private\":{is_private},\"file\":{},\"drop_ins\":[{}]", quoted(text), list(drop_ins));
         if let Some(keys) = keys {
             line += &format!(",\"keys\":{}", list(core::slice::from_ref(keys)));
+        }
+        if drops_names {
+            line += ",\"drops_names\":true";
         }
     }
     if let Some(programs) = programs {

@@ -166,6 +166,8 @@ pub enum SystemReason {
         missing: usize,
         /// It is still slewed, for long.
         slewing: Option<Slewing>,
+        /// None of the survivors has answered its last four queries: seconds since the last valid reply of one of them.
+        silent: Option<f64>,
     },
 }
 

@@ -68,6 +68,8 @@ pub struct Reload {
     pub programs: Option<Vec<FileText>>,
     /// The symmetric keys that belong to the configuration; none: there are none.
     pub keys: Option<FileText>,
+    /// Whether a certificate may be taken that lacks a name of the one in use; never without a configuration.
+    pub drops_names: bool,
 }
 
 /// Why a request is not followed; `Display` is what the peer reads.
@@ -119,6 +121,8 @@ struct Document<'a> {
     address: Option<IpAddr>,
     span: Option<HistorySpan>,
     after: Option<u64>,
+    #[serde(default)]
+    drops_names: bool,
 }
 
 #[derive(Deserialize)]
@@ -189,7 +193,8 @@ const NEW: &str = "the new file";
 pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
     let document: Document<'_> = serde_json::from_slice(line).map_err(|_| RequestError::NotUnderstood)?;
     let is_reload = document.file.is_some() || document.programs.is_some();
-    let lacks_file = document.private || document.drop_ins.is_some() || document.keys.is_some();
+    let lacks_file =
+        document.private || document.drop_ins.is_some() || document.keys.is_some() || document.drops_names;
     if is_reload != (document.verb == "reload") || (lacks_file && document.file.is_none()) {
         return Err(RequestError::NotUnderstood);
     }
@@ -223,7 +228,7 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
             let main = main.map(|text| FileText { name: NEW.to_owned(), text, is_private: document.private });
             let (drop_ins, programs) = (all(document.drop_ins)?, all(document.programs)?);
             let keys = document.keys.map(FileText::try_from).transpose()?;
-            Verb::Reload(Reload { main, drop_ins, programs, keys })
+            Verb::Reload(Reload { main, drop_ins, programs, keys, drops_names: document.drops_names })
         }
         "status" => Verb::Status,
         "sources" => Verb::Sources,

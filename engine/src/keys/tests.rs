@@ -353,3 +353,59 @@ proptest! {
         let _ = read_body(&body[..at], &roots, Form::Before);
     }
 }
+
+/// Makes it one of a later form, as a build after this one would write it.
+fn of_a_later_build(slot: &mut [u8]) {
+    slot[15] += 1;
+    let body = u32::from_be_bytes(slot[32..36].try_into().unwrap()) as usize;
+    let end = HEAD + body;
+    let check = checksum(&slot[..end]).to_be_bytes();
+    slot[end..end + CHECK].copy_from_slice(&check);
+}
+
+#[test]
+fn a_file_that_a_later_build_wrote_is_never_written() {
+    for later in [&[0][..], &[1], &[0, 1]] {
+        let place = Stored::new(&format!("later-{}", later.len() + later[0]), b"");
+        let mut file = place.open();
+        file.replace(&kept(4)).unwrap();
+        place.edit(|octets| later.iter().for_each(|slot| of_a_later_build(&mut octets[slot * SLOT..])));
+        let before = place.octets();
+        let mut file = place.open();
+        let (found, complaint) = file.load();
+        assert!(complaint.unwrap().contains("a later build"));
+        assert!(
+            file.is_left_alone() && found.associations.is_empty(),
+            "no cookie is sent at each start again"
+        );
+        assert_eq!(found.ratchet.is_some(), later.len() == 1, "an earlier slot's secret is good");
+        assert!(file.save(&kept(2)).is_err() && file.replace(&kept(2)).is_err());
+        file.void();
+        assert_eq!(place.octets(), before);
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_later_form_is_damage_and_heals() {
+    let damages: [fn(&mut Vec<u8>); 3] = [
+        |octets| octets[15] += 1,
+        // A copy of another host's.
+        |octets| {
+            octets[31] ^= 1;
+            of_a_later_build(octets);
+        },
+        |octets| {
+            octets[14] ^= 1;
+            of_a_later_build(octets);
+        },
+    ];
+    for damage in damages {
+        let place = Stored::new("looks-later", b"");
+        place.open().replace(&kept(4)).unwrap();
+        place.edit(damage);
+        let mut file = place.open();
+        assert!(file.load().1.is_some() && !file.is_left_alone());
+        file.replace(&kept(2)).unwrap();
+        assert_eq!(place.open().load().1, None);
+    }
+}

@@ -57,9 +57,10 @@ impl KeyServiceLink {
         self.link.send_surely(now, ToKeyService::Policy(policy))
     }
 
-    /// Has certificates and keys read anew, and judged by the steered clock. `is_asked`: somebody wants it.
-    pub fn send_reload(&mut self, now: Now, is_asked: bool) -> Result<(), Breach> {
-        self.link.send_surely(now.raw, ToKeyService::Reload(Request { now: now.wall, is_asked }))?;
+    /// Has certificates and keys read anew, and judged by the steered clock. `drops_names`: names may go
+    /// that the ones in use have.
+    pub fn send_reload(&mut self, now: Now, drops_names: bool) -> Result<(), Breach> {
+        self.link.send_surely(now.raw, ToKeyService::Reload(Request { now: now.wall, drops_names }))?;
         self.certificates = self.certificates.saturating_add(u32::from(self.pairs));
         Ok(())
     }

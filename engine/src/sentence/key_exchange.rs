@@ -28,8 +28,8 @@ impl Sentence for KeyExchangeFailure {
                 "the key exchange names no address that a time server can have; use another server".into()
             }
             Self::Taken => {
-                "the key exchange leads to a time server that is asked already, which would count twice; another address of the \
-                 pool is tried, and members can be fewer"
+                "the key exchange leads to a time server that is asked already, which would count twice; a pool tries another \
+                 address and can have fewer members; of two sources with the same server, remove one"
                     .into()
             }
         }

@@ -1,7 +1,9 @@
 //! The state of the clock.
 
+use super::notice::duration;
 use super::{Sentence, Text, refusal, sources};
 use engine_core::status::SystemReason;
+use ipc::units::Span;
 
 /// The largest value of max-distance, seconds.
 const LARGEST: f64 = 16.0;
@@ -28,7 +30,8 @@ impl Sentence for SystemReason {
             Self::NoMajority(found) | Self::Holdover(found) => found.sentence(),
             Self::AwaitingQuorum => {
                 "our clock is so far off that no certificate can be judged by it; two NTS sources of different \
-                 operators have to agree on the time before it is set (or set it by hand)"
+                 operators (a pool counts as one), or one NTS source and what Roughtime servers sign, have to agree on the time before \
+                 it is set (or set it by hand)"
                     .into()
             }
             Self::NoReplies(counts) if counts.unusable > 0 => {
@@ -65,8 +68,14 @@ impl Sentence for SystemReason {
                  it synchronised: what true time is, is not known; clients are served at stratum {stratum}"
             )
             .into(),
-            Self::Following { slewing: Some(slewing), used, of, missing } => {
-                let follows = Self::Following { slewing: None, used, of, missing }.sentence();
+            Self::Following { silent: Some(seconds), slewing, used, of, missing } => {
+                let follows = Self::Following { silent: None, slewing, used, of, missing }.sentence();
+                let last = duration(Span::from_secs(seconds as i64));
+                format!("{follows}; nothing has answered for {last}, nor the last four queries to any of those that are followed")
+                    .into()
+            }
+            Self::Following { slewing: Some(slewing), used, of, missing, silent } => {
+                let follows = Self::Following { slewing: None, used, of, missing, silent }.sentence();
                 let (off, course) = (refusal::off(slewing.offset), refusal::course(&slewing));
                 format!("{follows}, but is still {off} and {course}").into()
             }
@@ -116,6 +125,14 @@ mod tests {
     use ipc::units::Span;
 
     #[test]
+    fn what_a_clock_of_1970_waits_for_names_pools_and_roughtime() {
+        let said = SystemReason::AwaitingQuorum.sentence();
+        assert!(said.contains("a pool counts as one") && said.contains("Roughtime"), "{said}");
+        let taken = engine_core::notice::KeyExchangeFailure::Taken.sentence();
+        assert!(taken.contains("of two sources with the same server, remove one"), "{taken}");
+    }
+
+    #[test]
     fn each_sentence_is_true_for_one_two_and_three_sources() {
         let unanswered =
             |of| SystemReason::NoReplies(EntryCounts { of, queried: of, ..EntryCounts::default() });
@@ -133,19 +150,24 @@ mod tests {
             ("2 of 2 sources were asked, and none answered", unanswered(2)),
             (
                 "the clock follows its only source",
-                SystemReason::Following { used: 1, of: 1, missing: 0, slewing: None },
+                SystemReason::Following { used: 1, of: 1, missing: 0, slewing: None, silent: None },
+            ),
+            (
+                "the clock follows its only source; nothing has answered for 5 min, nor the last four queries to any of those that are \
+                 followed",
+                SystemReason::Following { used: 1, of: 1, missing: 0, slewing: None, silent: Some(303.4) },
             ),
             (
                 "the clock follows all of its 2 sources",
-                SystemReason::Following { used: 2, of: 2, missing: 0, slewing: None },
+                SystemReason::Following { used: 2, of: 2, missing: 0, slewing: None, silent: None },
             ),
             (
                 "the clock follows 2 of 3 sources",
-                SystemReason::Following { used: 2, of: 3, missing: 0, slewing: None },
+                SystemReason::Following { used: 2, of: 3, missing: 0, slewing: None, silent: None },
             ),
             (
                 "the clock follows 1 of 3 sources; 2 have not answered since the start, and their votes no longer count",
-                SystemReason::Following { used: 1, of: 3, missing: 2, slewing: None },
+                SystemReason::Following { used: 1, of: 3, missing: 2, slewing: None, silent: None },
             ),
             (
                 "1 of 3 sources with a vote has answered, too few against the ones that have not; in 45 s at most a vote \

@@ -32,8 +32,8 @@ pub enum ToKeyService {
 pub struct Request {
     /// The time of the steered clock, by which they are judged.
     pub now: WallTime,
-    /// Whether an administrator asks for it, or a program that has renewed one; else the time has come.
-    pub is_asked: bool,
+    /// Whether an administrator has said that one may be taken that lacks a name of the one in use (`chimerctl reload --drop-names`).
+    pub drops_names: bool,
 }
 
 /// Key exchange service to engine.

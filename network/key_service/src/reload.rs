@@ -4,14 +4,9 @@
 use super::certificate::Certificate;
 use super::shared::Shared;
 use ipc::message::key_service::{KeyRead, Loaded, Objection, Request, Unread};
-use ipc::units::{Span, WallTime};
+use ipc::units::WallTime;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// How long after a certificate was refused for lack of a name a second request means that the name is to go: later ones
-/// have other reasons, such as a change of the access rules. So do those that nobody asks for, and those that come with another
-/// certificate.
-const CONSENT: Span = Span::from_secs(600);
 
 /// The state of a reload, and whether another one is requested.
 pub(super) struct Reload {
@@ -21,19 +16,15 @@ pub(super) struct Reload {
     stage: Stage,
     /// The time of the last request.
     now: WallTime,
-    /// Whether somebody asks, and it is not done because the time has come.
-    is_asked: bool,
+    /// Whether an administrator has said that names may go. However often a reload is requested is no such word: renewal hooks
+    /// request one for each certificate that they have renewed, of this program or not.
+    drops_names: bool,
 }
 
 /// A certificate.
 struct Pair {
     path: PathBuf,
     is_ordered: bool,
-    /// What the file held at the last request, and whether that was something else than at the one before.
-    held: Option<Arc<Certificate>>,
-    is_new: bool,
-    /// What the last reload did not take, for lack of a name, and when: requested again within [`CONSENT`], it is meant.
-    refused: Option<(Arc<Certificate>, WallTime)>,
 }
 
 enum Stage {
@@ -49,28 +40,21 @@ impl Reload {
     /// The key holder reads its first key by itself at start; the others follow.
     pub(super) fn at_start(paths: Vec<PathBuf>) -> Self {
         let first = paths.first().map_or(Err(Unread::Unsupported), |path| Certificate::read(path));
-        let pair = |(at, path)| Pair { path, is_ordered: at > 0, held: None, is_new: false, refused: None };
+        let pair = |(at, path)| Pair { path, is_ordered: at > 0 };
         Self {
             pairs: paths.into_iter().enumerate().map(pair).collect(),
             at: 0,
             stage: Stage::Reads(first.map(Arc::new)),
             now: WallTime::MIN,
-            is_asked: false,
+            drops_names: false,
         }
     }
 
     /// Requests a reload of all. Several outstanding requests are one.
     pub(super) fn order(&mut self, request: Request) {
         self.now = request.now;
-        self.is_asked |= request.is_asked;
-        for pair in &mut self.pairs {
-            pair.is_ordered = true;
-            let held = Certificate::read(&pair.path).ok();
-            let chain = |held: &Option<Arc<Certificate>>| held.as_ref().map(|held| held.chain.clone());
-            let before = chain(&pair.held);
-            pair.held = held.map(Arc::new);
-            pair.is_new |= chain(&pair.held) != before;
-        }
+        self.drops_names |= request.drops_names;
+        self.pairs.iter_mut().for_each(|pair| pair.is_ordered = true);
     }
 
     /// Whether a reload is requested and can begin.
@@ -110,23 +94,12 @@ impl Reload {
         let (at, now) = (self.at, self.now.nanos().div_euclid(1_000_000_000));
         let newest = shared.settings.newest();
         let in_use = newest.certificates.get(at)?.as_ref();
-        let has_other_reason = self.pairs.iter().enumerate().any(|(other, pair)| other != at && pair.is_new);
-        let (is_asked, consents) = (self.is_asked, self.is_asked && !has_other_reason);
-        let pair = self.pairs.get_mut(at)?;
-        let is_meant = pair.refused.as_ref().is_some_and(|(refused, then)| {
-            let since = self.now.minus(*then).nanos();
-            consents && refused.chain == certificate.chain && (0..=CONSENT.nanos()).contains(&since)
-        });
         Some(match in_use.and_then(|in_use| certificate.objection(in_use, now)) {
-            Some(objection) if objection != Objection::LacksName || !is_meant => {
-                if is_asked {
-                    pair.refused = (objection == Objection::LacksName).then_some((certificate, self.now));
-                }
+            Some(objection) if objection != Objection::LacksName || !self.drops_names => {
                 Loaded::Kept(objection)
             }
             _ => {
                 let validity = certificate.validity;
-                pair.refused = None;
                 shared.change(|settings| {
                     if let Some(in_use) = settings.certificates.get_mut(at) {
                         *in_use = Some(certificate);
@@ -146,8 +119,7 @@ impl Reload {
         }
         self.stage = Stage::Rests;
         if !self.pairs.iter().any(|pair| pair.is_ordered) {
-            self.is_asked = false;
-            self.pairs.iter_mut().for_each(|pair| pair.is_new = false);
+            self.drops_names = false;
         }
         Some((u8::try_from(self.at).ok()?, loaded))
     }

@@ -10,8 +10,8 @@ use ipc::units::WallTime;
 use support::{Setting, plan};
 
 /// A request at this second since 1970.
-fn request(seconds: i64, is_asked: bool) -> Request {
-    Request { now: WallTime::saturating(seconds * 1_000_000_000), is_asked }
+fn request(seconds: i64, drops_names: bool) -> Request {
+    Request { now: WallTime::saturating(seconds * 1_000_000_000), drops_names }
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn a_valid_certificate_is_not_replaced_by_one_that_serves_clients_worse_but_by_a
     pair.open(KeyPolicy::DEFAULT);
     let mut reload = |names: &[&str], from: i64, until: i64| {
         issue(&setting, names, from, until);
-        pair.send(&ToKeyService::Reload(request(now, true)));
+        pair.send(&ToKeyService::Reload(request(now, false)));
         pair.loaded()
     };
     assert!(matches!(reload(&["localhost"], -3 * DAY, -DAY), Loaded::InUse { .. }), "none of them is valid");
@@ -42,21 +42,19 @@ fn a_valid_certificate_is_not_replaced_by_one_that_serves_clients_worse_but_by_a
     assert!(matches!(reload(&["c.example", "LOCALHOST", "b.example"], -DAY, DAY), Loaded::InUse { .. }));
     assert_eq!(reload(&["d.example"], -DAY, DAY), Loaded::Kept(Objection::LacksName));
     assert_eq!(reload(&["localhost"], -DAY, DAY), Loaded::Kept(Objection::LacksName));
+    let address = pair.addresses[0];
     assert!(
-        exchange(pair.addresses[0], "localhost", &setting.authority.client_config(), &[15]).is_ok(),
+        exchange(address, "localhost", &setting.authority.client_config(), &[15]).is_ok(),
         "the one before is in use, with its key"
     );
-    let mut again = |minutes: i64| {
-        pair.send(&ToKeyService::Reload(request(now + 60 * minutes, true)));
-        pair.loaded()
-    };
-    assert_eq!(again(11), Loaded::Kept(Objection::LacksName), "a reload that had another reason");
-    assert!(matches!(again(21), Loaded::InUse { .. }), "who asks twice within ten minutes means it");
-    assert!(exchange(pair.addresses[0], "localhost", &setting.authority.client_config(), &[15]).is_ok());
+    pair.send(&ToKeyService::Reload(request(now + 1, true)));
+    assert!(matches!(pair.loaded(), Loaded::InUse { .. }), "an administrator says that the name may go");
+    assert!(exchange(address, "localhost", &setting.authority.client_config(), &[15]).is_ok());
 }
 
+/// A hook asks for each certificate that was renewed, of whichever program.
 #[test]
-fn a_reading_that_nobody_asked_for_is_no_consent_and_takes_none_away() {
+fn however_often_a_reload_is_asked_for_it_is_no_word_that_a_name_may_go() {
     let setting = Setting::new();
     let mut pair = KeyPair::start(&plan(&setting, 1, false));
     assert!(matches!(pair.loaded(), Loaded::InUse { .. }));
@@ -64,12 +62,34 @@ fn a_reading_that_nobody_asked_for_is_no_consent_and_takes_none_away() {
     setting.write(&setting.chain, identity.chain_pem.as_bytes());
     setting.write(&setting.key, identity.key_pem.as_bytes());
     let now = bench::authority::now();
-    let mut read = |minutes: i64, is_asked: bool| {
-        pair.send(&ToKeyService::Reload(request(now + 60 * minutes, is_asked)));
+    for seconds in [0, 0, 1, 60, 600] {
+        pair.send(&ToKeyService::Reload(request(now + seconds, false)));
+        assert_eq!(pair.loaded(), Loaded::Kept(Objection::LacksName), "after {seconds} s");
+    }
+    pair.send(&ToKeyService::Reload(request(now, true)));
+    assert!(matches!(pair.loaded(), Loaded::InUse { .. }));
+}
+
+#[test]
+fn the_word_that_a_name_may_go_is_of_one_reload_and_of_no_other_fault() {
+    let setting = Setting::new();
+    let mut pair = KeyPair::start(&plan(&setting, 1, false));
+    assert!(matches!(pair.loaded(), Loaded::InUse { .. }));
+    let now = bench::authority::now();
+    let mut reload = |name: &str, until: i64, drops_names: bool| {
+        let period = bench::authority::Period { from: now - 2 * DAY, until: now + until };
+        let identity = setting.authority.issue_as(&Order { period, ..Order::new(&[name]) });
+        setting.write(&setting.chain, identity.chain_pem.as_bytes());
+        setting.write(&setting.key, identity.key_pem.as_bytes());
+        pair.send(&ToKeyService::Reload(request(now, drops_names)));
         pair.loaded()
     };
-    for (minutes, is_asked) in [(0, false), (1, false), (2, true), (3, false)] {
-        assert_eq!(read(minutes, is_asked), Loaded::Kept(Objection::LacksName), "{minutes}");
-    }
-    assert!(matches!(read(4, true), Loaded::InUse { .. }));
+    assert_eq!(reload("localhost", -DAY, true), Loaded::Kept(Objection::Expired));
+    assert_eq!(
+        reload("b.example", DAY, false),
+        Loaded::Kept(Objection::LacksName),
+        "it was of the one before"
+    );
+    assert!(matches!(reload("b.example", DAY, true), Loaded::InUse { .. }));
+    assert_eq!(reload("c.example", DAY, false), Loaded::Kept(Objection::LacksName));
 }

@@ -229,7 +229,7 @@ fn a_certificate_is_replaced_under_load_without_an_exchange_lost() {
 /// By the host's clock.
 fn reload_now() -> ToKeyService {
     let now = WallTime::saturating(bench::authority::now() * 1_000_000_000);
-    ToKeyService::Reload(Request { now, is_asked: true })
+    ToKeyService::Reload(Request { now, drops_names: false })
 }
 
 #[test]

@@ -194,8 +194,18 @@ impl Engine {
                 of: self.entries.sources().count().max(self.entries.len()),
                 missing: if system.excuses { self.missing(now).absent } else { 0 },
                 slewing: self.slewing(now),
+                silent: self.silent_survivors(now),
             },
         }
+    }
+
+    /// Seconds since one of the survivors has answered, if none of them has answered its last four queries. The interval between queries
+    /// is up to the clock: a host that asks rarely hears nothing for hours, and is not silent. What is not heard may be their fault, or
+    /// that of the process that asks them, which may be stopped.
+    fn silent_survivors(&self, now: Now) -> Option<f64> {
+        let survivors = || self.entries.sources().filter(|source| source.track.survives());
+        let last = survivors().filter_map(|source| source.last_valid).max()?;
+        survivors().all(|source| source.poll_process.is_silent()).then(|| seconds_since(now, last))
     }
 
     /// How many sources are used.

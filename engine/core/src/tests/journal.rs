@@ -182,9 +182,21 @@ fn the_reason_of_the_state_is_true_for_one_two_and_three_sources() {
     for (expected, count, up, seconds, minimum) in [
         (unanswered(1), 1, 0, 30.0, 1),
         (unanswered(2), 2, 0, 30.0, 1),
-        (SystemReason::Following { used: 1, of: 1, missing: 0, slewing: None }, 1, 1, 300.0, 1),
-        (SystemReason::Following { used: 2, of: 2, missing: 0, slewing: None }, 2, 2, 1800.0, 1),
-        (SystemReason::Following { used: 2, of: 3, missing: 0, slewing: None }, 3, 2, 1800.0, 1),
+        (SystemReason::Following { used: 1, of: 1, missing: 0, slewing: None, silent: None }, 1, 1, 300.0, 1),
+        (
+            SystemReason::Following { used: 2, of: 2, missing: 0, slewing: None, silent: None },
+            2,
+            2,
+            1800.0,
+            1,
+        ),
+        (
+            SystemReason::Following { used: 2, of: 3, missing: 0, slewing: None, silent: None },
+            3,
+            2,
+            1800.0,
+            1,
+        ),
         (SystemReason::Gathering { heard: 1, of: 2, minimum: 2 }, 2, 1, 3.0, 2),
         (SystemReason::Gathering { heard: 2, of: 3, minimum: 3 }, 3, 2, 30.0, 3),
     ] {

@@ -47,7 +47,10 @@ fn two_plain_servers_of_five_are_followed_after_a_quarter_of_a_minute_and_one_of
             SystemNotice::Excused(Missing { heard, absent: missing, .. }) if (*heard, *missing) == (answer, absent)
         )));
         let reason = world.status().system.reason;
-        assert_eq!(reason, SystemReason::Following { used: answer, of: all, missing: absent, slewing: None });
+        assert_eq!(
+            reason,
+            SystemReason::Following { used: answer, of: all, missing: absent, slewing: None, silent: None }
+        );
     }
 }
 
@@ -183,7 +186,7 @@ fn a025_liars_that_got_their_way_by_silence_lose_it_when_the_honest_are_heard() 
     world.servers[..3].iter_mut().for_each(|server| server.up = true);
     world.run(4.0 * 3600.0);
     let reason = world.status().system.reason;
-    assert_eq!(reason, SystemReason::Following { used: 3, of: 5, missing: 0, slewing: None });
+    assert_eq!(reason, SystemReason::Following { used: 3, of: 5, missing: 0, slewing: None, silent: None });
     assert!(world.error().abs() < 1e-3, "{}", world.error());
 }
 
@@ -401,5 +404,36 @@ fn a051_dead_nts_servers_do_not_keep_a_clock_of_1970_for_ever() {
         world.run(3600.0);
         assert!(world.steps.is_empty() && world.adjusts.is_empty(), "{dead} {strict}");
         assert_eq!(world.status().system.reason, SystemReason::AwaitingQuorum);
+    }
+}
+
+/// As where the process that asks them is stopped: the clock runs on, and how long nothing has answered is said.
+#[test]
+fn a_clock_whose_sources_fall_silent_says_so_after_four_queries_of_each_however_long_its_interval() {
+    for poll in [4, 8] {
+        let mut setup = Setup::of(lan(2));
+        setup
+            .settings
+            .sources
+            .iter_mut()
+            .for_each(|source| (source.min_poll, source.max_poll) = (poll, poll));
+        let mut world = setup.start();
+        world.run(20_000.0);
+        let silent = |world: &World| match world.status().system.reason {
+            SystemReason::Following { silent, .. } => silent,
+            other => panic!("2^{poll} s: {other:?}"),
+        };
+        assert_eq!(silent(&world), None);
+        let interval = f64::from(1_u32 << poll);
+        world.servers.iter_mut().for_each(|server| server.up = false);
+        world.run(2.0 * interval);
+        assert_eq!(silent(&world), None, "two queries may be lost");
+        world.run(3.0 * interval);
+        let status = world.status().system;
+        assert!(status.synchronised, "its error bound is good");
+        assert_within(silent(&world), 3.5 * interval, 6.5 * interval);
+        world.servers[0].up = true;
+        world.run(2.0 * interval);
+        assert_eq!(silent(&world), None);
     }
 }
