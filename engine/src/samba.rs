@@ -22,6 +22,9 @@ pub fn line(contact: Contact, folder: Option<FilePath>) -> (Severity, Event, Str
         Contact::Silent => {
             format!("at {folder}/socket it did not answer within a second; look at Samba's log")
         }
+        Contact::Ended => format!(
+            "at {folder}/socket each connection is ended without an answer, whichever account is named; look at Samba's log"
+        ),
         Contact::Wrong => format!(
             "at {folder}/socket it answered with something else than the signature of what was sent; look who listens there"
         ),
@@ -65,6 +68,7 @@ mod tests {
             (Contact::Exposed(0o770), "mode 770"),
             (Contact::Silent, "Samba's log"),
             (Contact::Wrong, "who listens there"),
+            (Contact::Ended, "ended without an answer"),
         ] {
             let (severity, event, text) = line(contact, folder);
             assert!(text.contains(remedy) && text.contains("/var/lib/samba/ntp_signd"), "{text}");

@@ -213,6 +213,8 @@ impl Member {
 pub enum Conduct {
     /// Signs it with the key of each account, which is its relative identifier sixteen times.
     Sign,
+    /// The same after so many milliseconds, one after the other.
+    Dawdle(u64),
     /// Says nothing.
     Stall,
     /// Signs something else: a packet with another transmit timestamp.
@@ -322,6 +324,10 @@ fn answer(request: &[u8; 68], conduct: Conduct) -> Option<Vec<u8>> {
     let key = match conduct {
         Conduct::Stall => return None,
         Conduct::Sign => key_of(rid),
+        Conduct::Dawdle(millis) => {
+            std::thread::sleep(Duration::from_millis(millis));
+            key_of(rid)
+        }
         Conduct::Forge => [0xff; 16],
         Conduct::Lie => {
             header[40] ^= 0x40;

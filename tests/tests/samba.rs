@@ -164,6 +164,29 @@ fn a_folder_that_is_not_given_to_the_daemon_is_named_with_what_to_do() {
     assert!(wait_for(TIMEOUT, is_said).is_some(), "{}", server.log());
 }
 
+#[test]
+fn a_samba_that_takes_400_ms_signs_all_the_same_and_its_replies_say_when_they_leave() {
+    let (port, place) = (free_port(), Place::new("folder"));
+    let server = start(port, &place.join(""));
+    let _samba = Double::listen(&place.join(""), Conduct::Dawdle(400));
+    let mut member = Member::new("127.0.0.1:0", &format!("127.0.0.1:{port}"), 1105);
+    // As Windows does, it waits longer than the signature takes.
+    let mut patient = || {
+        let asked = wait_for(TIMEOUT, || {
+            member.ask();
+            member.reply(Duration::from_secs(2))
+        });
+        asked.expect("a signed reply")
+    };
+    verify(&patient(), 1105, &key_of(1105));
+    for _ in 0..3 {
+        let header = Header::from_octets(&patient()).expect("48 octets");
+        let taken = nanos(header.transmit) - nanos(header.receive);
+        assert!(taken >= 390_000_000, "it left {taken} ns after its request");
+    }
+    server.wait_until("counted", TIMEOUT, |server| count(server, "signed") >= 3);
+}
+
 /// Nothing of it but the digest is handed on.
 #[test]
 fn a223_a_samba_that_lies_changes_no_octet_of_the_time() {

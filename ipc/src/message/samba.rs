@@ -41,6 +41,8 @@ pub enum Contact {
     Silent,
     /// It answered with something else than the signature of what was sent.
     Wrong,
+    /// It has ended each of many connections without an answer.
+    Ended,
 }
 
 /// Server to the process that asks Samba.

@@ -64,9 +64,9 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// There is a connection. One that did not answer, or answered wrongly, has to answer first.
+    /// There is a connection. One that did not answer, answered wrongly, or was ended again and again, has to answer first.
     pub(super) fn connected(&mut self) {
-        if !matches!(self.latest, Some(Contact::Silent | Contact::Wrong)) {
+        if !matches!(self.latest, Some(Contact::Silent | Contact::Wrong | Contact::Ended)) {
             self.latest = Some(Contact::Made);
         }
     }
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_samba_that_was_silent_or_wrong_has_to_answer_before_it_is_said_to_be_there() {
-        for why in [Contact::Silent, Contact::Wrong] {
+        for why in [Contact::Silent, Contact::Wrong, Contact::Ended] {
             let mut told = Told::default();
             told.lost(why);
             assert_eq!(told.news(at(0)), Some(why));

@@ -42,6 +42,9 @@ use std::os::fd::AsFd;
 /// How long Samba may take for an answer. A client of Windows waits longer, and asks again.
 const PATIENCE: Span = Span::from_millis(1_000);
 
+/// So many connections in a row that Samba ends without an answer are no word about the accounts that were named.
+const ENDED: u32 = 8;
+
 /// Runs until a link ends; sends the hello first.
 pub fn run(
     engine: Link<FromSamba, ToSamba>,
@@ -59,6 +62,7 @@ pub fn run(
         number: 0,
         attempts: Attempts::default(),
         told: Told::default(),
+        ended: 0,
     };
     match work.serve(shortfall) {
         Ok(never) => match never {},
@@ -91,6 +95,8 @@ struct Work {
     number: u16,
     attempts: Attempts,
     told: Told,
+    /// Connections in a row that Samba has ended instead of an answer.
+    ended: u32,
 }
 
 /// What is ready.
@@ -216,6 +222,7 @@ impl Work {
                 samba.is_fresh = false;
                 self.order = None;
                 self.told.answered();
+                self.ended = 0;
                 self.answer(match answer {
                     Answer::Signed(digest) => FromSigner::Signed(digest),
                     Answer::Refused => FromSigner::Refused,
@@ -236,6 +243,10 @@ impl Work {
             return self.answer(FromSigner::Failed);
         }
         if was_fresh {
+            self.ended = self.ended.saturating_add(1);
+            if self.ended >= ENDED {
+                self.told.lost(Contact::Ended);
+            }
             return self.answer(FromSigner::Refused);
         }
         self.connect(clock::raw());

@@ -266,3 +266,30 @@ fn a_server_that_asks_twice_ends_the_role() {
     assert_eq!(ending, Ending::Rule("a reply before the last one was answered"));
     bench.role = Some(std::thread::spawn(|| Ending::EngineGone));
 }
+
+#[test]
+fn a_samba_that_ends_every_connection_is_told_of_as_such_and_one_that_signs_again_is_too() {
+    let mut bench = Bench::start();
+    let listener = bench.listen();
+    let ends = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let is_ending = ends.clone();
+    // It ends with this program.
+    std::thread::spawn(move || {
+        loop {
+            let (mut samba, _) = listener.accept().unwrap();
+            let mut request = [0; 68];
+            while samba.read_exact(&mut request).is_ok() && !is_ending.load(Relaxed) {
+                let _ = samba.write_all(&answer_to(&request, 3, [2; 16]));
+            }
+        }
+    });
+    assert_eq!(bench.ask_until_answered(7), FromSigner::Refused);
+    for account in 8..30 {
+        bench.ask(account);
+        bench.answer();
+    }
+    while bench.told() != FromSamba::Contact(Contact::Ended) {}
+    ends.store(false, Relaxed);
+    while bench.ask_until_answered(7) != FromSigner::Signed([2; 16]) {}
+    while bench.told() != FromSamba::Contact(Contact::Made) {}
+}

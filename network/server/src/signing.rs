@@ -23,11 +23,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Signatures from which is learned how long the next one takes.
 const LEARNT: usize = 8;
 
-/// Longest time that is expected of a signature: anything longer is a Samba that was busy with something else.
-const SLOWEST: i64 = 10_000_000;
+/// Longest time that is expected of a signature: who asks Samba waits no longer.
+const SLOWEST: i64 = 1_000_000_000;
 
 /// What leaves so much later than its transmit timestamp says is not sent, nanoseconds: half of that is the error of the client's clock.
 const LATE: i64 = 250_000_000;
+
+/// The same of what leaves earlier: a Samba that became faster, whose next signature is expected sooner.
+const EARLY: i64 = 10_000_000;
 
 /// A link to the process that asks Samba.
 pub(super) type SignerLink = Link<ToSigner, FromSigner>;
@@ -50,9 +53,7 @@ pub(super) struct Signing {
     open: Option<(Unsigned, RawInstant)>,
     clock: ServedClock,
     batch: Batch,
-    /// How long the last signatures took, nanoseconds; the shortest is expected, for interruptions only ever lengthen one.
-    taken: [i64; LEARNT],
-    next: usize,
+    pace: Pace,
     counters: Counters,
     /// Among the threads that count.
     number: usize,
@@ -65,8 +66,7 @@ impl Signing {
             open: None,
             clock: ServedClock::new(clock),
             batch: Batch::new(),
-            taken: [0; LEARNT],
-            next: 0,
+            pace: Pace::default(),
             counters: Counters::ZERO,
             number,
         }
@@ -93,7 +93,7 @@ impl Signing {
 
     fn turn(&mut self, shared: &Shared) -> Result<(), LinkError> {
         loop {
-            let expected = self.expected();
+            let expected = self.pace.expected();
             let Some(link) = &mut self.link else { return Ok(()) };
             if self.open.is_some() {
                 let Some((_, answer)) = link.receive()? else { return Ok(()) };
@@ -129,22 +129,11 @@ impl Signing {
         }
     }
 
-    /// How long a signature takes, nanoseconds.
-    fn expected(&self) -> i64 {
-        self.taken.iter().min().copied().unwrap_or(0)
-    }
-
     fn finish(&mut self, answer: FromSigner) {
         let Some((unsigned, begun)) = self.open.take() else { return };
         match answer {
             FromSigner::Signed(digest) => {
-                let took = clock::raw().since(begun).nanos();
-                let expected = self.expected();
-                if let Some(place) = self.taken.get_mut(self.next % LEARNT) {
-                    *place = took.clamp(0, SLOWEST);
-                }
-                self.next = (self.next + 1) % LEARNT;
-                if took.saturating_sub(expected) > LATE {
+                if !self.pace.learn(clock::raw().since(begun).nanos()) {
                     return add(&mut self.counters.unsigned_late, 1);
                 }
                 let packet = signed(&unsigned.header, unsigned.account, &digest);
@@ -174,6 +163,32 @@ impl Signing {
     }
 }
 
+/// How long the last signatures took, nanoseconds; the shortest is expected, for interruptions only ever lengthen one.
+#[derive(Debug, Default)]
+struct Pace {
+    taken: [i64; LEARNT],
+    /// How many were.
+    count: usize,
+}
+
+impl Pace {
+    /// How long the next one takes; the first one: no time.
+    fn expected(&self) -> i64 {
+        self.taken.iter().take(self.count).min().copied().unwrap_or(0)
+    }
+
+    /// One took so long. Returns whether its reply left near enough to the time that it says.
+    fn learn(&mut self, took: i64) -> bool {
+        let late = took.saturating_sub(self.expected());
+        self.taken.rotate_right(1);
+        if let Some(newest) = self.taken.first_mut() {
+            *newest = took.clamp(0, SLOWEST);
+        }
+        self.count = self.count.saturating_add(1).min(LEARNT);
+        (-EARLY..=LATE).contains(&late)
+    }
+}
+
 fn order(unsigned: &Unsigned) -> Order {
     let mut header = [[0; 16]; 3];
     header.iter_mut().flatten().zip(&unsigned.header).for_each(|(place, octet)| *place = *octet);
@@ -182,4 +197,41 @@ fn order(unsigned: &Unsigned) -> Order {
 
 fn add(counter: &mut u64, count: usize) {
     *counter = counter.saturating_add(count as u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    #[test]
+    fn a_slow_samba_is_known_after_its_first_signature_and_one_that_becomes_slow_after_eight() {
+        let mut pace = Pace::default();
+        assert!(!pace.learn(400 * MS), "nobody knew");
+        for took in [410, 500, 640, 399, 900, 400] {
+            assert_eq!(pace.learn(took * MS), took < 650, "{took}");
+        }
+        let mut pace = Pace::default();
+        assert!((0..20).all(|_| pace.learn(MS)));
+        let lost = (0..20).filter(|_| !pace.learn(700 * MS)).count();
+        assert_eq!((lost, pace.expected()), (LEARNT, 700 * MS));
+    }
+
+    #[test]
+    fn what_would_leave_long_before_the_time_that_it_says_is_not_sent_and_the_next_one_is() {
+        let mut pace = Pace::default();
+        pace.learn(400 * MS);
+        assert!(pace.learn(391 * MS) && !pace.learn(2 * MS));
+        assert!(pace.learn(2 * MS), "the shortest is expected at once");
+    }
+
+    #[test]
+    fn no_time_is_named_beyond_what_is_waited_for() {
+        let mut pace = Pace::default();
+        for took in [i64::MAX, i64::MIN, 5_000 * MS] {
+            pace.learn(took);
+            assert!((0..=SLOWEST).contains(&pace.expected()));
+        }
+    }
 }
