@@ -182,8 +182,8 @@ mod tests {
         };
         for flood in [&of_v4 as &dyn Fn(u32) -> IpAddr, &of_v6] {
             let queue = Queue::default();
-            // What has no place any more is none of the others'.
-            (0..1_000).for_each(|number| _ = queue.push(of_ip(flood(number), 1_000)));
+            let dropped = (0..1_000).filter(|number| queue.push(of_ip(flood(*number), 1_000)));
+            assert_eq!(dropped.count(), 1_000 - MOST);
             for client in 1..=20 {
                 assert!(queue.push(unsigned(client << 8, client, 0)), "one of the flood goes");
             }
