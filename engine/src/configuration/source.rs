@@ -253,6 +253,7 @@ pub fn read_source(
         families,
         departure,
         version5,
+        refclock: None,
     })
 }
 

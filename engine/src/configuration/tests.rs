@@ -143,6 +143,7 @@ fn every_key_reaches_its_place() {
             nts: None,
             key: None,
             version5: true,
+            refclock: None,
         }
     );
     assert_eq!((settings.sources[1].name.as_str(), settings.sources[1].members), ("pool.example.org", 3));
