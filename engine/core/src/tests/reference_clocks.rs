@@ -44,13 +44,21 @@ fn reason(world: &World) -> SourceReason {
     world.status().sources.iter().find(|source| source.name == "GPS").unwrap().reason
 }
 
+fn is_falseticker(world: &World) -> bool {
+    matches!(reason(world), SourceReason::Falseticker { .. })
+}
+
+fn is_followed(world: &World) -> bool {
+    matches!(reason(world), SourceReason::Survivor { .. } | SourceReason::Reference { .. })
+}
+
 fn told(world: &World, is_it: impl Fn(&SourceNotice) -> bool) -> bool {
     world.notices.iter().any(|notice| matches!(notice, Notice::Source(_, _, news) if is_it(news)))
 }
 
 #[test]
 fn a_clock_alone_is_followed_and_its_name_and_stratum_are_served() {
-    let mut setup = Setup::of(Vec::new());
+    let mut setup = Setup::of(std::vec![]);
     setup.settings.sources.push(entry(GPS));
     setup.error = 0.004;
     let mut world = setup.start();
@@ -58,7 +66,7 @@ fn a_clock_alone_is_followed_and_its_name_and_stratum_are_served() {
     assert!(world.error().abs() < 20e-6, "{}", world.error());
     let served = world.served.last().unwrap();
     assert_eq!((served.stratum, served.reference_id), (1, u32::from_be_bytes(*b"GPS\0")));
-    assert!(served.root_dispersion > 0);
+    assert!(served.root_dispersion.nanos() > 0);
     assert!(told(&world, |news| *news == SourceNotice::Heard));
 }
 
@@ -67,18 +75,18 @@ fn a231_a_clock_that_contradicts_most_servers_is_a_falseticker_and_changes_nothi
     let mut world = world(3, entry(GPS));
     speak(&mut world, 300, 0.5);
     assert!(world.error().abs() < 1e-3, "{}", world.error());
-    assert_eq!(reason(&world), SourceReason::Falseticker);
+    assert!(is_falseticker(&world), "{:?}", reason(&world));
 }
 
 #[test]
 fn a231_a_clock_that_jumps_is_left_and_said_to_have_jumped() {
     let mut world = world(3, entry(GPS));
     speak(&mut world, 300, 0.0);
-    assert_eq!(reason(&world), SourceReason::Selected);
+    assert!(is_followed(&world), "{:?}", reason(&world));
     speak(&mut world, 300, -30.0);
     assert!(world.error().abs() < 1e-3, "{}", world.error());
     assert!(told(&world, |news| *news == SourceNotice::Restarted));
-    assert_eq!(reason(&world), SourceReason::Falseticker);
+    assert!(is_falseticker(&world), "{:?}", reason(&world));
 }
 
 #[test]
@@ -89,7 +97,7 @@ fn a232_a_clock_that_falls_silent_is_told_of_and_no_longer_followed() {
     assert!(told(&world, |news| *news == SourceNotice::ClockSilent));
     assert!(world.error().abs() < 1e-3, "{}", world.error());
     speak(&mut world, 200, 0.0);
-    assert_eq!(reason(&world), SourceReason::Selected);
+    assert!(is_followed(&world), "{:?}", reason(&world));
 }
 
 #[test]
@@ -106,7 +114,8 @@ fn a233_samples_before_the_floor_from_the_future_or_of_no_clock_have_no_effect()
     }
     assert!(!told(&world, |news| *news == SourceNotice::Restarted));
     assert_eq!(world.distrust, None);
-    let counts = Discarded { device: 0, at: lawful.at, malformed: 7, untimely: 0, unsynchronised: 9, excess: 1 };
+    let counts =
+        Discarded { device: 0, at: lawful.at, malformed: 7, untimely: 0, unsynchronised: 9, excess: 1 };
     world.give(Input::ClockDiscarded(counts));
     assert!(told(&world, |news| *news == SourceNotice::ClockDiscarded(counts)));
     let later = RawInstant::saturating(world.now().raw.nanos() + 1);
@@ -116,7 +125,7 @@ fn a233_samples_before_the_floor_from_the_future_or_of_no_clock_have_no_effect()
 
 #[test]
 fn a234_pulses_are_numbered_by_the_time_that_is_followed_and_by_none_before() {
-    let mut alone = Setup::of(Vec::new());
+    let mut alone = Setup::of(std::vec![]);
     alone.settings.sources.push(entry(GPS));
     let pulse = |world: &World, error: f64| {
         // Which second it is, it does not know: it says one long ago.
@@ -136,7 +145,7 @@ fn a234_pulses_are_numbered_by_the_time_that_is_followed_and_by_none_before() {
         let sample = pulse(&world, 0.0);
         world.give(Input::Clock(sample));
     }
-    assert_eq!(reason(&world), SourceReason::Selected);
+    assert!(is_followed(&world), "{:?}", reason(&world));
     assert!(world.error().abs() < 100e-6, "{}", world.error());
 }
 
