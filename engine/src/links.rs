@@ -479,24 +479,6 @@ impl Links {
             FromExchange::MeasureFailed(failed) => Fact::Input(Input::MeasureFailed(failed)),
         }))
     }
-
-    fn receive_server(&mut self, now: RawInstant) -> Result<Option<Fact>, Breach> {
-        let Some(message) = self.server.receive_greeted()? else { return Ok(None) };
-        Ok(Some(match message {
-            FromServer::Hello(shortfall) => Fact::Hello(Process::Server, shortfall),
-            FromServer::Pong => Fact::Alive(Process::Server),
-            FromServer::Counters(counters) => {
-                self.counting.take(now, counters.list())?;
-                Fact::Counters(counters)
-            }
-            FromServer::Interface(said) => {
-                let listen = listen(self.plan.as_ref(), Service::Time);
-                let name = self.interfaces.take(now, listen, said)?;
-                Fact::Interface(Service::Time, name, said.is_there)
-            }
-            FromServer::Clients(part) => Fact::Clients(self.take_clients(&part)?),
-        }))
-    }
 }
 
 /// The entries of one `listen`; none before the plan.

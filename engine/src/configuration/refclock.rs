@@ -155,3 +155,69 @@ fn read_path(at: usize, text: &str, faults: &mut Faults<'_>) -> Option<FilePath>
     }
     path
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::configuration::parse;
+    use engine_core::settings::ReferenceClock;
+    use ipc::units::Span;
+
+    fn fault(text: &str) -> String {
+        parse(text, "test").expect_err("a fault").to_string()
+    }
+
+    #[test]
+    fn a_clock_is_a_source_with_a_number_and_its_socket_is_in_the_plan() {
+        let text = "[[source]]\naddress = \"192.0.2.1\"\n[[refclock]]\nsocket = \"/run/a\"\nrefid = \"NMEA\"\noffset = 0.13\ndelay = 0.2\n\
+                    noselect = true\n[[refclock]]\nsocket = \"/run/b\"\nrefid = \"PPS\"\nlock = \"NMEA\"\nprecision = 1e-7\npoll = 2\nprefer = true\n";
+        let found = parse(text, "test").expect("in order");
+        let [server, nmea, pps] = found.settings.sources.as_slice() else { panic!("{found:?}") };
+        assert_eq!((server.refclock, nmea.name.as_str(), pps.name.as_str()), (None, "NMEA", "PPS"));
+        let name = u32::from_be_bytes(*b"NMEA");
+        let clock = ReferenceClock { delay: Span::from_millis(200), ..ReferenceClock::of(0, *b"NMEA") };
+        assert_eq!(nmea.refclock, Some(clock));
+        assert_eq!(
+            (nmea.correction.nanos(), nmea.noselect, nmea.min_poll, nmea.max_poll),
+            (130_000_000, true, 4, 4)
+        );
+        let clock = ReferenceClock {
+            lock: Some(name),
+            precision: Span::saturating(100),
+            ..ReferenceClock::of(1, *b"PPS\0")
+        };
+        assert_eq!((pps.refclock, pps.prefer, pps.min_poll), (Some(clock), true, 2));
+        assert_ne!(nmea.place, pps.place);
+        assert_eq!(found.plan.refclocks.iter().flatten().count(), 2);
+        assert!(!found.plan.exchange && found.plan.has_refclocks());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_clock_is_said_with_what_to_write() {
+        let clock = |more: &str| format!("[[refclock]]\nsocket = \"/run/a\"\n{more}");
+        let named = |more: &str| clock(&format!("refid = \"GPS\"\n{more}"));
+        let again = "[[refclock]]\nsocket = \"/run/b\"\nrefid = \"GPS\"\n";
+        let fifth: String =
+            (0..5).map(|n| format!("[[refclock]]\nsocket = \"/run/{n}\"\nrefid = \"C{n}\"\n")).collect();
+        for (text, expected) in [
+            (clock(""), "refid is missing"),
+            ("[[refclock]]\nrefid = \"GPS\"\n".to_owned(), "socket is missing"),
+            (clock("refid = \"GLONASS\"\n"), "one to four letters"),
+            (clock("refid = \"\"\n"), "one to four letters"),
+            (named("stratum = 15\n"), "stratum"),
+            (named("lock = \"PPS\"\n"), "lock names no other"),
+            (named("lock = \"GPS\"\n"), "lock names no other"),
+            (named("noselect = true\nprefer = true\n"), "leave prefer out"),
+            (named("dpoll = 2\n"), "dpoll"),
+            (named(again), "another reference clock is \"GPS\""),
+            (named(&clock("refid = \"PPS\"\n")), "another reference clock has it"),
+            (
+                format!("[[refclock]]\nsocket = \"/run/{}\"\nrefid = \"GPS\"\n", "a".repeat(110)),
+                "at most 107 octets",
+            ),
+            (fifth, "more than 4 reference clocks"),
+        ] {
+            let said = fault(&text);
+            assert!(said.contains(expected), "{expected}: {said}");
+        }
+    }
+}
