@@ -39,6 +39,7 @@ exec cargo "$@" --release --locked \
     -p truechimer-key-service \
     -p truechimer-key-holder \
     -p truechimer-samba \
+    -p truechimer-refclock \
     -p truechimer-control \
     -p truechimer-metrics \
     -p truechimer-chronyc-bridge \

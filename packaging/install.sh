@@ -49,6 +49,7 @@ for program in \
     truechimer-key-service \
     truechimer-key-holder \
     truechimer-samba \
+    truechimer-refclock \
     truechimer-chronyc-bridge \
     truechimer-chrony-logs; do
     put 755 $own "$programs/$program"

@@ -18,6 +18,7 @@ mod nts;
 mod open;
 mod place;
 mod programs;
+mod refclock;
 mod roughtime;
 mod server;
 mod smearing;
@@ -308,11 +309,18 @@ fn read_root(
 ) -> Option<Configuration> {
     let root = Section::root(root);
     root.refuse_unknown(
-        &["source", "clock", "nts", "governor", "server", "dhcp", "history", "roughtime", "keys"],
+        &["source", "refclock", "clock", "nts", "governor", "server", "dhcp", "history", "roughtime", "keys"],
         faults,
     );
     let mut roots = RootSets::default();
-    let sources = source::read(&root, key_file, &mut roots, faults);
+    let mut sources = source::read(&root, key_file, &mut roots, faults);
+    let (clocks, refclocks) = refclock::read(&root, faults);
+    if sources.iter().map(|source| usize::from(source.members)).sum::<usize>() + clocks.len() > MAX_SOURCES {
+        let text =
+            format!("[[refclock]]: more than {MAX_SOURCES} sources and reference clocks; leave some out");
+        faults.add(root.place_of("refclock"), text);
+    }
+    sources.extend(clocks);
     let system_roots = nts::read(&root, faults);
     let (profile, is_attested) = clock::read_governor(&root, faults);
     let uses_dhcp = programs::read_dhcp(&root, faults);
@@ -325,7 +333,7 @@ fn read_root(
     let server = server::read(&root, key_file, &sources, faults);
     let roughtime = roughtime::read(&root, faults);
 
-    if !root.has("source") && !root.has("server") && !uses_dhcp {
+    if !root.has("source") && !root.has("refclock") && !root.has("server") && !uses_dhcp {
         faults.add(
             0,
             "nothing to do: add a [[source]] with address = \"ntp.example.org\" to set the clock by, \
@@ -379,6 +387,7 @@ fn read_root(
         attested: is_attested,
         key_service: server.as_ref().and_then(|server| server.keys.as_ref()?.service),
         samba: server.as_ref().and_then(|server| server.samba),
+        refclocks,
     };
     let access = server.as_ref().map_or_else(Vec::new, |server| server.access.clone());
     let policy = server.as_ref().map_or(ServerPolicy::DEFAULT, |server| server.policy);

@@ -80,6 +80,8 @@ pub fn launch(
             Some(Fact::Counters(counted)) => counters = Some(counted),
             Some(Fact::Network(addresses)) => network = Some(addresses),
             Some(Fact::Samba(contact)) => samba = Some(contact),
+            // The engine has not begun: what is said every second can be missed.
+            Some(Fact::Input(Input::Clock(_) | Input::ClockDiscarded(_))) => {}
             Some(Fact::Interface(service, name, is_there)) => {
                 note(&mut interfaces, (service, name, is_there))
             }
@@ -118,6 +120,8 @@ pub fn launch(
             Some(Fact::Counters(counted)) => counters = Some(counted),
             Some(Fact::Network(addresses)) => network = Some(addresses),
             Some(Fact::Samba(contact)) => samba = Some(contact),
+            // The engine has not begun: what is said every second can be missed.
+            Some(Fact::Input(Input::Clock(_) | Input::ClockDiscarded(_))) => {}
             Some(Fact::Interface(service, name, is_there)) => {
                 note(&mut interfaces, (service, name, is_there))
             }

@@ -12,6 +12,7 @@ mod key_service;
 mod liveness;
 mod orders;
 mod queued_link;
+mod refclock;
 mod samba;
 mod serving;
 
@@ -27,6 +28,7 @@ use crate::links::interfaces::Interfaces;
 use crate::links::liveness::Liveness;
 use crate::links::orders::Orders;
 use crate::links::queued_link::{AnyLink, PingedLink, QueuedLink};
+use crate::links::refclock::RefclockLink;
 use crate::links::samba::SambaLink;
 use engine_core::io::{Input, OrderKind};
 use ipc::audit_line::End;
@@ -96,6 +98,7 @@ pub struct Links {
     /// To the key exchange service.
     pub key_service: KeyServiceLink,
     samba: SambaLink,
+    refclock: RefclockLink,
     orders: Orders,
     unended: Unended,
     liveness: Liveness,
@@ -134,6 +137,7 @@ impl Links {
             server: QueuedLink::new(Process::Server, end(Process::Server)?)?,
             key_service: KeyServiceLink::new(end(Process::KeyService)?)?,
             samba: SambaLink::new(end(Process::Samba)?)?,
+            refclock: RefclockLink::new(end(Process::Refclock)?)?,
             orders: Orders::default(),
             unended: Unended::default(),
             liveness: Liveness::default(),
@@ -157,7 +161,7 @@ impl Links {
         self.send_launch(now, ToLaunch::Plan(plan))
     }
 
-    fn any(&self) -> [(Process, &dyn AnyLink); 6] {
+    fn any(&self) -> [(Process, &dyn AnyLink); 7] {
         [
             (Process::Privileged, &self.privileged),
             (Process::Client, &self.client),
@@ -165,21 +169,32 @@ impl Links {
             (Process::Server, &self.server),
             (Process::KeyService, &self.key_service.link),
             (Process::Samba, &self.samba.link),
+            (Process::Refclock, &self.refclock.link),
         ]
     }
 
-    fn any_mut(&mut self) -> [&mut dyn AnyLink; 6] {
+    fn any_mut(&mut self) -> [&mut dyn AnyLink; 7] {
         let (key_service, samba) = (&mut self.key_service.link, &mut self.samba.link);
-        [&mut self.privileged, &mut self.client, &mut self.exchange, &mut self.server, key_service, samba]
+        let refclock = &mut self.refclock.link;
+        [
+            &mut self.privileged,
+            &mut self.client,
+            &mut self.exchange,
+            &mut self.server,
+            key_service,
+            samba,
+            refclock,
+        ]
     }
 
-    fn pinged(&mut self) -> [(Process, &mut dyn PingedLink); 5] {
+    fn pinged(&mut self) -> [(Process, &mut dyn PingedLink); 6] {
         [
             (Process::Client, &mut self.client),
             (Process::Exchange, &mut self.exchange),
             (Process::Server, &mut self.server),
             (Process::KeyService, &mut self.key_service.link),
             (Process::Samba, &mut self.samba.link),
+            (Process::Refclock, &mut self.refclock.link),
         ]
     }
 
@@ -370,6 +385,7 @@ impl Links {
             Process::Server => self.receive_server(now),
             Process::KeyService => self.key_service.receive(now, listen(self.plan.as_ref(), Service::Keys)),
             Process::Samba => self.samba.receive(now),
+            Process::Refclock => self.refclock.receive(self.plan.as_ref()),
             // The key holder's words come through the key exchange service.
             Process::Engine | Process::KeyHolder => Ok(None),
         }
@@ -461,24 +477,6 @@ impl Links {
             FromExchange::Signed(signed) => Fact::Input(Input::Signed(signed)),
             FromExchange::Measured(ended) => Fact::Input(Input::Measured(ended)),
             FromExchange::MeasureFailed(failed) => Fact::Input(Input::MeasureFailed(failed)),
-        }))
-    }
-
-    fn receive_server(&mut self, now: RawInstant) -> Result<Option<Fact>, Breach> {
-        let Some(message) = self.server.receive_greeted()? else { return Ok(None) };
-        Ok(Some(match message {
-            FromServer::Hello(shortfall) => Fact::Hello(Process::Server, shortfall),
-            FromServer::Pong => Fact::Alive(Process::Server),
-            FromServer::Counters(counters) => {
-                self.counting.take(now, counters.list())?;
-                Fact::Counters(counters)
-            }
-            FromServer::Interface(said) => {
-                let listen = listen(self.plan.as_ref(), Service::Time);
-                let name = self.interfaces.take(now, listen, said)?;
-                Fact::Interface(Service::Time, name, said.is_there)
-            }
-            FromServer::Clients(part) => Fact::Clients(self.take_clients(&part)?),
         }))
     }
 }

@@ -13,12 +13,12 @@ pub(crate) use bincode::{
     error::{DecodeError, EncodeError},
 };
 
-/// The longest frame in octets: the launch plan, which has at most 4,702 octets with all its paths, interfaces and pairs of certificate and
+/// The longest frame in octets: the launch plan, which has at most 5,750 octets with all its paths, interfaces and pairs of certificate and
 /// key, with room to spare.
-pub const MAX_FRAME: usize = 5120;
+pub const MAX_FRAME: usize = 6144;
 
 /// First octets of each record; grows when a message changes, so that processes of two builds never talk.
-pub(crate) const VERSION: u16 = 0x7433;
+pub(crate) const VERSION: u16 = 0x7434;
 
 const CONFIGURATION: Configuration<LittleEndian, Fixint, Limit<MAX_FRAME>> =
     bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit::<MAX_FRAME>();

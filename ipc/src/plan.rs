@@ -39,6 +39,12 @@ pub const KEY_WORDS: [&str; MAX_PAIRS] = ["key", "key-2", "key-3", "key-4"];
 /// Most threads of the key exchange service.
 pub const MAX_KEY_THREADS: u8 = 16;
 
+/// Most reference clocks.
+pub const MAX_REFCLOCKS: usize = 4;
+
+/// Octets of the longest path that a unix socket is bound to: the kernel has room for 108 with the final zero.
+pub const MAX_SOCKET_PATH: usize = 107;
+
 /// What the configuration file asks of the launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
@@ -70,9 +76,24 @@ pub struct LaunchPlan {
     pub key_service: Option<KeyService>,
     /// The folder of Samba's socket for signatures, if the server's replies are signed there.
     pub samba: Option<FilePath>,
+    /// The reference clocks, by their numbers; the places behind the last one are empty.
+    pub refclocks: [Option<Refclock>; MAX_REFCLOCKS],
+}
+
+/// Where a reference clock is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub enum Refclock {
+    /// A datagram socket at this path, which the launch makes and to which a program such as gpsd sends (chrony's SOCK).
+    Socket(FilePath),
 }
 
 impl LaunchPlan {
+    /// Whether there are reference clocks.
+    pub fn has_refclocks(&self) -> bool {
+        self.refclocks.iter().any(Option::is_some)
+    }
+
     /// The files of root certificates, each under its word of [`ROOT_WORDS`].
     pub fn root_files(&self) -> impl Iterator<Item = (&'static str, &FilePath)> {
         let places = [&self.system_roots].into_iter().chain(&self.roots);
@@ -127,6 +148,7 @@ impl LaunchPlan {
         roots: [None; MAX_ROOT_SETS],
         key_service: None,
         samba: None,
+        refclocks: [None; MAX_REFCLOCKS],
     };
 }
 
@@ -166,9 +188,10 @@ mod tests {
             roots: [Some(path); MAX_ROOT_SETS],
             key_service: Some(key_service),
             samba: Some(path),
+            refclocks: [Some(Refclock::Socket(path)); MAX_REFCLOCKS],
             ..LaunchPlan::CLIENT
         };
         let length = encode(u32::MAX, &ToLaunch::Plan(plan), &mut [0; MAX_FRAME]);
-        assert_eq!(length, 4_702, "ipc/src/codec.rs says it");
+        assert_eq!(length, 5_750, "ipc/src/codec.rs says it");
     }
 }

@@ -94,6 +94,13 @@ processes! {
         linked_to: Some(Process::Engine), is_wanted: |plan| plan.samba.is_some() && !plan.listen.is_empty(),
         given: &[Given::SignsFor, Given::SambaFolder],
     }
+    /// truechimer-refclock: reads the reference clocks of this host.
+    Refclock {
+        name: "refclock", title: "the process that reads reference clocks", program: "truechimer-refclock",
+        user: "truechimer-refclock", does: "reads reference clocks", exit_code: 82,
+        linked_to: Some(Process::Engine), is_wanted: |plan| plan.has_refclocks(),
+        given: &[Given::Refclocks],
+    }
 }
 
 /// What the launch gives a process beside its links, and under which word of its command line.
@@ -125,6 +132,8 @@ pub enum Given {
     Signer,
     /// `server=FD`: the other end of it.
     SignsFor,
+    /// `clocks=FD,…`: one for each reference clock, in the order of the plan.
+    Refclocks,
     /// `socket=PATH`: Samba's socket; and `folder=PATH` if its folder is not there yet.
     SambaFolder,
 }

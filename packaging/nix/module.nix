@@ -19,6 +19,7 @@ let
     "ntske"
     "key"
     "samba"
+    "refclock"
   ];
 in
 {

@@ -62,9 +62,9 @@ impl Setup {
         let file = place.join("truechimer.toml");
         fs::write(&file, configuration).expect("a new folder can be written");
         fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("it is ours");
-        // User ids that no package assigns; each daemon has eight of its own.
+        // User ids that no package assigns; each daemon has nine of its own.
         let key = configuration.lines().find_map(|line| line.strip_prefix("key = \"")?.strip_suffix('"'));
-        let first_uid = 61_400 + (UIDS.fetch_add(1, Ordering::Relaxed) % 400) * 8;
+        let first_uid = 61_400 + (UIDS.fetch_add(1, Ordering::Relaxed) % 400) * 9;
         Self {
             place: Arc::new(place),
             steered: Steered::Nothing,

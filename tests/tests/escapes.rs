@@ -307,7 +307,17 @@ fn a114_no_other_way_into_the_kernel_is_open() {
 #[test]
 fn a115_the_clock_is_out_of_reach_through_any_abi() {
     none_gets_through(
-        &["client", "server", "engine", "exchange", "exchange_child", "key_service", "key_holder", "samba"],
+        &[
+            "client",
+            "server",
+            "engine",
+            "exchange",
+            "exchange_child",
+            "key_service",
+            "key_holder",
+            "samba",
+            "refclock",
+        ],
         A115,
     );
     none_gets_through(
@@ -357,6 +367,14 @@ fn privileged_itself_has_no_call_of_these_but_the_clock() {
 #[test]
 fn older_calls_of_this_architecture_are_killed_like_the_newer() {
     none_gets_through(&silent_roles(), ONLY_HERE);
+}
+
+#[test]
+fn a235_a_rogue_process_at_the_reference_clocks_starts_nothing_and_reaches_nothing() {
+    for cases in [A112, A113, A114, A116, A117, ANY_SOCKET, ONLY_HERE] {
+        none_gets_through(&["refclock"], cases);
+    }
+    none_gets_through(&["refclock"], &["accept4", "recvmsg", "sendmsg", "sendto:address", "connect"]);
 }
 
 #[test]

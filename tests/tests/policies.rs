@@ -255,7 +255,7 @@ fn a_process_that_blocks_the_signal_of_a_denied_call_ends_at_it() {
         }
         make_denied_call()
     };
-    for role in Role::ALL.into_iter().filter(|role| !is_keeper(*role)) {
+    for role in Role::ALL.into_iter().filter(|role| !draws_nothing(*role)) {
         assert_eq!(told(role, block), (End::Killed, vec![]), "{role:?}");
     }
 }
@@ -302,7 +302,7 @@ fn no_call_through_the_gate_of_32_bit_programs_is_let_through() {
 /// on any kernel with such mappings, and on the others it is refused and not killed.
 #[test]
 fn a_thread_gets_its_state_of_random_numbers_under_the_filter_of_every_role_that_uses_them() {
-    for role in Role::ALL.into_iter().filter(|role| !is_keeper(*role)) {
+    for role in Role::ALL.into_iter().filter(|role| !draws_nothing(*role)) {
         let end = under_filter(role, || {
             // SAFETY: the sets are filled by the calls, the mapping is at no particular address, and of two pages.
             unsafe {
@@ -321,9 +321,9 @@ fn a_thread_gets_its_state_of_random_numbers_under_the_filter_of_every_role_that
     }
 }
 
-/// Whether it requests no random numbers.
-fn is_keeper(role: Role) -> bool {
-    matches!(role, Role::Privileged | Role::PrivilegedVirtual)
+/// Whether it requests no random numbers, and so has no call that blocks signals either.
+fn draws_nothing(role: Role) -> bool {
+    matches!(role, Role::Privileged | Role::PrivilegedVirtual | Role::Refclock)
 }
 
 fn names(role: Role) -> BTreeSet<&'static str> {
@@ -405,6 +405,18 @@ fn only_roles_that_query_others_make_sockets_and_only_roles_that_read_by_name_op
     }
 }
 
+#[test]
+fn who_reads_reference_clocks_has_a_list_of_its_own_of_fourteen_calls_and_no_way_to_make_a_descriptor() {
+    let calls = names(Role::Refclock);
+    assert!(calls.len() <= 14, "{calls:?}");
+    for name in [
+        "socket", "connect", "bind", "open", "openat", "accept4", "dup", "clone", "ioctl", "sendto",
+        "recvmsg",
+    ] {
+        assert!(!calls.contains(name), "{name}");
+    }
+}
+
 /// A key of `[confinement]` that is left out is no limit: these are not left out.
 #[test]
 fn who_takes_what_strangers_send_is_limited_in_memory_and_the_child_of_an_exchange_in_time() {
@@ -416,7 +428,14 @@ fn who_takes_what_strangers_send_is_limited_in_memory_and_the_child_of_an_exchan
 
 #[test]
 fn who_decides_acts_or_signs_makes_no_socket() {
-    for role in [Role::Privileged, Role::PrivilegedVirtual, Role::Engine, Role::KeyHolder, Role::Samba] {
+    for role in [
+        Role::Privileged,
+        Role::PrivilegedVirtual,
+        Role::Engine,
+        Role::KeyHolder,
+        Role::Samba,
+        Role::Refclock,
+    ] {
         assert_eq!(role.confinement().network, Network::None, "{role:?}");
     }
 }

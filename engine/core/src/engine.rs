@@ -24,6 +24,7 @@ mod own_time;
 mod polling;
 mod protected;
 mod publishing;
+mod reference_clocks;
 mod refusals;
 mod replacing;
 mod reporting;
@@ -44,7 +45,7 @@ use crate::chronicle::Chronicle;
 use crate::discipline::{PANIC_THRESHOLD, Residuals, Silence};
 use crate::entries::{Entries, EntryId, Group};
 use crate::exchanges::Exchanges;
-use crate::io::{Input, KeptAddresses, Now, Output, Saved, SavedAssociation, Start};
+use crate::io::{Input, KeptAddresses, Now, OrderKind, Output, Saved, SavedAssociation, Start};
 use crate::leap::Warning;
 use crate::local_clock::LocalClock;
 use crate::measured::Correction;
@@ -338,6 +339,9 @@ impl Engine {
             self.pass_leap_second(now);
             self.note_disturbance(now);
         }
+        if matches!(input, Input::ClockEvent(_) | Input::Applied(OrderKind::Step, _)) {
+            self.break_off_clocks(now.raw);
+        }
         match input {
             Input::Welcome(_) | Input::Timeout => {}
             Input::Applied(kind, applied) => self.applied(now, kind, &applied),
@@ -360,6 +364,8 @@ impl Engine {
             Input::Signed(signed) => self.take_signed(now, &signed),
             Input::Measured(ended) => self.round_ended(now, &ended),
             Input::MeasureFailed(failed) => self.round_failed(now, &failed),
+            Input::Clock(sample) => self.clock_sample(now, &sample),
+            Input::ClockDiscarded(discarded) => self.clock_discarded(now, &discarded),
             Input::HistoryNoted(ends) => self.note_ends(now, ends),
             Input::OwnAddresses(addresses) => self.change_own(addresses),
         }

@@ -43,6 +43,11 @@ impl Identity<'_> {
         one_name || one_host || one_network
     }
 
+    /// Whether it is a reference clock of this host ([`ReferenceClock::place`](crate::settings::ReferenceClock::place)).
+    pub(crate) fn is_reference_clock(&self) -> bool {
+        self.port == 0 && !self.ip.is_unspecified()
+    }
+
     /// None: it has a clock of its own, or has not said.
     pub(crate) fn upstream(&self) -> Option<Upstream> {
         let Self { stratum, reference_id, .. } = *self;

@@ -17,6 +17,7 @@ use ipc::message::exchange::{
     Operator, Resolve, Resolved, Signed,
 };
 use ipc::message::privileged::{Adjust, Applied, ClockEvent, HistoryNoted, Refused, Status, Step, Welcome};
+use ipc::message::refclock::{ClockSample, Discarded};
 use ipc::message::server::ServerState;
 use ipc::packet::{CookieOctets, FilterOctets};
 use ipc::process::Process;
@@ -73,6 +74,10 @@ pub enum Input {
     Measured(Measured),
     /// A round of Roughtime ended without a result.
     MeasureFailed(MeasureFailed),
+    /// A reference clock has said what time it is.
+    Clock(ClockSample),
+    /// What came from a reference clock was no sample.
+    ClockDiscarded(Discarded),
     /// Audit log and history of minutes are on the disk up to there.
     HistoryNoted(HistoryNoted),
     /// A command of an administrator, already authorised.

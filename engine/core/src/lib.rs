@@ -82,6 +82,7 @@ mod orders;
 mod poll;
 mod poll_process;
 pub mod recording;
+mod reference_clock;
 mod resilience;
 mod sample;
 mod sanity;

@@ -10,6 +10,7 @@ use core::net::{IpAddr, SocketAddr};
 use ipc::message::client::Silence;
 use ipc::message::exchange::{Heard, LookupFailure, MeasureFailure, Organisation};
 use ipc::message::privileged::Refusal;
+use ipc::message::refclock::Discarded;
 use ipc::units::Span;
 use protocol::kiss::KissCode;
 use report::RejectReason;
@@ -125,6 +126,10 @@ pub enum SourceNotice {
     ChosenNoMore,
     /// Signed answers of Roughtime servers exclude its time.
     Refuted,
+    /// A reference clock that has said nothing of use in its last eight intervals.
+    ClockSilent,
+    /// What came from a reference clock was no sample.
+    ClockDiscarded(Discarded),
 }
 
 /// An event of a Roughtime server.
@@ -375,6 +380,8 @@ impl Notice {
                 | SourceNotice::Restarted
                 | SourceNotice::Silent(..)
                 | SourceNotice::Chosen(_)
+                | SourceNotice::ClockSilent
+                | SourceNotice::ClockDiscarded(_)
                 | SourceNotice::NeverHeard { .. } => (Line, 4),
                 SourceNotice::FirstHeard(_) => (Change, 5),
                 SourceNotice::Unused(_) | SourceNotice::UsableAgain | SourceNotice::ChosenNoMore => (Line, 5),

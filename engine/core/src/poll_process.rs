@@ -6,6 +6,7 @@ use crate::filter::Estimate;
 use crate::need::Need;
 use crate::nonce::Nonces;
 use crate::poll::{Poll, span};
+use crate::reference_clock::SHORTEST;
 use crate::settings::SourceSettings;
 use ipc::address::Address;
 use ipc::units::{RawInstant, Span};
@@ -166,6 +167,17 @@ impl PollProcess {
             interval * nonces.factor(SPREAD)
         };
         self.next = now.after(span(seconds));
+    }
+
+    /// An interval is over in which a reference clock could say something; the next one begins.
+    pub(crate) fn listen(&mut self, now: RawInstant) {
+        self.first_query.get_or_insert(now);
+        self.shift();
+        self.unanswered = self.unanswered.saturating_add(1);
+        let shortest = self.quick > 0;
+        self.quick = self.quick.saturating_sub(1);
+        let interval = span(self.poll.interval());
+        self.next = now.after(if shortest { SHORTEST.min(interval) } else { interval });
     }
 
     /// The poll interval, but no longer than this, seconds. Without bursts the shortest one that is configured is not fallen below.

@@ -26,7 +26,6 @@ impl Sample {
     /// From a source that is not queried, such as a reference clock. At `at` true time was `offset`
     /// nanoseconds ahead of CLOCK_MONOTONIC_RAW, give or take `bound` seconds. `facts`: of the reference clock itself,
     /// to whose root dispersion the bound is added.
-    #[cfg_attr(not(test), expect(dead_code, reason = "reference clocks are still to come"))]
     pub(crate) fn one_way(at: RawInstant, offset: i64, bound: f64, facts: Facts) -> Self {
         let bound = bound.max(LEAST_BOUND);
         Self {

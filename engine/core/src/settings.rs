@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use ipc::address::Address;
 use ipc::aead::AeadOffer;
 use ipc::departure::Departure;
@@ -156,6 +157,54 @@ pub struct SourceSettings {
     pub version5: bool,
     /// It is asked in interleaved mode (RFC 9769).
     pub interleaved: bool,
+    /// It is a reference clock of this host, and is not asked at all; its place is [`ReferenceClock::place`].
+    pub refclock: Option<ReferenceClock>,
+}
+
+/// One `[[refclock]]`, beside what it has in common with a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReferenceClock {
+    /// Which of those that are read: its place in the plan of the launch.
+    pub device: u8,
+    /// What it is called, up to four letters of ASCII from the left, then zeros (RFC 5905 section 7.3).
+    pub reference_id: u32,
+    /// The stratum of the clock itself, 0 to 14: time from it is served as of one more.
+    pub stratum: u8,
+    /// What its delay may be wrong by, both ways together: half of it is part of the root distance.
+    pub delay: Span,
+    /// How finely it tells the time.
+    pub precision: Span,
+    /// How many of what came in an interval are used, the newest ones; 1 to 64.
+    pub filter: u8,
+    /// What came in an interval is not used where it differs by more; none: it weighs less by itself.
+    pub max_dispersion: Option<Span>,
+    /// Pulses are numbered by the reference clock of this reference id; none: by the time that is followed.
+    pub lock: Option<u32>,
+}
+
+impl ReferenceClock {
+    /// A clock of which nothing is said but its number and its name.
+    pub const fn of(device: u8, name: [u8; 4]) -> Self {
+        Self {
+            device,
+            reference_id: u32::from_be_bytes(name),
+            stratum: 0,
+            delay: Span::saturating(1),
+            precision: Span::saturating(1_000),
+            filter: 64,
+            max_dispersion: None,
+            lock: None,
+        }
+    }
+
+    /// The address that stands for it where a source has one. Nobody is at port 0, so that it is no server's.
+    pub fn place(&self) -> Place {
+        Place::Address(SocketAddr::from(([127, 127, 46, self.device], 0)).into())
+    }
+
+    pub(crate) fn precision_s(&self) -> f64 {
+        self.precision.nanos() as f64 * 1e-9
+    }
 }
 
 impl SourceSettings {
@@ -185,6 +234,7 @@ impl SourceSettings {
             departure: Departure::USUAL,
             version5: false,
             interleaved: false,
+            refclock: None,
         }
     }
 

@@ -9,6 +9,7 @@ use crate::measurement::{Measurement, Stamps, Times};
 use crate::need::Need;
 use crate::nonce::Nonces;
 use crate::poll_process::{BURST, PollProcess};
+use crate::reference_clock::{Feed, header as of_clock};
 use crate::sample::Sample;
 use crate::sanity::{Expectations, Facts, Verdict, examine};
 use crate::select::Standing;
@@ -39,7 +40,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    fn add(&mut self, reason: RejectReason, count: u32) {
+    pub(crate) fn add(&mut self, reason: RejectReason, count: u32) {
         let place = &mut self.rejected[reason as usize];
         *place = place.saturating_add(u64::from(count));
     }
@@ -93,6 +94,8 @@ pub(crate) struct Source {
     pub(crate) arrivals: Arrivals,
     /// From the last valid reply.
     pub(crate) facts: Option<Facts>,
+    /// What it has said since its last sample, if it is a reference clock.
+    pub(crate) feed: Feed,
     /// Why the last valid reply was not usable.
     pub(crate) unused: Option<RejectReason>,
     /// The last kiss, until a measurement.
@@ -141,6 +144,7 @@ impl Source {
             interleaving: Interleaving::default(),
             arrivals: Arrivals::new(),
             facts: None,
+            feed: Feed::new(now),
             unused: None,
             kiss: None,
             obstacle: None,
@@ -308,6 +312,7 @@ impl Source {
     pub(crate) fn forget_time(&mut self, now: RawInstant) {
         self.track.forget_time();
         self.interleaving.forget();
+        self.feed.break_off(now);
         self.arrivals.forget();
         self.poll_process.settle(now);
         self.poll_process.start_burst(now);
@@ -399,6 +404,19 @@ impl Source {
                 Answer::Sample(outcome)
             }
         }
+    }
+
+    /// Learns from a sample that was not asked for.
+    pub(crate) fn take_sample(&mut self, sample: &Sample, prior: (f64, f64), now: Now) -> Outcome {
+        let Sample { measurement, facts } = sample;
+        self.heard(*facts, now.raw);
+        let outcome = self.track.take(sample, prior, now);
+        let learned = Learned::by(&self.track.filter, now);
+        let header = of_clock(facts, self.poll_process.poll.exponent());
+        let came = self.came(&header, None, now);
+        self.history.measured(measurement, facts, outcome, learned, &came);
+        self.unused = None;
+        outcome
     }
 
     fn heard(&mut self, facts: Facts, now: RawInstant) {

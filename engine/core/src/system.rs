@@ -450,7 +450,10 @@ fn reference(nearest: &Heard<'_>, survivors: &[&Heard<'_>]) -> Reference {
     let Opinion { facts, minimum_delay, .. } = nearest.opinion;
     Reference {
         source: nearest.verdict.source,
-        reference_id: of_address(nearest.voter.identity.ip),
+        reference_id: match nearest.voter.identity.is_reference_clock() {
+            true => facts.reference_id,
+            false => of_address(nearest.voter.identity.ip),
+        },
         // Of which server its reference id speaks, its own stratum says. A reference clock has 0: 1 is no wish.
         stratum: match nearest.voter.min_stratum {
             ..=1 => facts.stratum,

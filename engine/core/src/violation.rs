@@ -1,4 +1,4 @@
-//! What ends the trust in the client.
+//! What ends the trust in the client, or in the process that reads reference clocks.
 
 /// A violation of the client's protocol, after which the client is no longer trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Violation {
     ReplyBeforeQuery,
     /// It passed on a reply from an address that was not queried.
     WrongAddress,
+    /// It sent a sample of a reference clock that is still to come.
+    SampleOfTheFuture,
     /// It gave timestamps outside the duration of the exchange.
     ImpossibleTimestamps,
 }

@@ -36,6 +36,24 @@ pub const SOURCE: [&str; 26] = [
 /// Of a `[[source]]` in a file of a program: nothing that changes a vote.
 pub const OFFERED: [&str; 5] = ["address", "pool", "members", "min-poll", "max-poll"];
 
+/// Of `[[refclock]]`.
+pub const REFCLOCK: [&str; 14] = [
+    "socket",
+    "refid",
+    "poll",
+    "filter",
+    "offset",
+    "delay",
+    "precision",
+    "stratum",
+    "max-dispersion",
+    "lock",
+    "prefer",
+    "trust",
+    "require",
+    "noselect",
+];
+
 /// Of `[keys]`.
 pub const KEYS: [&str; 1] = ["allow-md5"];
 

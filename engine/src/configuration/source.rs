@@ -259,6 +259,7 @@ pub fn read_source(
         departure,
         version5,
         interleaved,
+        refclock: None,
     })
 }
 

@@ -145,6 +145,7 @@ fn every_key_reaches_its_place() {
             key: None,
             version5: true,
             interleaved: false,
+            refclock: None,
         }
     );
     assert!(settings.sources[1].interleaved);

@@ -1,9 +1,10 @@
-//! What is sent to the server in several records: to whom it answers, and under which keys.
+//! What is sent to the server in several records, to whom it answers and under which keys; and what comes from it.
 
-use super::{Breach, Links};
+use super::{Breach, Fact, Links, Process, listen};
 use ipc::list::{Bounded, Empty};
-use ipc::message::server::{Access, Rule, SymmetricKeys, ToServer};
+use ipc::message::server::{Access, FromServer, Rule, SymmetricKeys, ToServer};
 use ipc::packet::FilterOctets;
+use ipc::served_at::Service;
 use ipc::symmetric_key::SymmetricKey;
 use ipc::units::RawInstant;
 
@@ -30,6 +31,25 @@ impl Links {
             self.server.send_surely(now, ToServer::SymmetricKeys(keys))?;
         }
         Ok(())
+    }
+
+    /// One record of the server, checked.
+    pub(super) fn receive_server(&mut self, now: RawInstant) -> Result<Option<Fact>, Breach> {
+        let Some(message) = self.server.receive_greeted()? else { return Ok(None) };
+        Ok(Some(match message {
+            FromServer::Hello(shortfall) => Fact::Hello(Process::Server, shortfall),
+            FromServer::Pong => Fact::Alive(Process::Server),
+            FromServer::Counters(counters) => {
+                self.counting.take(now, counters.list())?;
+                Fact::Counters(counters)
+            }
+            FromServer::Interface(said) => {
+                let listen = listen(self.plan.as_ref(), Service::Time);
+                let name = self.interfaces.take(now, listen, said)?;
+                Fact::Interface(Service::Time, name, said.is_there)
+            }
+            FromServer::Clients(part) => Fact::Clients(self.take_clients(&part)?),
+        }))
     }
 }
 

@@ -8,10 +8,11 @@ use crate::control::Change;
 use engine_core::EntryId;
 use engine_core::io::{Command, Now};
 use engine_core::recording::Recorder;
-use engine_core::settings::{NtsSettings, Place, SourceSettings};
+use engine_core::settings::{NtsSettings, Place, ReferenceClock, SourceSettings};
 use ipc::file_path::FilePath;
 use ipc::message::exchange::is_one_name;
 use ipc::message::launch::LaunchPlan;
+use ipc::plan::MAX_REFCLOCKS;
 
 /// What became of the sources of a file, by their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -261,6 +262,7 @@ fn compare(
         waiting: waiting.into_iter().collect(),
     };
     for wanted in wanted {
+        let wanted = &renumbered(wanted, plans);
         let place = left.iter().position(|(_, settings)| settings.is_same_server(wanted));
         let known = place.map(|place| left.remove(place));
         match (translate(wanted, plans, exchanges), known) {
@@ -288,6 +290,17 @@ fn compare(
     plan
 }
 
+/// A reference clock of the file under the number that it has in the running daemon; one that is not read there under none that
+/// there is.
+fn renumbered(source: &SourceSettings, (old, new): (&LaunchPlan, &LaunchPlan)) -> SourceSettings {
+    let Some(clock) = source.refclock else { return source.clone() };
+    let wanted = new.refclocks.get(usize::from(clock.device)).copied().flatten();
+    let place = wanted.and_then(|wanted| old.refclocks.iter().position(|known| *known == Some(wanted)));
+    let device = place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX);
+    let clock = ReferenceClock { device, ..clock };
+    SourceSettings { place: clock.place(), refclock: Some(clock), ..source.clone() }
+}
+
 fn are(names: &[&str]) -> String {
     format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
 }
@@ -303,6 +316,9 @@ fn translate(
 ) -> Result<SourceSettings, String> {
     if !exchanges && (source.nts.is_some() || matches!(source.place, Place::Name(..))) {
         return Err(LACKS_EXCHANGE.to_owned());
+    }
+    if source.refclock.is_some_and(|clock| usize::from(clock.device) >= MAX_REFCLOCKS) {
+        return Err("nothing reads it yet".to_owned());
     }
     let Some(NtsSettings { roots, offer, shares_out }) = source.nts else { return Ok(source.clone()) };
     let unseen = |file: &FilePath| format!("no process can see {} yet", file.as_str());

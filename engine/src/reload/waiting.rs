@@ -36,6 +36,8 @@ pub(super) fn list(
         dscp: _,
         key_service: _,
         samba: _,
+        // Of the reference clocks, each of which says what it lacks.
+        refclocks: _,
         // These follow from the sources and from [clock].
         leap_seconds: _,
         run_step,

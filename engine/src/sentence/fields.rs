@@ -73,7 +73,8 @@ fn source(notice: &SourceNotice) -> (&'static str, Option<Field>) {
         SourceNotice::Heard | SourceNotice::FirstHeard(_) => ("source-heard", None),
         SourceNotice::UsableAgain => ("source-usable-again", None),
         SourceNotice::Restarted => ("source-restarted", None),
-        SourceNotice::Silent(..) => ("source-silent", None),
+        SourceNotice::Silent(..) | SourceNotice::ClockSilent => ("source-silent", None),
+        SourceNotice::ClockDiscarded(_) => ("refclock-discarded", None),
         SourceNotice::NeverHeard { cause, .. } => {
             ("source-never-heard", cause.map(|cause| (REASON, cause.name().to_owned())))
         }

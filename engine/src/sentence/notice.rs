@@ -6,6 +6,7 @@ use engine_core::notice::{
     SystemNotice,
 };
 use ipc::message::client::Silence;
+use ipc::message::refclock::Discarded;
 use ipc::units::Span;
 
 /// A day in seconds.
@@ -122,11 +123,31 @@ fn source(notice: &SourceNotice) -> Text {
         SourceNotice::Refuted => {
             "is not used: signed answers of most Roughtime servers exclude its time, however many sources agree with it".into()
         }
+        SourceNotice::ClockSilent => {
+            "has said nothing of use in its last eight intervals; look at its receiver, and at the program that sends its time".into()
+        }
+        SourceNotice::ClockDiscarded(discarded) => clock_discarded(discarded).into(),
         SourceNotice::UnderAttack => {
             "is under attack: eight replies in a row had a wrong authentication tag; they have no effect"
                 .into()
         }
     }
+}
+
+/// What came from a reference clock and was no sample.
+fn clock_discarded(discarded: &Discarded) -> String {
+    let Discarded { malformed, untimely, excess, .. } = *discarded;
+    let parts = [
+        (malformed, "no samples of SOCK"),
+        (untimely, "more than 2 s old, or still to come, by the system's clock"),
+        (excess, "more than 20 a second"),
+    ];
+    let said: Vec<String> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} were {what}"))
+        .collect();
+    format!("sends what is not used: {}; look at the program that sends its time", said.join(", "))
 }
 
 /// What is said of a Roughtime server, behind its name.

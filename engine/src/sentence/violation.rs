@@ -17,6 +17,7 @@ impl Sentence for Violation {
             Self::EndedUnopened => "ended a query that was not open",
             Self::ReplyBeforeQuery => "passed on a reply before its query was sent",
             Self::WrongAddress => "passed on a reply from an address that was not queried",
+            Self::SampleOfTheFuture => "sent a sample that is still to come",
             Self::ImpossibleTimestamps => "gave timestamps outside the duration of the exchange",
         }
         .into()

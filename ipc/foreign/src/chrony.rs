@@ -38,7 +38,7 @@ const WORDS: [(&str, &str); 75] = [
     ("restrict", "write allow and deny under [server]"),
     ("local", "write local-stratum under [server]"),
     ("ratelimit", "see the rate limits under [server] in truechimer.toml(5)"),
-    ("refclock", "there are no reference clocks"),
+    ("refclock", "there are no reference clocks but those of SOCK; for one write [[refclock]]"),
     ("leapsectz", "nothing to write: leap seconds are announced by the sources"),
     ("port", "write it behind the colon in address, under [[source]], or in listen, under [server]"),
     ("bindaddress", "write listen under [server]"),

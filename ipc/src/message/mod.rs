@@ -11,6 +11,7 @@
 //! | engine → key exchange service | [`key_service::ToKeyService`] | [`key_service::FromKeyService`] |
 //! | key exchange service → key holder | [`key_service::ToKeyHolder`] | [`key_service::FromKeyHolder`] |
 //! | engine → process that asks Samba | [`samba::ToSamba`] | [`samba::FromSamba`] |
+//! | engine → process that reads reference clocks | [`refclock::ToRefclock`] | [`refclock::FromRefclock`] |
 //! | server → process that asks Samba | [`samba::ToSigner`] | [`samba::FromSigner`] |
 //!
 //! The first breach of an invariant that is named here ends the daemon: a sender that broke one is no
@@ -29,6 +30,7 @@ pub mod handover;
 pub mod key_service;
 pub mod launch;
 pub mod privileged;
+pub mod refclock;
 mod refusal;
 pub mod samba;
 pub mod server;
@@ -118,6 +120,7 @@ macro_rules! messages {
                 exchange::ToExchange, exchange::FromExchange;
                 key_service::ToKeyService, key_service::FromKeyService;
                 samba::ToSamba, samba::FromSamba;
+                refclock::ToRefclock, refclock::FromRefclock;
             ]
             launch::ToLaunch
             handover::Handover

@@ -296,6 +296,7 @@ impl Children {
                             given.word(&mut command, "server", signs_for.as_fd());
                         }
                     }
+                    Thing::Refclocks => given.list(&mut command, "clocks", &sockets.refclocks),
                     Thing::SambaFolder => {
                         command.args(plan.samba.iter().flat_map(named::samba_words));
                     }

@@ -7,6 +7,7 @@
 //! interface that is yet to come: where an entry of `listen` names one, its socket is bound to all addresses of the family, and
 //! the process that has it answers what arrived where it should.
 
+pub mod refclock;
 mod refusal;
 
 use ipc::departure::Departure;
@@ -52,6 +53,8 @@ pub struct Sockets {
     pub key_threads: usize,
     /// The routing socket of the client.
     pub network: Option<OwnedFd>,
+    /// One for each reference clock.
+    pub refclocks: Vec<OwnedFd>,
 }
 
 impl Sockets {
@@ -66,8 +69,16 @@ impl Sockets {
         let names_interface = plan.listen.iter().any(|entry| entry.interface.is_some());
         let interfaces = names_interface.then(|| routing(libc::RTMGRP_LINK)).and_then(Result::ok);
         let network = network();
+        let refclocks = refclock::open(plan)?;
         let Some(service) = &plan.key_service else {
-            return Ok(Self { server, interfaces, key_service: Vec::new(), key_threads: 0, network });
+            return Ok(Self {
+                server,
+                interfaces,
+                key_service: Vec::new(),
+                key_threads: 0,
+                network,
+                refclocks,
+            });
         };
         let key_threads = count(service.threads, MAX_KEY_THREADS);
         let places = bound(&service.listen);
@@ -75,7 +86,7 @@ impl Sockets {
         let key_service = bind_each(&places, Service::Keys, listener)?;
         let key_service = key_service.into_iter().map(|(_, fd)| fd).collect();
         warn(&service.listen, Service::Keys);
-        Ok(Self { server, interfaces, key_service, key_threads, network })
+        Ok(Self { server, interfaces, key_service, key_threads, network, refclocks })
     }
 }
 

@@ -17,8 +17,8 @@ pub struct Users {
     pub lacks_group: bool,
     /// A missing user, if the start continues without it.
     pub missing: Option<&'static str>,
-    /// That of a process which few configurations want is missing.
-    pub lacks_samba: bool,
+    /// The processes that few configurations want and whose users are missing.
+    pub lacking: Vec<Process>,
 }
 
 /// The message about a missing user.
@@ -41,7 +41,7 @@ impl Users {
                 group: None,
                 lacks_group: false,
                 missing: None,
-                lacks_samba: false,
+                lacking: Vec::new(),
             });
         }
         if let Some(first) = options.first_uid {
@@ -51,25 +51,25 @@ impl Users {
                 group: None,
                 lacks_group: false,
                 missing: None,
-                lacks_samba: false,
+                lacking: Vec::new(),
             });
         }
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
         let mut identities = PerProcess::default();
-        let mut lacks_samba = false;
+        let mut lacking = Vec::new();
         for process in Process::ALL {
             let name = process.user();
             match fields(&passwd, name).map(|line| (number(&line, 2), number(&line, 3))) {
                 Some((Some(uid), Some(gid))) if uid != 0 && gid != 0 => identities[process] = (uid, gid),
                 // Whether it is needed says the configuration, which is read later.
-                _ if process == Process::Samba => lacks_samba = true,
+                _ if matches!(process, Process::Samba | Process::Refclock) => lacking.push(process),
                 _ if options.insecure || options.check => {
                     return Ok(Self {
                         identities: None,
                         group: None,
                         lacks_group: false,
                         missing: Some(name),
-                        lacks_samba: false,
+                        lacking: Vec::new(),
                     });
                 }
                 _ => return Err(Ending::Launch(no_user(name))),
@@ -77,13 +77,7 @@ impl Users {
         }
         let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
         let group = fields(&groups, GROUP).and_then(|line| number(&line, 2));
-        Ok(Self {
-            identities: Some(identities),
-            group,
-            lacks_group: group.is_none(),
-            missing: None,
-            lacks_samba,
-        })
+        Ok(Self { identities: Some(identities), group, lacks_group: group.is_none(), missing: None, lacking })
     }
 
     /// Uid and gid of a process.
@@ -93,8 +87,7 @@ impl Users {
 
     /// The user that this plan needs and that is missing.
     pub fn needed(&self, plan: &LaunchPlan) -> Option<&'static str> {
-        let is_needed = self.lacks_samba && Process::Samba.is_wanted(plan);
-        is_needed.then(|| Process::Samba.user())
+        self.lacking.iter().find(|process| process.is_wanted(plan)).map(|process| process.user())
     }
 
     /// The same as words for a child.

@@ -184,8 +184,17 @@ fn with_the_capabilities_that_the_unit_leaves_nothing_falls_short_in_any_role() 
         }
         run(command)
     };
-    for role in ["privileged", "engine", "client", "server", "exchange", "key_service", "key_holder", "samba"]
-    {
+    for role in [
+        "privileged",
+        "engine",
+        "client",
+        "server",
+        "exchange",
+        "key_service",
+        "key_holder",
+        "samba",
+        "refclock",
+    ] {
         let (at_large, bounded) = (starting(role, false), starting(role, true));
         assert!(bounded.was_killed_by_the_filter(), "{role}: {bounded:?}");
         for part in ["namespaces", "file_view", "landlock", "write_execute", "user", "insecure"] {

@@ -84,7 +84,10 @@ impl Engine {
         let before = entry.group();
         // What was measured has the correction of its time.
         let shift = settings.correction.minus(entry.settings.correction).nanos();
-        entry.members.iter_mut().filter(|_| shift != 0).for_each(|source| source.track.shift(shift));
+        entry.members.iter_mut().filter(|_| shift != 0).for_each(|source| {
+            source.track.shift(shift);
+            source.feed.shift(shift);
+        });
         if shift != 0 {
             // The mean moves by what the configuration says, and not by the clock.
             self.system.survivor_set = 0;

@@ -26,6 +26,8 @@ impl Engine {
             Input::Cookie(cookie) => self.is_observed_child(cookie.id),
             Input::Exchanged(exchanged) => self.is_observed_child(exchanged.id),
             Input::ExchangeFailed(failed) => self.is_observed_child(failed.id),
+            Input::Clock(sample) => self.is_observed_clock(sample.device),
+            Input::ClockDiscarded(discarded) => self.is_observed_clock(discarded.device),
             Input::Welcome(_)
             | Input::Applied(..)
             | Input::Refused(..)

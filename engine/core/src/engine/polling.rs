@@ -24,6 +24,9 @@ const CROWDED: Span = Span::from_millis(100);
 impl Engine {
     /// Sends the queries of a group that are due, and returns when the next one is due.
     pub(super) fn poll_sources(&mut self, group: Group, now: Now) -> Option<RawInstant> {
+        if !self.offline {
+            self.read_clocks(group, now);
+        }
         let entries = &self.entries;
         for id in self.exchanges.expire(now.raw, group, |source| entries.source(source).is_none()) {
             self.outputs.push_back(Output::Cancel(id));
@@ -40,7 +43,7 @@ impl Engine {
             self.entries.of_mut(group).filter(|it| !it.offline)
         {
             for source in members {
-                let is_due = source.poll_process.due() <= now.raw;
+                let is_due = settings.refclock.is_none() && source.poll_process.due() <= now.raw;
                 if is_due && group == Group::Deciding {
                     self.outputs.extend(self.exchanges.make_room().map(Output::Cancel));
                 }

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use ipc::message::client::{FromClient, ProtectedReply};
 use ipc::message::exchange::FromExchange;
 use ipc::message::privileged::FromPrivileged;
+use ipc::message::refclock::FromRefclock;
 use ipc::units::{RawInstant, WallTime};
 
 /// Octets of entropy with which a recorded engine is seeded before each call.
@@ -28,6 +29,7 @@ const CHANGE_ENTRY: u8 = 8;
 const CHANGE_CLOCK: u8 = 9;
 const CHANGE_LOCAL_TIME: u8 = 10;
 const CHANGE_VERSION5: u8 = 11;
+const REFCLOCK: u8 = 12;
 
 /// A call that changes an engine.
 #[allow(clippy::large_enum_variant, reason = "one at a time, never stored")]
@@ -143,6 +145,14 @@ fn write_input(out: &mut Writer, input: &Input, redaction: &mut Redaction) {
         Input::Signed(signed) => exchange(out, FromExchange::Signed(*signed)),
         Input::Measured(ended) => exchange(out, FromExchange::Measured(*ended)),
         Input::MeasureFailed(failed) => exchange(out, FromExchange::MeasureFailed(*failed)),
+        Input::Clock(sample) => {
+            out.u8(REFCLOCK);
+            out.message(&FromRefclock::Sample(*sample));
+        }
+        Input::ClockDiscarded(discarded) => {
+            out.u8(REFCLOCK);
+            out.message(&FromRefclock::Discarded(*discarded));
+        }
         Input::Command(command) => {
             out.u8(COMMAND);
             let (kind, of) = match *command {
@@ -226,6 +236,11 @@ fn read_input(from: &mut Reader<'_>, kind: u8) -> Result<Input, Malformed> {
             FromExchange::Measured(ended) => Input::Measured(ended),
             FromExchange::MeasureFailed(failed) => Input::MeasureFailed(failed),
             FromExchange::Hello(_) | FromExchange::Pong => return Err(Malformed),
+        },
+        REFCLOCK => match from.message()? {
+            FromRefclock::Sample(sample) => Input::Clock(sample),
+            FromRefclock::Discarded(discarded) => Input::ClockDiscarded(discarded),
+            FromRefclock::Hello(_) | FromRefclock::Pong => return Err(Malformed),
         },
         COMMAND => {
             let kind = from.u8()?;

@@ -248,6 +248,8 @@ fn kind_of_input(input: &Input) -> &'static str {
         Input::MeasureFailed(_) => "round failed",
         Input::HistoryNoted(_) => "history noted",
         Input::Command(_) => "command",
+        Input::Clock(_) => "a sample of a reference clock",
+        Input::ClockDiscarded(_) => "what was no sample of a reference clock",
         Input::OwnAddresses(_) => "own addresses",
     }
 }

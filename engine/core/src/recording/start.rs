@@ -4,8 +4,8 @@ use super::octets::{Malformed, Reader, Writer};
 use super::redaction::Redaction;
 use crate::io::{KeptAddresses, Saved, SavedAssociation, Start};
 use crate::settings::{
-    ClockSettings, LocalTime, NtsSettings, Place, RoughtimeSettings, ServerSettings, Settings, Signer,
-    SourceSettings,
+    ClockSettings, LocalTime, NtsSettings, Place, ReferenceClock, RoughtimeSettings, ServerSettings,
+    Settings, Signer, SourceSettings,
 };
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -231,6 +231,7 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings, redaction:
         burst_always,
         version5,
         interleaved,
+        refclock,
     } = source;
     out.text(name);
     write_place(out, place);
@@ -269,6 +270,18 @@ pub(super) fn write_source(out: &mut Writer, source: &SourceSettings, redaction:
     out.bool(*burst_always);
     out.bool(*version5);
     out.bool(*interleaved);
+    out.option(*refclock, |out, clock| {
+        let ReferenceClock { device, reference_id, stratum, delay, precision, filter, max_dispersion, lock } =
+            clock;
+        out.u8(device);
+        out.octets(&reference_id.to_le_bytes());
+        out.u8(stratum);
+        out.i64(delay.nanos());
+        out.i64(precision.nanos());
+        out.u8(filter);
+        out.option(max_dispersion, |out, most| out.i64(most.nanos()));
+        out.option(lock, |out, lock| out.octets(&lock.to_le_bytes()));
+    });
 }
 
 fn write_departure(out: &mut Writer, departure: &Departure) {
@@ -331,6 +344,18 @@ pub(super) fn read_source(from: &mut Reader<'_>) -> Result<SourceSettings, Malfo
         burst_always: from.bool()?,
         version5: from.bool()?,
         interleaved: from.bool()?,
+        refclock: from.option(|from| {
+            Ok(ReferenceClock {
+                device: from.u8()?,
+                reference_id: from.array().map(u32::from_le_bytes)?,
+                stratum: from.u8()?,
+                delay: span(from)?,
+                precision: span(from)?,
+                filter: from.u8()?,
+                max_dispersion: from.option(span)?,
+                lock: from.option(|from| from.array().map(u32::from_le_bytes))?,
+            })
+        })?,
     })
 }
 

@@ -36,6 +36,7 @@ mod own_addresses;
 mod polls;
 mod processes;
 mod quorum;
+mod reference_clocks;
 mod refused;
 mod scoped;
 mod second_look;
