@@ -68,6 +68,8 @@ pub struct Reload {
     pub programs: Option<Vec<FileText>>,
     /// The symmetric keys that belong to the configuration; none: there are none.
     pub keys: Option<FileText>,
+    /// The system's list of leap seconds; none: there is none.
+    pub leap_list: Option<FileText>,
 }
 
 /// Why a request is not followed; `Display` is what the peer reads.
@@ -113,6 +115,8 @@ struct Document<'a> {
     programs: Option<Vec<Part<'a>>>,
     #[serde(borrow)]
     keys: Option<Part<'a>>,
+    #[serde(borrow)]
+    leap_list: Option<Part<'a>>,
     level: Option<String>,
     sort: Option<&'a str>,
     limit: Option<u16>,
@@ -189,7 +193,10 @@ const NEW: &str = "the new file";
 pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
     let document: Document<'_> = serde_json::from_slice(line).map_err(|_| RequestError::NotUnderstood)?;
     let is_reload = document.file.is_some() || document.programs.is_some();
-    let lacks_file = document.private || document.drop_ins.is_some() || document.keys.is_some();
+    let lacks_file = document.private
+        || document.drop_ins.is_some()
+        || document.keys.is_some()
+        || document.leap_list.is_some();
     if is_reload != (document.verb == "reload") || (lacks_file && document.file.is_none()) {
         return Err(RequestError::NotUnderstood);
     }
@@ -223,7 +230,8 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
             let main = main.map(|text| FileText { name: NEW.to_owned(), text, is_private: document.private });
             let (drop_ins, programs) = (all(document.drop_ins)?, all(document.programs)?);
             let keys = document.keys.map(FileText::try_from).transpose()?;
-            Verb::Reload(Reload { main, drop_ins, programs, keys })
+            let leap_list = document.leap_list.map(FileText::try_from).transpose()?;
+            Verb::Reload(Reload { main, drop_ins, programs, keys, leap_list })
         }
         "status" => Verb::Status,
         "sources" => Verb::Sources,
