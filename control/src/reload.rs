@@ -2,7 +2,7 @@
 
 use crate::screen::Form;
 use crate::{Failure, done, exit, file, keys};
-use control_socket::{AskError, FileText};
+use control_socket::{Administrators, AskError, FileText};
 use drop_ins::{Found, Limits, Refused};
 use ipc::permissions::{Changeable, ExposedKeys, Permissions};
 use report::read::ReloadedReply;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// More octets than a configuration may have. What lies behind them would be missing.
 const MAX_FILE: u64 = 300 * 1024;
@@ -72,6 +72,7 @@ pub fn all(socket: &Path, config: &Path, drops_names: bool, form: Form) -> Resul
     };
     let symmetric_keys = drop_ins::keys_beside(config).and_then(|path| read_keys(&path).transpose());
     let symmetric_keys = symmetric_keys.transpose()?;
+    let leap_list = read_leap_list(config);
     // A folder that cannot be trusted takes nothing away.
     let (programs, mut left_out) = match of_programs(socket) {
         Ok((programs, left_out)) => (Some(programs), left_out),
@@ -80,7 +81,13 @@ pub fn all(socket: &Path, config: &Path, drops_names: bool, form: Form) -> Resul
     let (drop_in_count, program_count) = (drop_ins.len(), programs.as_ref().map_or(0, Vec::len));
     let mut answer = control_socket::reload(
         socket,
-        Some((&main, &drop_ins, symmetric_keys.as_ref(), drops_names)),
+        Some(Administrators {
+            main: &main,
+            drop_ins: &drop_ins,
+            keys: symmetric_keys.as_ref(),
+            leap_list: leap_list.as_ref(),
+            drops_names,
+        }),
         programs.as_deref(),
     )
     .map_err(|error| match error {
@@ -128,6 +135,22 @@ fn read_keys(path: &Path) -> Result<Option<FileText>, Failure> {
     }
     let text = read_text(file, MAX_FILE).map_err(unreadable)?;
     Ok(Some(FileText { name, is_private: true, text }))
+}
+
+/// The list of leap seconds that a start would take; none: there is none, or a start would leave it out and say so.
+fn read_leap_list(config: &Path) -> Option<FileText> {
+    let is_there = |path: &PathBuf| std::fs::symlink_metadata(path).is_ok();
+    let path = drop_ins::leap_lists(config).into_iter().find(is_there)?;
+    let name = path.display().to_string();
+    let read = || -> Result<FileText, Failure> {
+        let unreadable = |error: io::Error| unread(&name, error);
+        let file = file::open(&path).map_err(unreadable)?;
+        let is_private = judge(&file.metadata().map_err(unreadable)?, &path)?;
+        Ok(FileText { name: name.clone(), is_private, text: read_text(file, MAX_FILE).map_err(unreadable)? })
+    };
+    read()
+        .map_err(|failure| eprintln!("chimerctl: {}; the list of leap seconds is not used", failure.text))
+        .ok()
 }
 
 /// Reads the programs' files alone.

@@ -93,6 +93,8 @@ fn page(reply: &StatusReply, processes: &[Process], screen: Screen) -> String {
     lines.extend(clock.pauses.clone().map(|shown| ("pauses", shown)));
     lines.extend(clock.losses.clone().map(|losses| ("losses", losses)));
     lines.extend(clock.authentication.clone().map(|how| ("authentication", how)));
+    lines.extend(clock.tai_offset_s.map(|seconds| ("TAI \u{2212} UTC", format!("{seconds} s"))));
+    lines.extend(clock.leap_list.clone().map(|list| ("leap list", list)));
     for entry in reply.unserved.iter().flatten() {
         let what = format!("{}: {}", plain(entry.listen.as_ref()), plain(entry.reason.as_ref()));
         lines.push(("not served", what));
@@ -398,6 +400,8 @@ mod tests {
             pauses           shown by the hardware clock (RTC) and vmclock\n\
             losses           of the 4 sources that decide, any 3 may fall silent, or any 1 be wrong, and the others are followed\n\
             authentication   all 3 sources that the clock follows are authenticated, and no other has corrected it for 2 h\n\
+            TAI − UTC        37 s\n\
+            leap list        in force until 2026-06-28\n\
             not served       0.0.0.0%eth0:123: there is no interface eth0 now; time is served on it as soon as there is one (ip \
             link shows all)\n\
             history          written each minute; from 2023-11-14T22:13:20Z to 2023-11-17T22:13:20Z, 4321 records so far; the audit \

@@ -46,6 +46,7 @@ use ipc::permissions::{Changeable, Permissions};
 use ipc::symmetric_key::SymmetricKey;
 use ipc::units::{Frequency, Span};
 use nix::errno::Errno;
+use protocol::leap_list::LeapList;
 use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -81,6 +82,8 @@ pub struct Configuration {
     pub client_keys: Vec<SymmetricKey>,
     /// For the key exchange service, and for the keys of cookies; none: no NTS for clients.
     pub keys: Option<KeySettings>,
+    /// Whether the system's list of leap seconds is used.
+    pub uses_leap_list: bool,
     /// What is lawful but probably not meant, each a sentence with file and line.
     pub warnings: Vec<String>,
     /// What programs have left; their sources are the last ones of `settings`.
@@ -283,7 +286,9 @@ fn parse_all(texts: &Texts) -> Result<(Configuration, Vec<usize>), Configuration
     let found = merged.and_then(|merged| {
         let allows_md5 = key_file::read_allowed(&Section::root(&merged.root), &mut faults);
         reading = texts.keys.as_ref().map(|keys| Reading::of(keys, allows_md5)).unwrap_or_default();
-        Some((read_root(&merged.root, &reading.file, &mut faults)?, merged.secrets.clone()))
+        let mut found = read_root(&merged.root, &reading.file, &mut faults)?;
+        read_leap_list(&mut found, texts.leap_list.as_ref(), &mut faults);
+        Some((found, merged.secrets.clone()))
     });
     let (mut rest, mut warnings) = faults.into_lists();
     // First, since a source whose key has a fault has one too.
@@ -399,9 +404,17 @@ fn read_root(
         forward_step: clock.forward_step,
         strict_quorum: profile == Profile::Strict,
         leap_seconds: clock.leap_seconds,
+        leap_list: None,
         server: server.map(|server| server.settings),
         roughtime,
     };
+    // Sources that smear announce no leap second, and make none.
+    let is_smeared = smearing::is_smeared(&deciding);
+    if clock.leap_list == Some(true) && is_smeared {
+        let text = "leap-seconds-list: a source smears leap seconds, and the list would make one beside that; leave it out";
+        faults.warn(root.place_of("clock"), text);
+    }
+    let uses_leap_list = clock.leap_list.unwrap_or(false);
     let (warnings, offered) = (Vec::new(), Offered::default());
     let initial_frequency = clock.initial_frequency;
     Some(Configuration {
@@ -416,7 +429,21 @@ fn read_root(
         uses_dhcp,
         initial_frequency,
         history_days,
+        uses_leap_list,
     })
+}
+
+/// Takes the system's list of leap seconds, if it is used and in order. One that is not is left out: then the sources are believed.
+fn read_leap_list(found: &mut Configuration, file: Option<&FileText>, faults: &mut Faults<'_>) {
+    let Some(file) = file.filter(|_| found.uses_leap_list) else { return };
+    match LeapList::parse(&file.text) {
+        Ok(list) => found.settings.leap_list = Some(list),
+        Err(error) => {
+            let text =
+                format!("{}: {error}; the list of leap seconds is not used", ipc::text::escape(&file.name));
+            faults.warn(0, text);
+        }
+    }
 }
 
 /// Whether its name is looked up, or its keys exchanged.

@@ -5,9 +5,10 @@ use engine_core::io::Now;
 use engine_core::recording::RecordingEnd;
 use engine_core::recording::replay::{Comparison, Replayed};
 use engine_core::status::{
-    AssociationStatus, LastReply, MeasurementStatus, SourceMeasurements, SourceReason, SourceStatus, Status,
-    SystemStatus,
+    AssociationStatus, LastReply, ListState, ListStatus, MeasurementStatus, SourceMeasurements, SourceReason,
+    SourceStatus, Status, SystemStatus,
 };
+use ipc::calendar::Date;
 use ipc::departure::Departure;
 use ipc::message::exchange::Families;
 use ipc::message::privileged::{ClockKind, Refusal};
@@ -85,6 +86,26 @@ fn system(status: SystemStatus) -> SystemReport {
         authenticated_sources: status.authentication.map(|it| count(it.authenticated)),
         authenticated_for_s: status.authentication.and_then(|it| it.for_s),
         authentication: status.authentication.map(|it| it.sentence().into_owned()),
+        tai_offset_s: status.tai_offset.map(u32::from),
+        leap_list: status.leap_list.map(leap_list),
+        leap_list_expires_unix_s: status.leap_list.map(|list| list.expires),
+    }
+}
+
+/// What the list of leap seconds is worth, and what to do about it.
+fn leap_list(list: ListStatus) -> String {
+    let end = Date::of_day(list.expires / 86_400);
+    match list.state {
+        ListState::Good => format!("in force until {end}"),
+        ListState::Ending => {
+            format!("ends on {end}, in {} days: install a newer tzdata, then chimerctl reload", list.days)
+        }
+        ListState::Expired => {
+            format!("ended on {end} and counts for nothing: install a newer tzdata, then chimerctl reload")
+        }
+        ListState::Future => {
+            "written in the future by the time of the sources, and counts for nothing: check both".into()
+        }
     }
 }
 

@@ -38,7 +38,7 @@ use ipc::message::exchange::{Asked, Exchange, FromExchange, Measure, Resolve, To
 use ipc::message::key_service::{KeyCounters, Loaded};
 use ipc::message::launch::{FromLaunch, LaunchPlan, ToLaunch};
 use ipc::message::privileged::{
-    Adjust, Condition, FromPrivileged, HistoryNoted, Status, Step, ToPrivileged, Welcome,
+    Adjust, Condition, FromPrivileged, HistoryNoted, SetTai, Status, Step, ToPrivileged, Welcome,
 };
 use ipc::message::samba::Contact;
 use ipc::message::server::{CookieKeys, Counters, FromServer, ServerPolicy, ServerState, ToServer};
@@ -240,9 +240,8 @@ impl Links {
         self.privileged.send_surely(now, ToPrivileged::NoteHistory(end))
     }
 
-    /// Sends the goodbye; if it cannot be sent, the closed link has the same effect.
+    /// Sends the goodbye, to the launch or the keeper that follows it; if it cannot be sent, the closed link has the same effect.
     pub fn send_goodbye(&mut self, now: RawInstant, goodbye: Parting) {
-        // As long as it launches it reads the one, and the keeper that follows it the other.
         if let Some(launch) = &mut self.launch {
             let _ = launch.send(now, ToLaunch::Goodbye(goodbye));
         }
@@ -262,6 +261,11 @@ impl Links {
     /// Sends an order and opens its number.
     pub fn send_status(&mut self, now: RawInstant, status: Status) -> Result<(), Breach> {
         self.send_order(now, OrderKind::Status, ToPrivileged::SetStatus(status))
+    }
+
+    /// Sends an order and opens its number.
+    pub fn send_tai(&mut self, now: RawInstant, tai: SetTai) -> Result<(), Breach> {
+        self.send_order(now, OrderKind::Tai, ToPrivileged::SetTai(tai))
     }
 
     fn send_order(&mut self, now: RawInstant, kind: OrderKind, order: ToPrivileged) -> Result<(), Breach> {

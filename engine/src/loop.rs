@@ -356,6 +356,10 @@ impl Running {
                         self.keeping.hurry();
                     }
                 }
+                Output::SetTai(tai) => {
+                    self.links.send_tai(raw, tai)?;
+                    self.spoke = raw;
+                }
                 Output::Serve(state) => {
                     if self.links.expects(Process::Server) {
                         self.links.send_state(raw, state)?;

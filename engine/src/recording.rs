@@ -92,6 +92,7 @@ mod tests {
             clock: ClockSettings { start_step_threshold: Span::ZERO, ..ClockSettings::DEFAULT },
             forward_step: None,
             leap_seconds: true,
+            leap_list: None,
             strict_quorum: false,
             roughtime: None,
             server: None,

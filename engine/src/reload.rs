@@ -222,14 +222,17 @@ impl InForce {
     }
 
     /// What a request has read again, with what it has not.
-    pub fn with_others(&self, Reload { main, drop_ins, programs, keys, drops_names }: Reload) -> Again {
+    pub fn with_others(
+        &self,
+        Reload { main, drop_ins, programs, keys, leap_list, drops_names }: Reload,
+    ) -> Again {
         let known = &self.texts;
         match main {
             None => Again::Programs(programs.unwrap_or_else(|| known.programs.clone())),
             Some(main) => {
                 let drop_ins = drop_ins.unwrap_or_else(|| known.drop_ins.clone());
                 let programs = programs.unwrap_or_else(|| known.programs.clone());
-                Again::All(Texts { main, drop_ins, programs, keys }, drops_names)
+                Again::All(Texts { main, drop_ins, programs, keys, leap_list }, drops_names)
             }
         }
     }
@@ -386,6 +389,11 @@ impl InForce {
         if is_local_changed {
             engine.change_local_time(now, local);
         }
+        let other_list = settings.leap_list != self.settings.leap_list;
+        if other_list {
+            self.settings.leap_list = settings.leap_list;
+            engine.change_leap_list(now, settings.leap_list);
+        }
         let exchanges = links.expects(Process::Exchange);
         let lacks = (uses_dhcp && configured.is_empty() && !exchanges).then_some("DHCP");
         let wanted = (configured.as_slice(), offered.sources.as_slice());
@@ -396,7 +404,8 @@ impl InForce {
         self.unwanted.clear();
         let (of_programs, left_out, notes) = self.take_up_offered(now, exchanges, engine);
         let sources = sources.and(of_programs);
-        let (clock, held) = self.take_up_clock(engine, now, (&settings, &plan), waits);
+        let (mut clock, held) = self.take_up_clock(engine, now, (&settings, &plan), waits);
+        clock.extend(other_list.then_some("leap-seconds-list"));
         if !held.is_empty() {
             waiting.insert(
                 0,

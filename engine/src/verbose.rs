@@ -30,6 +30,7 @@ pub fn line(output: &Output) -> Option<String> {
             if status.synchronised { "synchronised" } else { "unsynchronised" },
             status.maxerror.nanos() as f64 / 1e9
         ),
+        Output::SetTai(tai) => format!("order: TAI − UTC {} s", tai.seconds),
         Output::Measure(round) => {
             format!("round {} of Roughtime with {} servers", round.id.0, round.servers.len())
         }

@@ -251,6 +251,11 @@ impl ClockPage {
         Self { status: self.status & !(INSERT | DELETE), ..*self }
     }
 
+    /// With TAI − UTC set, as by ADJ_TAI; seconds.
+    pub fn with_tai(&self, seconds: u8) -> Self {
+        Self { tai: seconds.into(), ..*self }
+    }
+
     /// As octets, with magic and checksum.
     pub fn to_octets(&self) -> [u8; PAGE] {
         let (leap, leap_at) = match self.leap {

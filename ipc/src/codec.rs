@@ -18,7 +18,7 @@ pub(crate) use bincode::{
 pub const MAX_FRAME: usize = 6144;
 
 /// First octets of each record; grows when a message changes, so that processes of two builds never talk.
-pub(crate) const VERSION: u16 = 0x7434;
+pub(crate) const VERSION: u16 = 0x7435;
 
 const CONFIGURATION: Configuration<LittleEndian, Fixint, Limit<MAX_FRAME>> =
     bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit::<MAX_FRAME>();

@@ -136,8 +136,8 @@ pub struct Record {
     pub resumed: [u32; 25],
     /// When the last leap second was armed.
     pub leap_at: Option<WallTime>,
-    /// Means nothing: an earlier build had a word here, and what follows keeps its place.
-    pub spare: u8,
+    /// Changes of TAI − UTC that were granted in this boot.
+    pub tai_changes: u8,
     /// Phase charged for the slew in progress that it has not moved yet: it is counted beside the hours and days below, and
     /// moves into them as the clock moves.
     pub reserved: Span,
@@ -149,7 +149,7 @@ pub struct Record {
     pub pauses: [u8; 25],
     /// Steps forward without evidence, in the same way.
     pub forwards: [u8; 25],
-    /// As `spare`.
+    /// Means nothing: an earlier build had a word here, and what follows keeps its place.
     pub spare_too: u8,
     /// The size of the step that an operator approved and that was made in this boot.
     pub approved_used: Option<Span>,
@@ -185,7 +185,7 @@ impl Record {
             run_step_age: None,
             resumed: [0; 25],
             leap_at: None,
-            spare: 0,
+            tai_changes: 0,
             reserved: Span::ZERO,
             hours: [0; 25],
             days: [0; 31],
@@ -298,10 +298,10 @@ mod tests {
         );
         // In the octets of 28 November 2026 a byte told of TAI stood in each of the two places.
         let octets = codec_length(&record());
-        assert_eq!(octets, codec_length(&Record { spare: 1, spare_too: 37, ..record() }));
-        let slot = Record { spare: 1, spare_too: 37, ..record() }.to_octets();
+        assert_eq!(octets, codec_length(&Record { tai_changes: 1, spare_too: 37, ..record() }));
+        let slot = Record { tai_changes: 1, spare_too: 37, ..record() }.to_octets();
         let read = Record::from_octets(&slot).unwrap();
-        assert_eq!(Record { spare: 0, spare_too: 0, ..read }, record());
+        assert_eq!(Record { tai_changes: 0, spare_too: 0, ..read }, record());
     }
 
     fn codec_length(record: &Record) -> usize {

@@ -11,6 +11,7 @@
 //!   reply            a server's reply, from the request and the system variables
 //!   primitives       who does the cryptography: RustCrypto, or a FIPS 140 module
 //!   kiss             kiss codes, sent instead of the time
+//!   leap_list        the list of leap seconds that the IERS publishes
 //!   reference_id     how a host is named in replies, and how loops are detected
 //!   nts              the same with NTS: key exchange, cookies, protected requests and replies (RFC 8915)
 //!   ntpv5            the draft of version 5: its own header and fields
@@ -24,6 +25,7 @@
 pub mod extension_field;
 pub mod header;
 pub mod kiss;
+pub mod leap_list;
 pub mod mac;
 pub mod ms_sntp;
 pub mod ntpv5;

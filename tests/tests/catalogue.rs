@@ -6,7 +6,7 @@ use bench::tree::{code, files, functions, read};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Numbers are given once and never again; a new case takes the next one.
-const LAST: u16 = 235;
+const LAST: u16 = 240;
 
 struct Line {
     outcome: String,

@@ -116,6 +116,21 @@ pub struct FileText {
     pub text: String,
 }
 
+/// What an administrator writes and what the system brings along; none of an optional one: there is no such file.
+#[derive(Clone, Copy, Debug)]
+pub struct Administrators<'a> {
+    /// The configuration.
+    pub main: &'a FileText,
+    /// Its drop-ins.
+    pub drop_ins: &'a [FileText],
+    /// The symmetric keys.
+    pub keys: Option<&'a FileText>,
+    /// The list of leap seconds.
+    pub leap_list: Option<&'a FileText>,
+    /// Names may go that the certificates in use have.
+    pub drops_names: bool,
+}
+
 /// Puts texts in force, as far as that is possible without a restart: the configuration with its drop-ins and its symmetric keys, and
 /// what programs have left; what is not given stays as it is.
 ///
@@ -123,7 +138,7 @@ pub struct FileText {
 /// As [`ask`].
 pub fn reload(
     path: &Path,
-    configuration: Option<(&FileText, &[FileText], Option<&FileText>, bool)>,
+    configuration: Option<Administrators<'_>>,
     programs: Option<&[FileText]>,
 ) -> Result<Value, AskError> {
     let quoted = |text: &str| Value::from(text).to_string();
@@ -135,7 +150,7 @@ pub fn reload(
     };
     // The verb first: it tells the engine that the line may be long.
     let mut line = "{\"verb\":\"reload\"".to_owned();
-    if let Some((main, drop_ins, keys, drops_names)) = configuration {
+    if let Some(Administrators { main, drop_ins, keys, leap_list, drops_names }) = configuration {
         let FileText { name: _, is_private, text } = main;
         line +=
             &format!(",\"private\":{is_private},\"file\":{},\"drop_ins\":[{}]", quoted(text), list(drop_ins));
@@ -144,6 +159,9 @@ pub fn reload(
         }
         if drops_names {
             line += ",\"drops_names\":true";
+        }
+        if let Some(leaps) = leap_list {
+            line += &format!(",\"leap_list\":{}", list(core::slice::from_ref(leaps)));
         }
     }
     if let Some(programs) = programs {

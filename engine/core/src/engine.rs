@@ -13,6 +13,7 @@ mod entering;
 mod heard;
 mod kept_addresses;
 mod key_exchanges;
+mod leap_list;
 mod lookups;
 mod network_changes;
 mod nts_pools;
@@ -159,6 +160,7 @@ struct System {
     /// It found a quorum only because missing votes are excused.
     excuses: bool,
     leap: Warning,
+    listing: leap_list::Listing,
     /// A new sample or event requires a selection.
     dirty: bool,
     heard: heard::Heard,
@@ -269,6 +271,7 @@ impl Engine {
                 absences: (0, 0),
                 excuses: false,
                 leap: Warning::NONE,
+                listing: leap_list::Listing::NEW,
                 dirty: false,
                 heard: Default::default(),
                 first_update: None,
@@ -442,6 +445,7 @@ impl Engine {
         }
         self.system.start.steps = welcome.start_steps;
         self.system.paging.break_off(now.raw);
+        self.note_tai(welcome.found.tai);
         self.basis = Some(Basis {
             welcome,
             at: now.raw,

@@ -16,7 +16,9 @@ use ipc::message::exchange::{
     Cookie, Exchange, ExchangeFailed, Exchanged, Failed, HostName, Measure, MeasureFailed, Measured,
     Operator, Resolve, Resolved, Signed,
 };
-use ipc::message::privileged::{Adjust, Applied, ClockEvent, HistoryNoted, Refused, Status, Step, Welcome};
+use ipc::message::privileged::{
+    Adjust, Applied, ClockEvent, HistoryNoted, Refused, SetTai, Status, Step, Welcome,
+};
 use ipc::message::refclock::{ClockSample, Discarded};
 use ipc::message::server::ServerState;
 use ipc::packet::{CookieOctets, FilterOctets};
@@ -124,6 +126,8 @@ pub enum Output {
     Step(Step),
     /// To the privileged process.
     SetStatus(Status),
+    /// To the privileged process.
+    SetTai(SetTai),
     /// To the server, where there is one.
     Serve(ServerState),
     /// To the server, where there is one: the reference ids of all servers that the time comes from.

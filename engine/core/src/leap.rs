@@ -30,16 +30,19 @@ impl Warning {
         self.leap
     }
 
-    /// The vote of those that have one, at `now`. Only the last UTC day of June or December counts.
-    pub(crate) fn vote(&mut self, announced: &[(Leap, Allegiance)], now: WallTime) {
+    /// The vote of those that have one, at `now`. Only the last UTC day of June or December counts. `listed`: what the list of
+    /// leap seconds has for the end of this day, which prevails; none: it has no word.
+    pub(crate) fn vote(&mut self, announced: &[(Leap, Allegiance)], listed: Option<Leap>, now: WallTime) {
         // The warning remains while the sources are silent.
-        if announced.is_empty() {
+        if announced.is_empty() && listed.is_none() {
             return;
         }
         let end = end_of_leap_day(now);
-        let leap = end
-            .filter(|end| *end != self.passed)
-            .and_then(|_| [Leap::Insert, Leap::Delete].into_iter().find(|leap| is_carried(*leap, announced)));
+        let kinds = [Leap::Insert, Leap::Delete].into_iter();
+        let leap = end.filter(|end| *end != self.passed).and_then(|_| match listed {
+            Some(listed) => Some(listed),
+            None => kinds.clone().find(|leap| is_carried(*leap, announced)),
+        });
         *self = Self { leap: leap.unwrap_or(Leap::None), end: end.unwrap_or(0), passed: self.passed };
     }
 
@@ -81,7 +84,7 @@ fn is_carried(leap: Leap, announced: &[(Leap, Allegiance)]) -> bool {
 }
 
 /// The end of `now`'s UTC day, if that is 30 June or 31 December.
-fn end_of_leap_day(now: WallTime) -> Option<i64> {
+pub(crate) fn end_of_leap_day(now: WallTime) -> Option<i64> {
     let day = now.nanos() / SECOND / DAY;
     Date::of_day(day).may_end_with_leap_second().then(|| (day + 1) * DAY * SECOND)
 }
@@ -107,7 +110,7 @@ mod tests {
 
     fn vote_of(announced: &[(Leap, Allegiance)], now: i64) -> Leap {
         let mut warning = Warning::NONE;
-        warning.vote(announced, at(now));
+        warning.vote(announced, None, at(now));
         warning.leap()
     }
 
@@ -169,7 +172,7 @@ mod tests {
     #[test]
     fn a_leap_second_passes_once_at_midnight() {
         let mut warning = Warning::NONE;
-        warning.vote(&[(Leap::Insert, (0, None))], at(JUNE));
+        warning.vote(&[(Leap::Insert, (0, None))], None, at(JUNE));
         let midnight = JUNE + DAY / 2;
         assert_eq!(warning.pass(at(midnight - 1)), None);
         assert!(warning.is_close((midnight - 4) * SECOND) && !warning.is_close((midnight - 6) * SECOND));
@@ -181,12 +184,12 @@ mod tests {
     fn a163_what_was_heard_before_arms_nothing_in_the_second_that_comes_twice() {
         let mut warning = Warning::NONE;
         let midnight = JUNE + DAY / 2;
-        warning.vote(&[(Leap::Insert, (0, None))], at(midnight - 1));
+        warning.vote(&[(Leap::Insert, (0, None))], None, at(midnight - 1));
         assert_eq!(warning.pass(at(midnight)), Some(-SECOND));
-        warning.vote(&[(Leap::Insert, (0, None))], at(midnight - 1));
+        warning.vote(&[(Leap::Insert, (0, None))], None, at(midnight - 1));
         assert_eq!((warning.leap(), warning.pass(at(midnight))), (Leap::None, None));
         // The next one, half a year later.
-        warning.vote(&[(Leap::Insert, (0, None))], at(JUNE + 184 * DAY));
+        warning.vote(&[(Leap::Insert, (0, None))], None, at(JUNE + 184 * DAY));
         assert_eq!(warning.leap(), Leap::Insert);
     }
 }

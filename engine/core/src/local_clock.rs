@@ -187,6 +187,7 @@ mod tests {
             raw,
             frequency: page.frequency,
             slew_left: page.slew_left_at(raw),
+            tai: 0,
         }
     }
 

@@ -79,6 +79,8 @@ pub enum EntryNotice {
         /// The organisation that its own certificate names.
         organisation: Organisation,
     },
+    /// It announces a leap second for today that the list of leap seconds does not have.
+    LeapNotListed,
     /// A key exchange failed.
     NoKeys {
         /// The reason.
@@ -193,8 +195,25 @@ pub enum SystemNotice {
     Malfeasance,
     /// A leap second has occurred.
     LeapSecond,
+    /// The list of leap seconds has one today that no source announces.
+    LeapByList,
+    /// What has become of that list.
+    LeapList(ListNotice),
     /// The recording of the engine ended early.
     RecordingEnded(RecordingFailure),
+}
+
+/// What has become of the list of leap seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListNotice {
+    /// It ends in this many days.
+    Ending(i64),
+    /// It has ended.
+    Expired,
+    /// It was written in the future.
+    Future,
+    /// It has a word again.
+    Renewed,
 }
 
 /// An event of the clock.
@@ -370,6 +389,7 @@ impl Notice {
                 | EntryNotice::NoneAnswers(_)
                 | EntryNotice::KeysProvisional
                 | EntryNotice::OneOperator { .. }
+                | EntryNotice::LeapNotListed
                 | EntryNotice::NoKeys { after_setting: false, .. } => (Line, 4),
                 EntryNotice::AddressTaken(..) | EntryNotice::Replaced(..) => (Line, 5),
                 EntryNotice::CookiesRejected | EntryNotice::KeysExchanged => (Line, 6),
@@ -411,7 +431,9 @@ impl Notice {
                 | SystemNotice::Suspended
                 | SystemNotice::Paused(_)
                 | SystemNotice::Disrupted
-                | SystemNotice::LeapSecond => (Change, 5),
+                | SystemNotice::LeapSecond
+                | SystemNotice::LeapList(ListNotice::Renewed) => (Change, 5),
+                SystemNotice::LeapByList | SystemNotice::LeapList(_) => (Change, 4),
             },
             Self::Clock(notice) => match notice {
                 ClockNotice::CertificatesInvalid(_) => (Clock, 1),

@@ -10,7 +10,7 @@ const REFILL: Span = Span::from_millis(1_050);
 /// Slightly below the governor's burst.
 const BURST: i64 = 6;
 
-/// The three orders that are answered.
+/// The orders that are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderKind {
     /// `Output::Adjust`.
@@ -19,6 +19,8 @@ pub enum OrderKind {
     Step,
     /// `Output::SetStatus`.
     Status,
+    /// `Output::SetTai`.
+    Tai,
 }
 
 /// The rate limit of orders.
@@ -101,7 +103,7 @@ impl Orders {
         }
         // What was sent too early says nothing of the next one.
         let is_early = matches!(code, Refusal::Rate | Refusal::Stale | Refusal::StaleEpoch);
-        if kind != OrderKind::Status && !is_early {
+        if matches!(kind, OrderKind::Adjust | OrderKind::Step) && !is_early {
             self.obstacle = is_obstacle.then_some(code);
         }
     }

@@ -49,6 +49,7 @@ use frame::Kind;
 use hmac_sha256::Hash;
 use ipc::units::RawInstant;
 use octets::Writer;
+use protocol::leap_list::LeapList;
 use redaction::Redaction;
 
 /// The largest recording, in octets: months of four sources at their usual poll intervals.
@@ -168,6 +169,13 @@ impl Recorder {
     pub fn change_version5(&mut self, now: Now, is_served: bool) {
         self.begin_call(now, &Call::ChangeVersion5(is_served));
         self.engine.change_version5(now, is_served);
+        self.end_call();
+    }
+
+    /// As [`Engine::change_leap_list`].
+    pub fn change_leap_list(&mut self, now: Now, list: Option<LeapList>) {
+        self.begin_call(now, &Call::ChangeLeapList(list));
+        self.engine.change_leap_list(now, list);
         self.end_call();
     }
 

@@ -9,6 +9,7 @@ use ipc::departure::Departure;
 use ipc::message::exchange::{Families, HostName, RoundServer, is_one_name};
 use ipc::symmetric_key::{MacKind, SymmetricKey};
 use ipc::units::{Offset, Span};
+use protocol::leap_list::LeapList;
 
 /// Octets of the shortest key that makes a source authenticated: 80 bits.
 const SHORTEST_STRONG_KEY: usize = 10;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub forward_step: Option<Span>,
     /// Whether leap seconds announced by the sources reach the kernel.
     pub leap_seconds: bool,
+    /// The list of leap seconds that sources are checked against; none: there is none, or it is not used.
+    pub leap_list: Option<LeapList>,
     /// Plain sources that were never heard count for ever against those that were, and authenticated ones for longer
     /// (the strict profile).
     pub strict_quorum: bool,

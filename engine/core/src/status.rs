@@ -88,6 +88,34 @@ pub struct SystemStatus {
     pub resilience: Option<Resilience>,
     /// How far the time is authenticated; none: no source is followed.
     pub authentication: Option<Authentication>,
+    /// TAI − UTC as the kernel has it, in seconds; none: it was not told, or that is not known right now.
+    pub tai_offset: Option<u8>,
+    /// The list of leap seconds; none: none is used, or the time is not known.
+    pub leap_list: Option<ListStatus>,
+}
+
+/// The list of leap seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListStatus {
+    /// What it is worth.
+    pub state: ListState,
+    /// When it ends, seconds since 1970.
+    pub expires: i64,
+    /// Whole days until then; negative: since.
+    pub days: i64,
+}
+
+/// What a list of leap seconds is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListState {
+    /// It has a word.
+    Good,
+    /// It has one, and ends within 28 days.
+    Ending,
+    /// It has ended, and has none.
+    Expired,
+    /// It was written in the future, and has none.
+    Future,
 }
 
 impl SystemStatus {

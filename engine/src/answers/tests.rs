@@ -76,6 +76,9 @@ fn report() -> Report {
             authenticated_sources: None,
             authenticated_for_s: None,
             authentication: None,
+            tai_offset_s: None,
+            leap_list: None,
+            leap_list_expires_unix_s: None,
         },
         sources: Vec::new(),
     }
@@ -285,6 +288,9 @@ fn full() -> Report {
         authentication: Some(
             "all 3 sources that the clock follows are authenticated, and no other has corrected it for 2 h".to_owned(),
         ),
+        tai_offset_s: Some(37),
+        leap_list: Some("in force until 2026-06-28".to_owned()),
+        leap_list_expires_unix_s: Some(1_782_604_800),
     };
     Report { system, sources: vec![selected, unheard] }
 }

@@ -18,6 +18,8 @@ pub struct Clock {
     pub forward_step: Option<Span>,
     /// Whether leap seconds are passed on.
     pub leap_seconds: bool,
+    /// Whether the system's list of leap seconds is used; none: unless sources are known to smear.
+    pub leap_list: Option<bool>,
     /// The frequency correction to begin with where this host has learned none.
     pub initial_frequency: Option<Frequency>,
 }
@@ -45,6 +47,7 @@ pub fn read_clock(
         },
         forward_step: None,
         leap_seconds: profile == Profile::Standard,
+        leap_list: None,
         initial_frequency: None,
     };
     let Some(section) = root.table("clock", "[clock]", faults) else { return clock };
@@ -86,6 +89,7 @@ pub fn read_clock(
     if let Some(leap) = section.boolean("leap-seconds", faults) {
         clock.leap_seconds = leap;
     }
+    clock.leap_list = section.boolean("leap-seconds-list", faults);
     if let Some(clockbound) = section.boolean("clockbound", faults) {
         clock.settings.clockbound = clockbound;
     }

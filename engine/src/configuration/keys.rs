@@ -64,7 +64,7 @@ pub const DHCP: [&str; 1] = ["use"];
 pub const HISTORY: [&str; 1] = ["days"];
 
 /// Of `[clock]`.
-pub const CLOCK: [&str; 12] = [
+pub const CLOCK: [&str; 13] = [
     "minimum-sources",
     "start-step-threshold",
     "run-step-threshold",
@@ -73,6 +73,7 @@ pub const CLOCK: [&str; 12] = [
     "max-distance",
     "max-jitter",
     "leap-seconds",
+    "leap-seconds-list",
     "require-nts",
     "initial-frequency-ppm",
     "clockbound",

@@ -25,6 +25,7 @@ pub struct OpenFiles {
     drop_ins: Vec<Open>,
     programs: Vec<Open>,
     keys: Option<Open>,
+    leap_list: Option<Open>,
 }
 
 impl Open {
@@ -49,7 +50,7 @@ impl Open {
 }
 
 impl OpenFiles {
-    /// Those that the words name: `config`, `key-file`, `drop-ins` and `programs`, the latter two with `-names` and `-folder`.
+    /// Those that the words name: `config`, `key-file`, `leap-list`, `drop-ins` and `programs`, the latter two with `-names` and `-folder`.
     ///
     /// # Errors
     /// [`InheritError`].
@@ -64,7 +65,9 @@ impl OpenFiles {
         };
         let name = words.text("key-file-name").unwrap_or("the file of keys").to_owned();
         let keys = words.optional_fd("key-file")?.map(|fd| Open::of_keys(fd, name));
-        Ok(Self { main, drop_ins: list("drop-ins")?, programs: list("programs")?, keys })
+        let name = words.text("leap-list-name").unwrap_or("the list of leap seconds").to_owned();
+        let leap_list = words.optional_fd("leap-list")?.map(|fd| Open::of(fd, name));
+        Ok(Self { main, drop_ins: list("drop-ins")?, programs: list("programs")?, keys, leap_list })
     }
 
     /// Their texts, a line for each file of a program that cannot be read, and the configuration's file, to be read again later.
@@ -82,6 +85,10 @@ impl OpenFiles {
             }
         }
         let keys = self.keys.as_ref().map(Open::read).transpose()?;
-        Ok((Texts { main, drop_ins, programs, keys }, unread, self.main.file))
+        // The system's own, without which sources are believed as ever.
+        let leap_list = self.leap_list.as_ref().and_then(|file| {
+            file.read().map_err(|error| unread.push(format!("{error}; it is not used"))).ok()
+        });
+        Ok((Texts { main, drop_ins, programs, keys, leap_list }, unread, self.main.file))
     }
 }

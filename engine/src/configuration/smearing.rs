@@ -52,6 +52,11 @@ fn owner(place: &Place) -> Option<&'static str> {
     }
 }
 
+/// Whether one of these is known to smear: then a list of leap seconds would step the clock away from what it follows.
+pub fn is_smeared(sources: &[SourceSettings]) -> bool {
+    sources.iter().any(|source| owner(&source.place).is_some())
+}
+
 /// Warns of sources that smear beside others that, as far as is known, do not; `at`: where the sources are. With one kind
 /// alone there is nothing to say, except where this server would smear once more.
 pub fn warn(sources: &[SourceSettings], at: usize, smears_itself: Option<usize>, faults: &mut Faults<'_>) {

@@ -103,7 +103,9 @@ fn every_key_reaches_its_place() {
         uses_dhcp,
         initial_frequency,
         history_days,
+        uses_leap_list,
     } = good(WHOLE);
+    assert!(uses_leap_list);
     assert_eq!(history_days, 30);
     assert_eq!(
         initial_frequency,
@@ -327,4 +329,32 @@ fn a_name_may_be_permitted_to_have_link_local_addresses() {
         let text = format!("[[source]]\naddress = \"metadata.example\"\n{line}");
         assert_eq!(good(&text).settings.sources[0].allow_link_local, expected, "{line}");
     }
+}
+
+#[test]
+fn a_list_of_leap_seconds_is_used_where_the_file_says_so_and_told_of_where_sources_smear() {
+    let list = include_str!("../../../protocol/src/leap_list/published.list");
+    let read_with = |text: &str, list: &str| {
+        let mut texts = Texts::only(FileText::private("test.toml", text));
+        texts.leap_list = Some(FileText::private("/usr/share/zoneinfo/leap-seconds.list", list));
+        read(&mut texts).unwrap()
+    };
+    let plain = "[[source]]\naddress = \"a.example\"\n";
+    let smeared = "[[source]]\naddress = \"time.google.com\"\n";
+    let said = |is: bool| format!("[clock]\nleap-seconds-list = {is}\n");
+    for (text, is_used, warnings) in [
+        (plain.to_owned(), false, 0),
+        (format!("{plain}{}", said(true)), true, 0),
+        (format!("{plain}{}", said(false)), false, 0),
+        (smeared.to_owned(), false, 0),
+        (format!("{smeared}{}", said(true)), true, 1),
+    ] {
+        let found = read_with(&text, list);
+        assert_eq!(found.settings.leap_list.is_some(), is_used, "{text}");
+        assert_eq!(found.warnings.len(), warnings, "{:?}", found.warnings);
+    }
+    // One that is not in order is left out, and the daemon starts all the same.
+    let found = read_with(&format!("{plain}{}", said(true)), &list.replace("3692217600", "3692217601"));
+    assert!(found.settings.leap_list.is_none());
+    assert!(found.warnings[0].contains("leap-seconds.list: its hash (#h)"), "{:?}", found.warnings);
 }

@@ -53,12 +53,14 @@ pub struct Texts {
     pub programs: Vec<FileText>,
     /// Symmetric keys; none: there is no such file.
     pub keys: Option<FileText>,
+    /// The list of leap seconds; none: there is none on this host.
+    pub leap_list: Option<FileText>,
 }
 
 impl Texts {
     /// A configuration alone.
     pub fn only(main: FileText) -> Self {
-        Self { main, drop_ins: Vec::new(), programs: Vec::new(), keys: None }
+        Self { main, drop_ins: Vec::new(), programs: Vec::new(), keys: None, leap_list: None }
     }
 
     /// The administrator's files, the configuration first.

@@ -70,6 +70,8 @@ pub struct Reload {
     pub keys: Option<FileText>,
     /// Whether a certificate may be taken that lacks a name of the one in use; never without a configuration.
     pub drops_names: bool,
+    /// The system's list of leap seconds; none: there is none.
+    pub leap_list: Option<FileText>,
 }
 
 /// Why a request is not followed; `Display` is what the peer reads.
@@ -115,6 +117,8 @@ struct Document<'a> {
     programs: Option<Vec<Part<'a>>>,
     #[serde(borrow)]
     keys: Option<Part<'a>>,
+    #[serde(borrow)]
+    leap_list: Option<Part<'a>>,
     level: Option<String>,
     sort: Option<&'a str>,
     limit: Option<u16>,
@@ -193,8 +197,11 @@ const NEW: &str = "the new file";
 pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
     let document: Document<'_> = serde_json::from_slice(line).map_err(|_| RequestError::NotUnderstood)?;
     let is_reload = document.file.is_some() || document.programs.is_some();
-    let lacks_file =
-        document.private || document.drop_ins.is_some() || document.keys.is_some() || document.drops_names;
+    let lacks_file = document.private
+        || document.drop_ins.is_some()
+        || document.keys.is_some()
+        || document.leap_list.is_some()
+        || document.drops_names;
     if is_reload != (document.verb == "reload") || (lacks_file && document.file.is_none()) {
         return Err(RequestError::NotUnderstood);
     }
@@ -228,7 +235,9 @@ pub fn parse(line: &[u8], may_change: bool) -> Result<Verb, RequestError> {
             let main = main.map(|text| FileText { name: NEW.to_owned(), text, is_private: document.private });
             let (drop_ins, programs) = (all(document.drop_ins)?, all(document.programs)?);
             let keys = document.keys.map(FileText::try_from).transpose()?;
-            Verb::Reload(Reload { main, drop_ins, programs, keys, drops_names: document.drops_names })
+            let leap_list = document.leap_list.map(FileText::try_from).transpose()?;
+            let drops_names = document.drops_names;
+            Verb::Reload(Reload { main, drop_ins, programs, keys, leap_list, drops_names })
         }
         "status" => Verb::Status,
         "sources" => Verb::Sources,

@@ -98,8 +98,14 @@ fn a_file_may_be_long_and_only_from_somebody_who_may_change_things() {
         (asked, sender.join().unwrap())
     };
     let main = FileText { is_private: false, ..FileText::private("the new file", &file) };
-    let expected =
-        Reload { main: Some(main), drop_ins: None, programs: None, keys: None, drops_names: false };
+    let expected = Reload {
+        main: Some(main),
+        drop_ins: None,
+        programs: None,
+        keys: None,
+        leap_list: None,
+        drops_names: false,
+    };
     assert_eq!(send(own_uid()).0, [Verb::Reload(expected)]);
     if own_uid() != 0 {
         assert_eq!(send(0).0, []);
@@ -130,12 +136,13 @@ fn the_files_of_a_reload_come_with_their_names_and_those_of_programs_may_come_al
     let drop_in = FileText { is_private: false, ..FileText::private("/d/x.toml", "b") };
     let main = Some(FileText::private("the new file", "a"));
     let (drop_ins, programs) = (Some(vec![drop_in]), Some(Vec::new()));
-    let expected = Reload { main, drop_ins, programs, keys: None, drops_names: true };
+    let expected = Reload { main, drop_ins, programs, keys: None, leap_list: None, drops_names: true };
     assert_eq!(Bench::new("reload-all", own_uid()).ask(whole).0, [Verb::Reload(expected)]);
     let alone =
         b"{\"verb\":\"reload\",\"programs\":[{\"name\":\"/r/p.toml\",\"private\":true,\"text\":\"c\"}]}\n";
     let programs = Some(vec![FileText::private("/r/p.toml", "c")]);
-    let expected = Reload { main: None, drop_ins: None, programs, keys: None, drops_names: false };
+    let expected =
+        Reload { main: None, drop_ins: None, programs, keys: None, leap_list: None, drops_names: false };
     assert_eq!(Bench::new("reload-programs", own_uid()).ask(alone).0, [Verb::Reload(expected)]);
 }
 

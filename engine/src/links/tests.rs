@@ -55,7 +55,13 @@ fn at(seconds: i64) -> RawInstant {
 }
 
 fn reading() -> ClockReading {
-    ClockReading { wall: WallTime::MIN, raw: at(1), frequency: Frequency::ZERO, slew_left: Offset::ZERO }
+    ClockReading {
+        wall: WallTime::MIN,
+        raw: at(1),
+        frequency: Frequency::ZERO,
+        slew_left: Offset::ZERO,
+        tai: 0,
+    }
 }
 
 fn welcome() -> FromPrivileged {

@@ -16,6 +16,7 @@ pub(super) fn list(
     let InForce { settings: old, plan: old_plan, keys: old_keys, .. } = in_force;
     let Settings {
         leap_seconds,
+        leap_list: _,
         forward_step,
         // In force at once (`sources`, `take_up_clock`), but for whether there may be a step while running: the plan has that.
         sources: _,

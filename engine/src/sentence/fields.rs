@@ -59,6 +59,7 @@ fn entry(notice: &EntryNotice) -> (&'static str, Option<Field>) {
         EntryNotice::NoneAnswers(count) => ("source-none-answers", Some((COUNT, count.to_string()))),
         EntryNotice::Replaced(_, by) => ("source-address-replaced", Some((ADDRESS, by.to_string()))),
         EntryNotice::CookiesRejected => ("nts-cookies-rejected", None),
+        EntryNotice::LeapNotListed => ("source-leap-not-listed", None),
         EntryNotice::KeysExchanged => ("nts-keys-exchanged", None),
         EntryNotice::KeysProvisional => ("nts-keys-provisional", None),
         EntryNotice::OneOperator { with, .. } => ("source-one-operator", Some((BY, with.join(",")))),
@@ -115,6 +116,8 @@ fn system(notice: &SystemNotice) -> (&'static str, [Option<Field>; 2]) {
         SystemNotice::NoSignedTime(_) => ("signed-time-missing", [None, None]),
         SystemNotice::Malfeasance => ("roughtime-malfeasance", [None, None]),
         SystemNotice::LeapSecond => ("leap-second", [None, None]),
+        SystemNotice::LeapByList => ("leap-second-listed", [None, None]),
+        SystemNotice::LeapList(_) => ("leap-list", [None, None]),
         SystemNotice::RecordingEnded(_) => ("recording-ended", [None, None]),
     }
 }

@@ -49,6 +49,7 @@ pub fn may_be_permitted(code: Refusal) -> bool {
         | Refusal::Range
         | Refusal::LeapDate
         | Refusal::LeapTooSoon
+        | Refusal::Tai
         | Refusal::NoPersist
         | Refusal::Clock
         | Refusal::NoClock

@@ -2,7 +2,7 @@
 
 use super::{Sentence, Text};
 use engine_core::notice::{
-    ClockNotice, EntryNotice, Kinship, Missing, NoSignedTime, Notice, SignerNotice, SourceNotice,
+    ClockNotice, EntryNotice, Kinship, ListNotice, Missing, NoSignedTime, Notice, SignerNotice, SourceNotice,
     SystemNotice,
 };
 use ipc::message::client::Silence;
@@ -56,6 +56,9 @@ fn entry(notice: &EntryNotice) -> Text {
         EntryNotice::Replaced(address, by) => format!(": {address} is replaced by {by}").into(),
         EntryNotice::CookiesRejected => {
             ": the server does not accept our cookies any more; exchanging keys".into()
+        }
+        EntryNotice::LeapNotListed => {
+            " announces a leap second for today that the list of leap seconds does not have; it is not believed".into()
         }
         EntryNotice::KeysExchanged => ": keys were exchanged".into(),
         EntryNotice::KeysProvisional => {
@@ -228,7 +231,26 @@ fn system(notice: &SystemNotice) -> Text {
             "the machine was migrated or restored, as its hypervisor says (vmclock); measuring afresh".into()
         }
         SystemNotice::LeapSecond => "a leap second has passed".into(),
+        SystemNotice::LeapByList => "the list of leap seconds has one at the end of this day, and no source announces it; it is made all \
+                                     the same (leap-seconds-list = false if the sources smear it, truechimer.toml(5))"
+            .into(),
+        SystemNotice::LeapList(list) => leap_list(*list),
         SystemNotice::RecordingEnded(failure) => failure.sentence(),
+    }
+}
+
+fn leap_list(notice: ListNotice) -> Text {
+    match notice {
+        ListNotice::Ending(days) => {
+            format!("the list of leap seconds ends in {days} days; install a newer tzdata, then chimerctl reload").into()
+        }
+        ListNotice::Expired => "the list of leap seconds has ended and counts for nothing: leap seconds are believed by the majority \
+                                of the sources; install a newer tzdata, then chimerctl reload"
+            .into(),
+        ListNotice::Future => "the list of leap seconds was written in the future, by the time of the sources, and counts for nothing; \
+                               check both"
+            .into(),
+        ListNotice::Renewed => "the list of leap seconds is in force again".into(),
     }
 }
 

@@ -126,6 +126,7 @@ pub(super) fn refused(kind: OrderKind, refusal: Refusal, then: AfterRefusal) -> 
         OrderKind::Adjust => "a slew",
         OrderKind::Step => "a step",
         OrderKind::Status => "a status",
+        OrderKind::Tai => "an offset of TAI",
     };
     let then = match then {
         AfterRefusal::Nothing => String::new(),
@@ -174,6 +175,9 @@ impl Sentence for Refusal {
             Self::Rate | Self::Stale | Self::StaleEpoch => "what to do is decided anew at once",
             Self::Range => "this is a fault of the program; please report it",
             Self::LeapDate | Self::LeapTooSoon => "a leap second cannot occur now; check the sources",
+            Self::Tai => {
+                "the kernel has another offset of TAI, and it goes by one second at a time; if the list of leap seconds is right, set it by hand"
+            }
             Self::NoPersist => "the state directory cannot be written; free some space or remount it",
             Self::Clock => "the kernel refused; see the daemon's log",
             Self::NoClock => "there is no clock to steer here",

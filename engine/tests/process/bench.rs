@@ -196,6 +196,7 @@ impl Bench {
                 self.write_page(page.set_to(page.wall.checked_add(step.delta).unwrap()))
             }
             ToPrivileged::SetStatus(_) => page,
+            ToPrivileged::SetTai(tai) => page.with_tai(tai.seconds),
             ToPrivileged::Condition(_) => return self.poll_privileged(timeout),
             _ => return Some(message),
         };
@@ -476,5 +477,6 @@ fn reading(page: &ClockPage, at: RawInstant) -> ClockReading {
         raw: at,
         frequency: page.frequency,
         slew_left: page.slew_left_at(at),
+        tai: page.tai as u8,
     }
 }

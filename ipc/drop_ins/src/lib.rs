@@ -99,6 +99,18 @@ pub fn keys_beside(configuration: &Path) -> Option<PathBuf> {
     (file != configuration && file.file_name() != configuration.file_name()).then_some(file)
 }
 
+/// The system's own list of leap seconds, from tzdata.
+pub const SYSTEM_LEAP_LIST: &str = "/usr/share/zoneinfo/leap-seconds.list";
+
+/// Where a list of leap seconds may be, the first that is there counts: `truechimer.leap-seconds` beside `truechimer.toml`, and then
+/// the system's own.
+pub fn leap_lists(configuration: &Path) -> Vec<PathBuf> {
+    let beside = configuration.with_extension("leap-seconds");
+    let beside =
+        Some(beside).filter(|file| file != configuration && file.file_name() != configuration.file_name());
+    beside.into_iter().chain([PathBuf::from(SYSTEM_LEAP_LIST)]).collect()
+}
+
 /// What lies in a folder, in the order of the names' octets: each file, or why it is not read. A folder that is not there is
 /// empty.
 ///

@@ -24,7 +24,10 @@ const WORDS: [(&str, &str); 85] = [
         "tos",
         "for minsane, write minimum-sources under [clock], and for orphan local-orphan and local-stratum under [server]; chimerctl import carries the rest",
     ),
-    ("leapfile", "nothing to write: leap seconds are announced by the sources"),
+    (
+        "leapfile",
+        "leap-seconds-list = true under [clock] has tzdata's list of leap seconds used, another one by a link to it, truechimer.leap-seconds",
+    ),
     ("statsdir", NO_STATISTICS),
     ("statistics", NO_STATISTICS),
     ("filegen", NO_STATISTICS),

@@ -89,5 +89,11 @@ documents! {
         authenticated_for_s: Option<f64>,
         /// The same in one sentence.
         authentication: Option<String>,
+        /// TAI − UTC as the kernel has it, in seconds; none: it was not told, or that is not known right now.
+        tai_offset_s: Option<u32>,
+        /// What the list of leap seconds is worth, in one sentence. None, like the next field: none is used, or the time is not known.
+        leap_list: Option<String>,
+        /// When it ends, in seconds since 1970.
+        leap_list_expires_unix_s: Option<i64>,
     }
 }

@@ -208,7 +208,7 @@ fn the_bound_of_the_error_grows_each_second_until_the_clock_is_unsynchronised() 
 }
 
 #[test]
-fn a134_no_order_has_a_tai_offset() {
+fn a134_no_status_has_a_tai_offset() {
     // Nothing but these fields reaches the kernel; a leap second moves the offset by itself.
     let Status { epoch: _, leap: _, synchronised: _, maxerror: _, esterror: _ } = Status::unknown(1);
     let clock = ClockPage {

@@ -28,6 +28,8 @@ pub enum ToPrivileged {
     Step(Step),
     /// What the kernel tells programs about the clock's state.
     SetStatus(Status),
+    /// The kernel's offset of TAI.
+    SetTai(SetTai),
     /// Nothing to order, still alive (feeds the service manager's watchdog).
     Heartbeat,
     /// What the daemon is about, for the service manager. Nothing is done for it, nothing answered.
@@ -45,9 +47,9 @@ pub enum ToPrivileged {
 pub enum FromPrivileged {
     /// First message, once.
     Welcome(Welcome),
-    /// Answers one `Adjust`, `Step` or `SetStatus`: it was done.
+    /// Answers one `Adjust`, `Step`, `SetStatus` or `SetTai`: it was done.
     Applied(Applied),
-    /// Answers one `Adjust`, `Step` or `SetStatus`: the clock was not touched.
+    /// Answers one `Adjust`, `Step`, `SetStatus` or `SetTai`: the clock was not touched.
     Refused(Refused),
     /// Unasked: time was not continuous. Orders of earlier epochs are refused from now on.
     ClockEvent(ClockEvent),
@@ -221,6 +223,18 @@ impl Status {
     }
 }
 
+/// TAI − UTC, for programs that read CLOCK_TAI. The clock itself is not moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
+pub struct SetTai {
+    /// The epoch that the engine knows.
+    pub epoch: u32,
+    /// TAI − UTC, in seconds.
+    pub seconds: u8,
+    /// When the engine decided it.
+    pub asked_at: RawInstant,
+}
+
 /// What the engine needs to know of the clock and of its keeper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cfg_attr(test, derive(wincode::SchemaWrite, wincode::SchemaRead, proptest_derive::Arbitrary))]
@@ -318,6 +332,8 @@ pub struct ClockReading {
     pub frequency: Frequency,
     /// What is left of the slew.
     pub slew_left: Offset,
+    /// TAI − UTC as the kernel has it, in seconds; 0: it was not told. More than 255 is read as 255.
+    pub tai: u8,
 }
 
 /// An order was carried out.

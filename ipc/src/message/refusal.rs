@@ -63,6 +63,8 @@ refusals! {
     LeapDate = "leap-date",
     /// A leap second too soon after the one before.
     LeapTooSoon = "leap-too-soon",
+    /// TAI − UTC that does not follow from the kernel's, or too many changes of it.
+    Tai = "tai",
     /// The charge cannot be recorded.
     NoPersist = "no-persist",
     /// The kernel refused (no CAP_SYS_TIME, for instance).

@@ -430,7 +430,10 @@ impl<C: Clock> Keeper<C> {
                 self.pass_on();
             }
             ToPrivileged::NoteHistory(end) => self.note_history(end)?,
-            ToPrivileged::Adjust(_) | ToPrivileged::Step(_) | ToPrivileged::SetStatus(_) => {
+            ToPrivileged::Adjust(_)
+            | ToPrivileged::Step(_)
+            | ToPrivileged::SetStatus(_)
+            | ToPrivileged::SetTai(_) => {
                 let answer = self.answer_to(sequence, &order)?;
                 let may_wait = matches!(order, ToPrivileged::Adjust(_)) && self.course.held.is_none();
                 if may_wait && self.has_order() {

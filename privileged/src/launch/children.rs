@@ -442,6 +442,10 @@ impl<'a> Given<'a> {
             self.word(command, "key-file", file.as_fd());
             command.arg(format!("key-file-name={}", path.display()));
         }
+        if let Some((path, file)) = &files.leap_list {
+            self.word(command, "leap-list", file.as_fd());
+            command.arg(format!("leap-list-name={}", path.display()));
+        }
         for (key, folder) in [("drop-ins", &files.drop_ins), ("programs", &files.programs)] {
             if folder.files.is_empty() {
                 continue;

@@ -38,6 +38,8 @@ pub struct Files {
     pub drop_ins: Folder,
     /// Symmetric keys, with the path; none: there is no such file.
     pub keys: Option<(PathBuf, File)>,
+    /// The list of leap seconds, with the path; none: there is none that can be trusted.
+    pub leap_list: Option<(PathBuf, File)>,
     /// What programs have left.
     pub programs: Folder,
 }
@@ -59,7 +61,8 @@ pub fn open_all(config: &Path) -> Result<Files, Ending> {
             drop_ins.files.push((name, file.into()));
         }
     }
-    Ok(Files { main, drop_ins, keys: open_keys(config)?, programs: Folder::default() })
+    let (keys, leap_list) = (open_keys(config)?, open_leap_list(config));
+    Ok(Files { main, drop_ins, keys, leap_list, programs: Folder::default() })
 }
 
 /// Opens the file of symmetric keys beside the configuration, if there is one. Whoever knows a key speaks for its server: so its owner and
@@ -70,6 +73,20 @@ fn open_keys(config: &Path) -> Result<Option<(PathBuf, File)>, Ending> {
         return Ok(None);
     }
     Ok(Some((path.clone(), open(&path, Holds::Keys)?)))
+}
+
+/// Opens the first list of leap seconds that there is. One that cannot be trusted is left out, and so are those after it: then the
+/// sources are believed.
+fn open_leap_list(config: &Path) -> Option<(PathBuf, File)> {
+    let is_there = |path: &PathBuf| std::fs::symlink_metadata(path).is_ok();
+    let path = drop_ins::leap_lists(config).into_iter().find(is_there)?;
+    match open(&path, Holds::LeapList) {
+        Ok(file) => Some((path, file)),
+        Err(why) => {
+            say(4, &format_args!("{why}; the list of leap seconds is not used"));
+            None
+        }
+    }
 }
 
 /// Opens what programs have left in the run directory; what is faulty is reported and left out. They may leave more at any time,
@@ -98,13 +115,15 @@ enum Holds {
     Configuration,
     /// Symmetric keys, which its group may read.
     Keys,
+    /// The list of leap seconds, which everybody may read.
+    LeapList,
 }
 
 impl Holds {
     /// What a remedy keeps of its mode at most.
     const fn kept(self) -> u32 {
         match self {
-            Self::Configuration => 0o755,
+            Self::Configuration | Self::LeapList => 0o755,
             Self::Keys => 0o640,
         }
     }
@@ -113,6 +132,7 @@ impl Holds {
     const fn example(self) -> &'static str {
         match self {
             Self::Configuration => "the example in /usr/share/doc/truechimer is a start",
+            Self::LeapList => "install tzdata, or a link to a list of leap seconds",
             Self::Keys => "remove it, or put the file of keys there (SYMMETRIC KEYS in truechimer.toml(5))",
         }
     }

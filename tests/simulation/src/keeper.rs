@@ -47,7 +47,7 @@ impl Keeper {
         let wall = WallTime::saturating(begin + (scenario.offset * 1e9) as i64);
         let page = ClockPage::free_running(wall, raw);
         let slew_left = Offset::ZERO;
-        let clock = ClockReading { wall, raw, frequency: page.frequency, slew_left };
+        let clock = ClockReading { wall, raw, frequency: page.frequency, slew_left, tai: 0 };
         let boot = BootInstant::saturating(raw.nanos());
         let now = Moment { clock, boot, asleep: Span::ZERO };
         let terms = terms(scenario.strict, Span::saturating((scenario.forward.unwrap_or(0.0) * 1e9) as i64));
@@ -132,7 +132,8 @@ impl Keeper {
 
     fn reading(&self, now: Now) -> ClockReading {
         let slew_left = self.page.slew_left_at(now.raw);
-        ClockReading { wall: now.wall, raw: now.raw, frequency: self.page.frequency, slew_left }
+        let tai = self.page.tai as u8;
+        ClockReading { wall: now.wall, raw: now.raw, frequency: self.page.frequency, slew_left, tai }
     }
 
     fn moment(&self, now: Now) -> Moment {
@@ -222,6 +223,13 @@ impl Keeper {
                     self.status = Some(status);
                 });
                 (OrderKind::Status, verdict)
+            }
+            Output::SetTai(tai) => {
+                let verdict = self
+                    .governor
+                    .judge_tai(tai, &moment)
+                    .map(|()| self.page = advanced.with_tai(tai.seconds));
+                (OrderKind::Tai, verdict)
             }
             _ => return None,
         };

@@ -213,7 +213,7 @@ impl World {
                 Output::Query(query) => self.travel(query),
                 Output::Log(notice) => self.notices.push((self.age(), notice)),
                 Output::Distrust(_, why) => panic!("an honest process was distrusted: {why:?}"),
-                order @ (Output::Adjust(_) | Output::Step(_) | Output::SetStatus(_)) => {
+                order @ (Output::Adjust(_) | Output::Step(_) | Output::SetStatus(_) | Output::SetTai(_)) => {
                     self.plan(self.time + ORDER, Happening::Order(order));
                 }
                 Output::Page(page) => self.ledger.reader.take(page),
@@ -472,6 +472,7 @@ fn settings(scenario: &Scenario, servers: &[Server]) -> Settings {
         clock: ClockSettings { minimum_sources: scenario.minimum_sources, ..ClockSettings::DEFAULT },
         forward_step: scenario.forward.map(|seconds| Span::saturating((seconds * 1e9) as i64)),
         leap_seconds: !scenario.strict,
+        leap_list: None,
         strict_quorum: scenario.strict_quorum || scenario.strict,
         roughtime: None,
         server: None,

@@ -132,6 +132,8 @@ impl Engine {
         self.system.paging.break_off(now.raw.after(Span::saturating(width)));
         self.chronicle.minutes.leapt(now);
         self.system.status_wanted = true;
+        // Where the kernel took part it has changed its own; the next answer shows that.
+        self.system.listing.tai = None;
         self.tell(Notice::System(SystemNotice::LeapSecond));
     }
 

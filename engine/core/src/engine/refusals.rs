@@ -74,6 +74,7 @@ impl Engine {
         match (kind, code) {
             (_, Refusal::NoClock) => basis.welcome.clock = ClockKind::None,
             (OrderKind::Status, _) => self.status_refused(now, code),
+            (OrderKind::Tai, _) => self.tai_refused(now, code),
             // The clock event that explains it will arrive, or the next selection decides anew.
             (_, Refusal::StaleEpoch | Refusal::Stale | Refusal::Rate) => {
                 self.deferred_step_crossed(now);

@@ -143,6 +143,8 @@ impl Engine {
             },
             resilience: None,
             authentication: self.authentication(now),
+            tai_offset: self.system.listing.tai.filter(|tai| *tai != 0),
+            leap_list: self.list_status(now),
         }
     }
 

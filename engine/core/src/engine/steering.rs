@@ -87,6 +87,7 @@ impl Engine {
             }
         }
         let status = self.send_status(now);
+        self.follow_list(now);
         // There may be a majority once silent sources no longer count.
         let lacks_votes = matches!(self.system.impasse, Some(Impasse::NoMajority | Impasse::NoQuorum));
         let votes = self
@@ -130,12 +131,7 @@ impl Engine {
                 self.settle_doubts(now.raw);
                 self.note_correction(now);
                 if self.settings.leap_seconds {
-                    let mut leap = self.system.leap;
-                    leap.vote(&finding.announced, self.true_time(now));
-                    if leap.leap() != self.system.leap.leap() {
-                        self.system.status_wanted = true;
-                    }
-                    self.system.leap = leap;
+                    self.vote_leap(&finding.announced, now);
                 }
             }
             Err(impasse) if before != Some(impasse) || waited || self.system.impasse_untold => {
@@ -352,6 +348,10 @@ impl Engine {
         if !basis.orders.answer(kind) {
             return;
         }
+        self.system.listing.tai = Some(applied.after.tai);
+        if kind == OrderKind::Tai {
+            return;
+        }
         if kind == OrderKind::Status {
             self.system.told = self.system.telling.take();
             return;
@@ -400,6 +400,7 @@ impl Engine {
         let Some(basis) = &mut self.basis else { return };
         (basis.epoch, basis.welcome.marker) = (event.epoch, event.marker);
         basis.clock.restart(event.now);
+        self.system.listing.tai = Some(event.now.tai);
         self.exchanges.cut_all();
         let moved = event.moved.nanos() as f64 * 1e-9;
         match event.kind {

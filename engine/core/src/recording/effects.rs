@@ -60,6 +60,10 @@ pub(super) fn write(out: &mut Writer, output: &Output) {
             out.u8(6);
             out.message(&ToPrivileged::SetStatus(*status));
         }
+        Output::SetTai(tai) => {
+            out.u8(17);
+            out.message(&ToPrivileged::SetTai(*tai));
+        }
         Output::Serve(state) => {
             out.u8(7);
             out.message(&ToServer::State(*state));

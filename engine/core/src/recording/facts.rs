@@ -2,7 +2,10 @@
 
 use super::octets::{Malformed, Reader, Writer};
 use super::redaction::Redaction;
-use super::start::{read_clock, read_local, read_source, write_clock, write_local, write_source};
+use super::start::{
+    read_clock, read_leap_list, read_local, read_source, write_clock, write_leap_list, write_local,
+    write_source,
+};
 use crate::entries::EntryId;
 use crate::io::{Command, Input, Now, OrderKind};
 use crate::settings::{ClockSettings, LocalTime, SourceSettings};
@@ -13,6 +16,7 @@ use ipc::message::exchange::FromExchange;
 use ipc::message::privileged::FromPrivileged;
 use ipc::message::refclock::FromRefclock;
 use ipc::units::{RawInstant, WallTime};
+use protocol::leap_list::LeapList;
 
 /// Octets of entropy with which a recorded engine is seeded before each call.
 pub(super) const ENTROPY: usize = 16;
@@ -30,6 +34,7 @@ const CHANGE_CLOCK: u8 = 9;
 const CHANGE_LOCAL_TIME: u8 = 10;
 const CHANGE_VERSION5: u8 = 11;
 const REFCLOCK: u8 = 12;
+const CHANGE_LEAP_LIST: u8 = 13;
 
 /// A call that changes an engine.
 #[allow(clippy::large_enum_variant, reason = "one at a time, never stored")]
@@ -49,6 +54,8 @@ pub enum Call<'a> {
     ChangeLocalTime(Option<LocalTime>),
     /// [`Engine::change_version5`](crate::Engine::change_version5).
     ChangeVersion5(bool),
+    /// [`Engine::change_leap_list`](crate::Engine::change_leap_list).
+    ChangeLeapList(Option<LeapList>),
 }
 
 /// A call with its time and its entropy.
@@ -97,6 +104,10 @@ pub(super) fn write(
             out.u8(CHANGE_VERSION5);
             out.bool(*is_served);
         }
+        Call::ChangeLeapList(list) => {
+            out.u8(CHANGE_LEAP_LIST);
+            out.option(list.as_ref(), write_leap_list);
+        }
     }
 }
 
@@ -108,6 +119,7 @@ fn write_input(out: &mut Writer, input: &Input, redaction: &mut Redaction) {
                 OrderKind::Adjust => 0,
                 OrderKind::Step => 1,
                 OrderKind::Status => 2,
+                OrderKind::Tai => 3,
             });
         });
         out.message(&message);
@@ -189,6 +201,7 @@ pub(super) fn read(octets: &[u8]) -> Result<Fact, Malformed> {
         CHANGE_CLOCK => Call::ChangeClock(read_clock(&mut from)?),
         CHANGE_LOCAL_TIME => Call::ChangeLocalTime(from.option(read_local)?),
         CHANGE_VERSION5 => Call::ChangeVersion5(from.bool()?),
+        CHANGE_LEAP_LIST => Call::ChangeLeapList(from.option(read_leap_list)?),
         kind => Call::Input(Cow::Owned(read_input(&mut from, kind)?)),
     };
     from.end()?;
@@ -207,6 +220,7 @@ fn read_input(from: &mut Reader<'_>, kind: u8) -> Result<Input, Malformed> {
                 0 => Ok(OrderKind::Adjust),
                 1 => Ok(OrderKind::Step),
                 2 => Ok(OrderKind::Status),
+                3 => Ok(OrderKind::Tai),
                 _ => Err(Malformed),
             })?;
             match (kind, from.message()?) {

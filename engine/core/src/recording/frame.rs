@@ -12,7 +12,7 @@ use hmac_sha256::Hash;
 const MAGIC: &[u8; 8] = b"chimerec";
 
 /// The format of the frames' content. No other format can be read.
-const FORMAT: u16 = 16;
+const FORMAT: u16 = 17;
 
 /// No frame is longer: a start with 32 sources and their cookies.
 const LONGEST: usize = 1 << 20;

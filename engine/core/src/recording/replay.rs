@@ -194,6 +194,7 @@ impl Player {
             Call::ChangeClock(clock) => self.engine.change_clock(now, &clock),
             Call::ChangeLocalTime(local) => self.engine.change_local_time(now, local),
             Call::ChangeVersion5(is_served) => self.engine.change_version5(now, is_served),
+            Call::ChangeLeapList(list) => self.engine.change_leap_list(now, list),
         }
         self.last.clear();
         while let Some(output) = self.engine.poll_output() {
@@ -223,6 +224,7 @@ fn kind_of_call(call: &Call<'_>) -> &'static str {
         Call::ChangeClock(_) => "clock changed",
         Call::ChangeLocalTime(_) => "local time changed",
         Call::ChangeVersion5(_) => "version 5 for clients changed",
+        Call::ChangeLeapList(_) => "list of leap seconds changed",
     }
 }
 
@@ -266,6 +268,7 @@ fn kind_of_output(output: &Output) -> &'static str {
         Output::Adjust(_) => "adjust",
         Output::Step(_) => "step",
         Output::SetStatus(_) => "status",
+        Output::SetTai(_) => "tai",
         Output::Serve(_) => "serve",
         Output::ServeReferenceIds(_) => "serve reference ids",
         Output::Page(_) => "page",

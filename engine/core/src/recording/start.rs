@@ -20,6 +20,7 @@ use ipc::secret::{KeyPair, MAX_KEY, Secret};
 use ipc::served_at::InterfaceName;
 use ipc::symmetric_key::{MacKind, SymmetricKey};
 use ipc::units::{Frequency, Offset, Span, WallTime};
+use protocol::leap_list::LeapList;
 
 /// Most entries of a list: the configuration allows 32.
 const MOST: usize = 255;
@@ -75,11 +76,13 @@ fn read_list<T>(
 }
 
 fn write_settings(out: &mut Writer, settings: &Settings, redaction: &mut Redaction) {
-    let Settings { sources, clock, forward_step, leap_seconds, strict_quorum, server, roughtime } = settings;
+    let Settings { sources, clock, forward_step, leap_seconds, leap_list, strict_quorum, server, roughtime } =
+        settings;
     list(out, sources, |out, source| write_source(out, source, redaction));
     write_clock(out, clock);
     out.option(*forward_step, |out, span| out.i64(span.nanos()));
     out.bool(*leap_seconds);
+    out.option(leap_list.as_ref(), write_leap_list);
     out.bool(*strict_quorum);
     out.option(server.as_ref(), |out, ServerSettings { local, listen, nts, version5 }| {
         out.option(*local, |out, local| write_local(out, &local));
@@ -98,6 +101,21 @@ fn write_settings(out: &mut Writer, settings: &Settings, redaction: &mut Redacti
         out.i64(interval.nanos());
         out.bool(*anchor);
     });
+}
+
+pub(super) fn write_leap_list(out: &mut Writer, leaps: &LeapList) {
+    out.i64(leaps.updated());
+    out.i64(leaps.expires());
+    list(out, leaps.entries(), |out, (from, offset)| {
+        out.i64(*from);
+        out.u8(*offset);
+    });
+}
+
+pub(super) fn read_leap_list(from: &mut Reader<'_>) -> Result<LeapList, Malformed> {
+    let (updated, expires) = (from.i64()?, from.i64()?);
+    let entries = read_list(from, |from| Ok((from.i64()?, from.u8()?)))?;
+    LeapList::try_new(updated, expires, &entries).map_err(|_| Malformed)
 }
 
 pub(super) fn write_local(out: &mut Writer, local: &LocalTime) {
@@ -153,6 +171,7 @@ fn read_settings(from: &mut Reader<'_>) -> Result<Settings, Malformed> {
         clock: read_clock(from)?,
         forward_step: from.option(span)?,
         leap_seconds: from.bool()?,
+        leap_list: from.option(read_leap_list)?,
         strict_quorum: from.bool()?,
         server: from.option(|from| {
             Ok(ServerSettings {

@@ -84,7 +84,7 @@ fn recorded(setup: Setup, seconds: f64) -> (World, Vec<u8>) {
     world.give(Input::Command(Command::Online(None)));
     world.give(Input::Command(Command::Step));
     let _ = [Some(LocalTime::of(9)), None].map(|it| world.alter(|e, now| e.change_local_time(now, it)));
-    world.alter(|engine, now| engine.change_version5(now, true));
+    world.alter(|engine, now| (engine.change_version5(now, true), engine.change_leap_list(now, None)));
     world.run(seconds / 8.0);
     world.engine.finish();
     let octets = octets.borrow().clone();

@@ -18,6 +18,7 @@ mod keyed;
 mod kisses;
 mod late_network;
 mod leap;
+mod leap_list;
 mod measured;
 mod names;
 mod never_panics;

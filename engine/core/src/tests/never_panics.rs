@@ -28,6 +28,7 @@ fn reading() -> impl Strategy<Value = ClockReading> {
         raw,
         frequency: Frequency::saturating(frequency),
         slew_left: Offset::saturating(slew),
+        tai: (slew % 256) as u8,
     })
 }
 
@@ -116,7 +117,12 @@ fn is_bare(engine: &mut Engine, now: Now) -> Result<(), TestCaseError> {
 }
 
 fn say() -> impl Strategy<Value = Say> {
-    let order = prop_oneof![Just(OrderKind::Adjust), Just(OrderKind::Step), Just(OrderKind::Status)];
+    let order = prop_oneof![
+        Just(OrderKind::Adjust),
+        Just(OrderKind::Step),
+        Just(OrderKind::Status),
+        Just(OrderKind::Tai)
+    ];
     let refusals = prop_oneof![
         Just(Refusal::Floor),
         Just(Refusal::Rate),

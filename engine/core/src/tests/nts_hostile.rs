@@ -149,6 +149,7 @@ proptest! {
             raw: begin.0,
             frequency: Frequency::ZERO,
             slew_left: Offset::ZERO,
+            tai: 0,
         };
         let welcome = Welcome {
             epoch: 1,

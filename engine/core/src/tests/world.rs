@@ -155,6 +155,8 @@ pub struct World {
     pub adjusts: Vec<Adjust>,
     pub steps: Vec<Step>,
     pub statuses: Vec<Status>,
+    /// TAI − UTC, as it was set.
+    pub tais: Vec<u8>,
     /// True time when the kernel had the last of them.
     pub told_at: Option<i64>,
     pub served: Vec<ServerState>,
@@ -194,7 +196,8 @@ impl World {
 
     pub fn reading(&self) -> ClockReading {
         let Now { raw, wall } = self.now();
-        ClockReading { wall, raw, frequency: self.page.frequency, slew_left: self.page.slew_left_at(raw) }
+        let (frequency, slew_left) = (self.page.frequency, self.page.slew_left_at(raw));
+        ClockReading { wall, raw, frequency, slew_left, tai: self.page.tai as u8 }
     }
 
     /// How far the clock is ahead of true time, seconds.

@@ -7,6 +7,7 @@ fn texts(main: &str, drop_ins: &[(&str, &str)], programs: &[(&str, &str)]) -> Te
         files.iter().map(|(name, text)| FileText::private(&format!("{folder}/{name}"), text)).collect()
     };
     Texts {
+        leap_list: None,
         keys: None,
         main: FileText::private("/e/t.toml", main),
         drop_ins: all("/e/t.d", drop_ins),

@@ -1,7 +1,7 @@
 use super::*;
 use engine_core::io::OrderKind;
 use engine_core::notice::{
-    AfterRefusal, EntryCounts, Hold, Impasse, KeyExchangeFailure, Kinship, Missing, NoSelection,
+    AfterRefusal, EntryCounts, Hold, Impasse, KeyExchangeFailure, Kinship, ListNotice, Missing, NoSelection,
     RecordingFailure, Short, Slewing, Weight,
 };
 use ipc::message::exchange::{ExchangeFailure, LookupFailure, Organisation};
@@ -245,6 +245,18 @@ fn each_notice_has_its_line() {
             "the machine was migrated or restored, as its hypervisor says (vmclock); measuring afresh",
         ),
         (Notice::System(SystemNotice::LeapSecond), Change, 5, "a leap second has passed"),
+        (
+            Notice::System(SystemNotice::LeapList(ListNotice::Ending(27))),
+            Change,
+            4,
+            "the list of leap seconds ends in 27 days; install a newer tzdata, then chimerctl reload",
+        ),
+        (
+            Notice::System(SystemNotice::LeapList(ListNotice::Renewed)),
+            Change,
+            5,
+            "the list of leap seconds is in force again",
+        ),
         (
             Notice::System(SystemNotice::RecordingEnded(RecordingFailure::Full)),
             Line,

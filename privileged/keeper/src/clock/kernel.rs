@@ -10,8 +10,8 @@ use ipc::message::privileged::{ClockKind, ClockReading, Status};
 use ipc::units::{Frequency, Leap, Offset, TimeConstant};
 use libc::{
     ADJ_ESTERROR, ADJ_FREQUENCY, ADJ_MAXERROR, ADJ_NANO, ADJ_OFFSET, ADJ_OFFSET_SINGLESHOT,
-    ADJ_OFFSET_SS_READ, ADJ_SETOFFSET, ADJ_STATUS, ADJ_TICK, ADJ_TIMECONST, STA_DEL, STA_FREQHOLD, STA_INS,
-    STA_NANO, STA_PLL, STA_UNSYNC, timex,
+    ADJ_OFFSET_SS_READ, ADJ_SETOFFSET, ADJ_STATUS, ADJ_TAI, ADJ_TICK, ADJ_TIMECONST, STA_DEL, STA_FREQHOLD,
+    STA_INS, STA_NANO, STA_PLL, STA_UNSYNC, timex,
 };
 
 const MODE: i32 = STA_PLL | STA_FREQHOLD;
@@ -144,6 +144,7 @@ impl Clock for KernelClock {
             } else {
                 timex.offset.saturating_mul(1_000)
             }),
+            tai: timex.tai.clamp(0, 255) as u8,
         })
     }
 
@@ -188,6 +189,11 @@ impl Clock for KernelClock {
         call(&change)?;
         self.status = change.status;
         Ok(())
+    }
+
+    fn set_tai(&mut self, seconds: u8) -> Result<(), Errno> {
+        // A call of its own: ADJ_TIMECONST would read the same field.
+        call(&Change { modes: ADJ_TAI, constant: seconds, ..Change::NONE }).map(drop)
     }
 
     fn reclaim(&mut self) -> Result<bool, Errno> {

@@ -36,6 +36,12 @@ pub trait Clock {
     /// The error of the failed system call.
     fn set_status(&mut self, status: &Status) -> Result<(), Errno>;
 
+    /// What the kernel adds to CLOCK_REALTIME for CLOCK_TAI, in seconds. The clock is not moved.
+    ///
+    /// # Errors
+    /// The error of the failed system call; it is as before.
+    fn set_tai(&mut self, seconds: u8) -> Result<(), Errno>;
+
     /// Whether frequency and mode are still as we set them, and nobody else slews; restores that if not.
     ///
     /// # Errors

@@ -119,6 +119,7 @@ impl Governor {
             raw: self.line.raw,
             frequency: edge,
             slew_left: self.line.slew,
+            tai: 0,
         };
         self.in_flight = self.in_flight(&clock);
         let overlap = Self::overlap(self.in_flight, from_centre, free);

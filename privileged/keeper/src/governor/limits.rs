@@ -172,6 +172,12 @@ pub const BURST: u8 = 8;
 pub const ORDER_AGE: Span = seconds(2);
 /// Without an applied order for this long the clock is marked unsynchronised.
 pub const DEAD_MAN: Span = hours(3);
+/// The least TAI − UTC, seconds: ten leap seconds of one kind away from that of 2017.
+pub const TAI_LEAST: u8 = 27;
+/// The greatest one.
+pub const TAI_MOST: u8 = 47;
+/// Changes of TAI − UTC in one boot, of which the first may be from none.
+pub const TAI_CHANGES: u8 = 4;
 /// Between two leap seconds.
 pub const LEAP_SPACING: Span = days(150);
 /// The clock is kept this long under orders until a jump of it counts for the last good time.

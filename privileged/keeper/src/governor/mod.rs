@@ -4,7 +4,7 @@
 //! change of the clock, after the record, which is already charged, has been written.
 //!
 //! `limits` is the table, `budget` the sliding windows, `band` what the base frequency may be, `flight` what slews cost;
-//! `pause` and `disruption` are the evidence that the machine stood still; `steps` and `status` have the rows that only such orders pass, and here are the others. [`ipc::governor_record`] is what survives a restart.
+//! `pause` and `disruption` are the evidence that the machine stood still; `steps`, `status` and `tai` have the rows that only such orders pass, and here are the others. [`ipc::governor_record`] is what survives a restart.
 
 mod band;
 pub mod budget;
@@ -15,6 +15,7 @@ pub mod limits;
 mod pause;
 mod status;
 mod steps;
+mod tai;
 #[cfg(test)]
 mod tests;
 
@@ -175,9 +176,8 @@ impl Governor {
             budget::pass(&mut record, between.min(limits.refill));
             record.boot_id = boot_id;
             record.first_change = None;
-            record.start_steps = 0;
-            record.any_start_used = false;
-            record.approved_used = None;
+            (record.start_steps, record.any_start_used) = (0, false);
+            (record.approved_used, record.tai_changes) = (None, 0);
         }
         record.boot_time = now.boot;
         record.wall = now.clock.wall;

@@ -13,6 +13,7 @@ mod lost_record;
 mod pause;
 mod set_rtc;
 mod start_steps;
+mod tai;
 
 use super::limits;
 use super::*;
@@ -57,6 +58,7 @@ fn moment(raw: i64, wall: i64) -> Moment {
             raw: RawInstant::try_new(raw).unwrap(),
             frequency: Frequency::ZERO,
             slew_left: Offset::ZERO,
+            tai: 0,
         },
         boot: BootInstant::try_new(raw).unwrap(),
         asleep: Span::ZERO,

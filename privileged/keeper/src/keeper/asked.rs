@@ -22,6 +22,7 @@ impl fmt::Display for Asked<'_> {
             ToPrivileged::SetStatus(status) => {
                 write!(f, "asked=status leap={:?} synchronised={}", status.leap, status.synchronised)
             }
+            ToPrivileged::SetTai(order) => write!(f, "asked=tai seconds={}", order.seconds),
             _ => f.write_str("asked=nothing"),
         }
     }

@@ -80,6 +80,10 @@ impl<C: Clock> Keeper<C> {
                 let status = self.governor.judge_status(status, &now)?;
                 (Grant::FREE, ToPrivileged::SetStatus(status))
             }
+            ToPrivileged::SetTai(tai) => {
+                self.governor.judge_tai(tai, &now)?;
+                (Grant::FREE, *order)
+            }
             _ => return Err(Refusal::Range.into()),
         };
         let Grant { charged, any_size, .. } = grant;
@@ -103,6 +107,7 @@ impl<C: Clock> Keeper<C> {
             }
             ToPrivileged::Step(step) => self.clock.step(step.delta),
             ToPrivileged::SetStatus(status) => self.clock.set_status(status),
+            ToPrivileged::SetTai(tai) => self.clock.set_tai(tai.seconds),
             _ => Ok(()),
         };
         if let Err(errno) = done {
@@ -127,6 +132,8 @@ impl<C: Clock> Keeper<C> {
                 self.governor.applied(&then);
                 self.may_write_adjustment(adjust, charged).then_some(Unwritten(0))
             }
+            // There are a few in a boot.
+            ToPrivileged::SetTai(_) => Some(Unwritten(0)),
             _ => None,
         };
         if let Some(unwritten) = unwritten {
@@ -166,6 +173,7 @@ impl<C: Clock> Keeper<C> {
         let is_step = matches!(order, ToPrivileged::Step(_));
         let costs = match order {
             ToPrivileged::SetStatus(status) => matches!(status.leap, Leap::Insert | Leap::Delete),
+            ToPrivileged::SetTai(_) => true,
             _ => is_step || charged != Span::ZERO,
         };
         let written = self.course.written;

@@ -53,7 +53,13 @@ impl Clock for PageClock {
     fn read(&self) -> Result<ClockReading, Errno> {
         self.change(|page| page);
         let page = self.0.get();
-        Ok(ClockReading { wall: page.wall, raw: page.since, frequency: page.frequency, slew_left: page.slew })
+        Ok(ClockReading {
+            wall: page.wall,
+            raw: page.since,
+            frequency: page.frequency,
+            slew_left: page.slew,
+            tai: page.tai.min(255) as u8,
+        })
     }
 
     fn adjust(&mut self, base: Frequency, slew: Offset, pace: TimeConstant) -> Result<(), Errno> {
@@ -68,6 +74,11 @@ impl Clock for PageClock {
 
     fn set_status(&mut self, status: &Status) -> Result<(), Errno> {
         self.1 = Some(status.synchronised);
+        Ok(())
+    }
+
+    fn set_tai(&mut self, seconds: u8) -> Result<(), Errno> {
+        self.change(|page| page.with_tai(seconds));
         Ok(())
     }
 

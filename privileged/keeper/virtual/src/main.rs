@@ -53,6 +53,10 @@ impl Clock for Either {
         self.clock_mut().set_status(status)
     }
 
+    fn set_tai(&mut self, seconds: u8) -> Result<(), Errno> {
+        self.clock_mut().set_tai(seconds)
+    }
+
     fn reclaim(&mut self) -> Result<bool, Errno> {
         self.clock_mut().reclaim()
     }

@@ -19,7 +19,7 @@ impl Clock for Untouched {
 
     fn read(&self) -> Result<ClockReading, Errno> {
         let (wall, raw) = read_pair();
-        Ok(ClockReading { wall, raw, frequency: Frequency::ZERO, slew_left: Offset::ZERO })
+        Ok(ClockReading { wall, raw, frequency: Frequency::ZERO, slew_left: Offset::ZERO, tai: 0 })
     }
 
     fn adjust(&mut self, _: Frequency, _: Offset, _: TimeConstant) -> Result<(), Errno> {
@@ -31,6 +31,10 @@ impl Clock for Untouched {
     }
 
     fn set_status(&mut self, _: &Status) -> Result<(), Errno> {
+        Err(REFUSED)
+    }
+
+    fn set_tai(&mut self, _: u8) -> Result<(), Errno> {
         Err(REFUSED)
     }
 

@@ -72,7 +72,13 @@ impl Clock for VirtualClock {
 
     fn read(&self) -> Result<ClockReading, Errno> {
         let page = self.now()?;
-        Ok(ClockReading { wall: page.wall, raw: page.since, frequency: page.frequency, slew_left: page.slew })
+        Ok(ClockReading {
+            wall: page.wall,
+            raw: page.since,
+            frequency: page.frequency,
+            slew_left: page.slew,
+            tai: page.tai.min(255) as u8,
+        })
     }
 
     fn adjust(&mut self, base: Frequency, slew: Offset, pace: TimeConstant) -> Result<(), Errno> {
@@ -89,6 +95,11 @@ impl Clock for VirtualClock {
     fn set_status(&mut self, status: &Status) -> Result<(), Errno> {
         let page = self.now()?;
         self.write(page.told(status))
+    }
+
+    fn set_tai(&mut self, seconds: u8) -> Result<(), Errno> {
+        let page = self.now()?;
+        self.write(page.with_tai(seconds))
     }
 
     fn reclaim(&mut self) -> Result<bool, Errno> {

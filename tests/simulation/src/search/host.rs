@@ -454,8 +454,13 @@ fn most_in_a_day(steps: &[Note]) -> i64 {
 }
 
 fn moment(page: &ClockPage, asleep: i64) -> Moment {
-    let clock =
-        ClockReading { wall: page.wall, raw: page.since, frequency: page.frequency, slew_left: page.slew };
+    let clock = ClockReading {
+        wall: page.wall,
+        raw: page.since,
+        frequency: page.frequency,
+        slew_left: page.slew,
+        tai: 0,
+    };
     let boot = BootInstant::saturating(page.since.nanos() + asleep);
     Moment { clock, boot, asleep: Span::saturating(asleep) }
 }

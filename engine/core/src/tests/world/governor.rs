@@ -7,6 +7,7 @@ impl World {
         let kind = match &order {
             Output::Adjust(_) => OrderKind::Adjust,
             Output::Step(_) => OrderKind::Step,
+            Output::SetTai(_) => OrderKind::Tai,
             _ => OrderKind::Status,
         };
         let before = self.reading();
@@ -109,6 +110,11 @@ impl World {
                 }
                 self.statuses.push(*status);
                 self.told_at = Some(self.time);
+            }
+            Output::SetTai(tai) => {
+                fresh(tai.epoch, tai.asked_at)?;
+                self.page = advanced.with_tai(tai.seconds);
+                self.tais.push(tai.seconds);
             }
             _ => {}
         }

@@ -29,6 +29,7 @@ impl Kernel {
             raw: self.page.since,
             frequency: self.page.frequency,
             slew_left: self.page.slew,
+            tai: 0,
         };
         let asleep = Span::saturating(self.asleep);
         Moment { clock, boot: BootInstant::saturating(self.page.since.nanos() + self.asleep), asleep }
