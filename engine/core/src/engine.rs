@@ -370,7 +370,7 @@ impl Engine {
             Input::Clock(sample) => self.clock_sample(now, &sample),
             Input::ClockDiscarded(discarded) => self.clock_discarded(now, &discarded),
             Input::HistoryNoted(ends) => self.note_ends(now, ends),
-            Input::OwnAddresses(addresses) => self.change_own(addresses),
+            Input::OwnAddresses(addresses) => self.change_own(now, addresses),
         }
         if self.distrusted {
             return;
@@ -491,12 +491,5 @@ impl Engine {
     fn true_time(&self, now: Now) -> WallTime {
         let offset = self.system.line.as_ref().map_or(0.0, |line| line.offset(now));
         WallTime::saturating(now.wall.nanos().saturating_add((offset * 1e9) as i64))
-    }
-
-    /// When the announced leap second occurs. The kernel inserts it at its own midnight, and the estimate of true time has to
-    /// follow immediately. Slightly late, so that the kernel has inserted it.
-    fn leap_second(&self) -> Option<RawInstant> {
-        let (end, line) = (self.system.leap.end()?, self.system.line.as_ref()?);
-        Some(line.moment_of(end).after(Span::from_millis(20)))
     }
 }

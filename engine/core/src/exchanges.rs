@@ -277,6 +277,11 @@ impl Exchange {
         self.interleaved.as_ref().filter(|asked| asked.nonce.get() == origin && origin != self.nonce)
     }
 
+    /// Whether its query was in interleaved mode.
+    pub(crate) fn asks_interleaved(&self) -> bool {
+        self.interleaved.is_some()
+    }
+
     /// The origin timestamp that a reply must have which has this one: the second nonce if it is that, and otherwise the first.
     pub(crate) fn origin(&self, origin: u64) -> u64 {
         self.interleaved(origin).map_or(self.nonce, |asked| asked.nonce.get())

@@ -114,6 +114,11 @@ impl PollProcess {
         self.quick > 0
     }
 
+    /// Whether this burst is for once: something is to be known now.
+    pub(crate) fn is_in_haste(&self) -> bool {
+        self.is_bursting() && !self.always
+    }
+
     /// Two queries in quick succession at the start will do.
     pub(crate) fn shorten_burst(&mut self) {
         self.quick = self.quick.min(1);

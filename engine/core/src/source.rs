@@ -1,17 +1,16 @@
 //! One source: an address that is queried (the poll process), its estimate of the time (the track), and its other state.
 
+mod learning;
+
 use crate::filter::Outcome;
-use crate::history::{Came, History};
-use crate::interleaved::{Asked, Interleaving};
+use crate::history::History;
+use crate::interleaved::Interleaving;
 use crate::io::Now;
-use crate::measured::Learned;
-use crate::measurement::{Measurement, Stamps, Times};
 use crate::need::Need;
 use crate::nonce::Nonces;
 use crate::poll_process::{BURST, PollProcess};
-use crate::reference_clock::{Feed, header as of_clock};
-use crate::sample::Sample;
-use crate::sanity::{Expectations, Facts, Verdict, examine};
+use crate::reference_clock::Feed;
+use crate::sanity::Facts;
 use crate::select::Standing;
 use crate::selective_loss::Arrivals;
 use crate::settings::SourceSettings;
@@ -20,7 +19,7 @@ use crate::status::LastReply;
 use crate::track::{Opinion, Track};
 use crate::version5::Negotiation;
 use ipc::address::Address;
-use ipc::message::client::{Rejected, ReplyHeader, Silence};
+use ipc::message::client::{Rejected, Silence};
 use ipc::units::RawInstant;
 use protocol::kiss::KissCode;
 use report::{Effect, RejectReason};
@@ -141,7 +140,7 @@ impl Source {
             poll_process: PollProcess::new(address, settings, now),
             track: Track::new(),
             version5: Negotiation::new(),
-            interleaving: Interleaving::default(),
+            interleaving: Interleaving::new(),
             arrivals: Arrivals::new(),
             facts: None,
             feed: Feed::new(now),
@@ -311,17 +310,24 @@ impl Source {
     /// Drops everything that depends on a counter that did not stand still (the host was suspended).
     pub(crate) fn forget_time(&mut self, now: RawInstant) {
         self.track.forget_time();
-        self.interleaving.forget();
+        self.interleaving.forget(now);
         self.feed.break_off(now);
         self.arrivals.forget();
         self.poll_process.settle(now);
         self.poll_process.start_burst(now);
     }
 
+    /// Whether it may be asked in interleaved mode. At the start and in a burst each reply is to tell of now.
+    pub(crate) fn may_interleave(&self) -> bool {
+        self.track.filter.samples() >= u32::from(BURST) && !self.poll_process.is_in_haste()
+    }
+
     /// It is asked in quick succession whether what it said still holds.
     pub(crate) fn ask_afresh(&mut self, now: RawInstant) {
         self.is_asked = self.is_live() && !self.wants_fewer() && !self.provisional && !self.is_on_probation();
         self.track.fresh = 0;
+        // The next reply is to tell of now.
+        self.interleaving.forget(now);
         self.poll_process.settle(now);
         self.poll_process.start_burst(now);
     }
@@ -331,149 +337,5 @@ impl Source {
         if self.is_heard() && !self.wants_fewer() {
             self.poll_process.start_burst(now);
         }
-    }
-
-    /// It answers, but its time is not used, for a reason that is not in the header.
-    pub(crate) fn refuse(&mut self, reason: RejectReason, header: &ReplyHeader, now: Now) {
-        self.discard(reason, &self.came(header, None, now));
-        self.heard(Facts::of(header), now.raw);
-        self.unused = Some(reason);
-    }
-
-    /// A reply to it; `stamps`: none where they are of no use, or were not looked at.
-    pub(crate) fn came<'a>(&self, header: &'a ReplyHeader, stamps: Option<Stamps>, now: Now) -> Came<'a> {
-        Came { header, poll: self.poll_process.poll.exponent(), stamps, interleaved: false, now }
-    }
-
-    /// What passed for a reply is of no use.
-    pub(crate) fn discard(&mut self, reason: RejectReason, came: &Came<'_>) {
-        self.counters.reject(reason);
-        self.history.failed(reason, came);
-    }
-
-    /// Tests a reply and learns from it. `times`: those of this exchange by this host's clock. `interleaved`: what its query asked for, if the reply is in that mode. `prior`: the prior frequency and its standard deviation.
-    pub(crate) fn answer(
-        &mut self,
-        header: &ReplyHeader,
-        (times, interleaved): (Times, Option<&Asked>),
-        expected: &Expectations<'_>,
-        is_near_leap: impl FnOnce(i64) -> bool,
-        prior: (f64, f64),
-        now: Now,
-    ) -> Answer {
-        let mut stamps = None;
-        let times = |t2, t3| {
-            let times = interleaved.map_or(Times { t2, t3, ..times }, |asked| asked.times(t3));
-            stamps = Some(times.stamps);
-            times
-        };
-        let verdict = examine(header, times, expected);
-        let came = Came { interleaved: interleaved.is_some(), ..self.came(header, stamps, now) };
-        let verdict = match verdict {
-            Ok(verdict) => verdict,
-            Err(reason) => {
-                self.discard(reason, &came);
-                return Answer::Silent(reason);
-            }
-        };
-        match verdict {
-            Verdict::Kiss(code) => {
-                self.discard(RejectReason::Kiss, &came);
-                self.kissed(code, Facts::of(header), now.raw);
-                Answer::Kiss(code)
-            }
-            Verdict::Unusable(reason, facts) => {
-                self.discard(reason, &came);
-                self.heard(facts, now.raw);
-                self.unused = Some(reason);
-                Answer::Unusable(reason)
-            }
-            Verdict::Usable(measurement, facts) => {
-                let measurement = measurement.corrected(expected.correction);
-                if is_near_leap(measurement.offset.saturating_add(measurement.at.nanos())) {
-                    self.discard(RejectReason::Discontinuity, &came);
-                    return Answer::Silent(RejectReason::Discontinuity);
-                }
-                self.heard(facts, now.raw);
-                if !interleaved.is_none_or(Asked::is_measured_by_it) {
-                    return Answer::Known;
-                }
-                let outcome = self.learn(measurement, facts, prior, now);
-                let learned = Learned::by(&self.track.filter, now);
-                self.history.measured(&measurement, &facts, outcome, learned, &came);
-                Answer::Sample(outcome)
-            }
-        }
-    }
-
-    /// Learns from a sample that was not asked for.
-    pub(crate) fn take_sample(&mut self, sample: &Sample, prior: (f64, f64), now: Now) -> Outcome {
-        let Sample { measurement, facts } = sample;
-        self.heard(*facts, now.raw);
-        let outcome = self.track.take(sample, prior, now);
-        let learned = Learned::by(&self.track.filter, now);
-        let header = of_clock(facts, self.poll_process.poll.exponent());
-        let came = self.came(&header, None, now);
-        self.history.measured(measurement, facts, outcome, learned, &came);
-        self.unused = None;
-        outcome
-    }
-
-    fn heard(&mut self, facts: Facts, now: RawInstant) {
-        self.counters.valid = self.counters.valid.saturating_add(1);
-        self.facts = Some(facts);
-        self.last_valid = Some(now);
-        self.obstacle = None;
-        self.silence_told = false;
-        self.poll_process.answered(now);
-    }
-
-    fn kissed(&mut self, code: KissCode, facts: Facts, now: RawInstant) {
-        self.kiss = Some(code);
-        if self.wants_fewer() {
-            self.obstacle = None;
-            self.silence_told = false;
-            self.poll_process.kissed(code == KissCode::Rate, self.authenticated, now);
-        } else {
-            // As without a code: a server that has no time to tell.
-            self.heard(facts, now);
-        }
-        if code != KissCode::Rate {
-            self.unused = Some(RejectReason::Kiss);
-        }
-    }
-
-    fn learn(&mut self, measurement: Measurement, facts: Facts, prior: (f64, f64), now: Now) -> Outcome {
-        let before = self.track.filter.estimate(measurement.at);
-        let is_first_of_use = self.unused.is_some() && !self.is_heard();
-        self.poll_process.poll.note_delay(Some(measurement.delay));
-        let outcome = self.track.take(&Sample::of_exchange(measurement, facts), prior, now);
-        match (outcome, before) {
-            (Outcome::Used, Some(before)) => {
-                let residual = measurement.offset.saturating_sub(before.base) as f64 * 1e-9 - before.rest;
-                self.arrivals.take(residual, measurement.delay, self.counters.sent);
-            }
-            (Outcome::Restarted, _) => self.arrivals.forget(),
-            (Outcome::Used, None) | (Outcome::Doubtful, _) => {}
-        }
-        match outcome {
-            Outcome::Doubtful => self.poll_process.hurry(now.raw),
-            Outcome::Restarted => self.poll_process.settle(now.raw),
-            Outcome::Used => {
-                let filter = &self.track.filter;
-                if let Some(estimate) = filter.estimate(now.raw)
-                    && filter.samples() > u32::from(BURST)
-                {
-                    let tested = filter.tested(now.raw);
-                    self.poll_process.choose(&estimate, filter.typical_variance(), tested, now.raw);
-                }
-            }
-        }
-        if is_first_of_use {
-            self.poll_process.begin_again(now.raw);
-        }
-        self.unused = None;
-        self.kiss = None;
-        outcome
     }
 }

@@ -7,6 +7,7 @@ use crate::filter::{Estimate, Filter, Outcome};
 use crate::guard::{Guard, TOLERANCE};
 use crate::io::Now;
 use crate::likely::Reach;
+use crate::measurement::Times;
 use crate::sample::Sample;
 use crate::sanity::Facts;
 use crate::select::{Claim, Standing, Verdict};
@@ -18,6 +19,9 @@ const UNEXPLAINED: f64 = 1.0;
 /// Hard bounds that part faster than this are explained by no jump of the oscillator's frequency, not even that of a
 /// migration to another host; s/s.
 const ANY_JUMP: f64 = 200e-6;
+
+/// What hard bounds may be exceeded by, because all is rounded, nanoseconds.
+const ROUNDED: f64 = 1e3;
 
 /// See the module's head.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,9 +175,19 @@ impl Track {
             }
         }
         self.facts = Some(*facts);
-        self.last = Some(now.raw);
+        // In interleaved mode an interval ago.
+        self.last = Some(measurement.received);
         self.fresh = self.fresh.saturating_add(1);
         outcome
+    }
+
+    /// Whether the time at which a query reached its server, `t2`, fits what the source said before, as far as an exchange tells that
+    /// without the departure of its reply. `correction`: what is added to its offsets, nanoseconds.
+    pub(crate) fn fits(&self, times: &Times, correction: i64) -> bool {
+        let Some(estimate) = self.filter.estimate(times.t4) else { return true };
+        let offset = estimate.base as f64 + estimate.rest * 1e9 - correction as f64;
+        let [low, high] = [times.received, times.sent].map(|at| times.t2.saturating_sub(at.nanos()) as f64);
+        (low - ROUNDED..=high + ROUNDED).contains(&offset)
     }
 
     /// How far the newest hard bounds are from the earlier ones, seconds, positive where they are ahead; and how long ago

@@ -6,7 +6,6 @@ use crate::exchanges::{Exchange, Readings};
 use crate::filter::Outcome;
 use crate::io::Now;
 use crate::local_clock::from_scaled;
-use crate::measurement::Times;
 use crate::notice::{Notice, SourceNotice};
 pub(super) use crate::sanity::Beyond;
 use crate::sanity::{Expectations, unix_nanos};
@@ -110,9 +109,6 @@ impl Engine {
             let reply = LastReply::new(header, &journey, expected.floor);
             let t3 = unix_nanos(header.transmit_timestamp, expected.floor);
             source.last_reply = Some(reply.of_mode(interleaved.map(|asked| asked.times(t3))));
-            let t2 = unix_nanos(header.receive_timestamp, expected.floor);
-            let is_good = !matches!(answer, Answer::Unusable(_));
-            source.interleaving.heard(interleaved, header.receive_timestamp, Times { t2, ..times }, is_good);
         }
         source.history.count(&mut self.counted, clock);
         let address = source.address().socket_address();
@@ -188,6 +184,7 @@ impl Engine {
         // A firewall may tell of a packet that it does not know, too.
         if !unanswered.reason.is_local() {
             source.version5.missed(exchange.speech);
+            source.interleaving.missed(exchange.asks_interleaved());
         }
         source.unanswered(unanswered.reason, need, now.raw, self.nonces.of(exchange.group));
         if exchange.group == Group::Deciding {

@@ -111,6 +111,13 @@ impl Engine {
         }
     }
 
+    /// When the announced leap second occurs. The kernel inserts it at its own midnight, and the estimate of true time has to
+    /// follow immediately. Slightly late, so that the kernel has inserted it.
+    pub(super) fn leap_second(&self) -> Option<RawInstant> {
+        let (end, line) = (self.system.leap.end()?, self.system.line.as_ref()?);
+        Some(line.moment_of(end).after(Span::from_millis(20)))
+    }
+
     /// Applies an announced leap second that has occurred: true time itself has moved.
     pub(super) fn pass_leap_second(&mut self, now: Now) {
         let Some(moved) = self.system.leap.pass(self.true_time(now)) else { return };
@@ -121,6 +128,7 @@ impl Engine {
         }
         for source in self.entries.all_sources_mut() {
             source.track.shift(moved);
+            source.interleaving.forget(now.raw);
         }
         // It was passed by the estimate: true time may be anywhere in the interval.
         let mut width = 0;

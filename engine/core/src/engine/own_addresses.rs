@@ -17,7 +17,7 @@ const MOST_OWN: usize = 64;
 
 impl Engine {
     /// The network of the host has changed. Cookies that were received under a removed address are no longer used.
-    pub(super) fn change_own(&mut self, addresses: Vec<IpAddr>) {
+    pub(super) fn change_own(&mut self, now: Now, addresses: Vec<IpAddr>) {
         // Of a host with more addresses than are told, one that is missing may still be there.
         let are_all = addresses.len() < MOST_OWN;
         let gone = |ip: IpAddr| are_all && self.own.contains(&ip) && !addresses.contains(&ip);
@@ -27,7 +27,7 @@ impl Engine {
             self.save_associations();
         }
         if is_any_gone {
-            self.entries.all_sources_mut().for_each(|source| source.interleaving.forget());
+            self.entries.all_sources_mut().for_each(|source| source.interleaving.forget(now.raw));
         }
         self.own_told = addresses.len().min(MOST_OWN);
         self.learn_own(addresses);

@@ -54,7 +54,7 @@ impl Engine {
                     let is_plain = matches!(authentication, Authentication::Plain);
                     let speech =
                         if settings.version5 && is_plain { source.version5.ask() } else { Speech::Version4 };
-                    let asks = settings.interleaved && speech == Speech::Version4;
+                    let asks = settings.interleaved && speech == Speech::Version4 && source.may_interleave();
                     let interleaved = asks.then(|| source.interleaving.ask(|| nonces.nonce())).flatten();
                     let header = match &interleaved {
                         Some(asked) => request::interleaved(nonce, asked.name(), asked.nonce.get()),
@@ -64,6 +64,7 @@ impl Engine {
                         None => source.poll_process.skip(now.raw, self.exchanges.is_asking(source.id)),
                         Some((packet, proof)) => {
                             source.transmit(now.raw, need, nonces);
+                            source.interleaving.left(interleaved.is_some());
                             asked.get_or_insert(now.raw);
                             let deadline = now.raw.after(patience(settings.max_delay));
                             let protected = proof.is_some();

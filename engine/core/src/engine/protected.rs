@@ -151,7 +151,8 @@ fn is_beside_its_certificate(association: &mut Association, header: &ReplyHeader
     if header.stratum == 0 || header.transmit_timestamp == 0 || !session.awaits_time() {
         return false;
     }
-    let holds = session.holds(unix_nanos(header.transmit_timestamp, floor));
+    // In interleaved mode the transmit timestamp is that of a reply before.
+    let holds = session.holds(unix_nanos(header.receive_timestamp, floor));
     if holds {
         session.has_time();
     }

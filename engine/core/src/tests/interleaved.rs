@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::io::Input;
 use protocol::header::Header;
-use report::RejectReason;
+use report::{MeasurementOutcome, RejectReason};
 use std::vec::Vec;
 
 /// Servers whose replies leave 200 µs after the time in them, on average.
@@ -56,7 +56,8 @@ fn the_true_departure_of_replies_is_learnt_with_and_without_authentication() {
         let interleaved = started(late(again, true));
         assert_eq!(told(&basic), 0);
         let asked = interleaved.queries.len();
-        assert!(told(&interleaved) + 9 >= asked, "{kind}: {} of {asked}", told(&interleaved));
+        // But for the start, when each reply is to tell of now.
+        assert!(told(&interleaved) * 4 >= asked * 3, "{kind}: {} of {asked}", told(&interleaved));
         let status = interleaved.status();
         assert!(status.sources.iter().all(|source| source.last_reply.is_some_and(|reply| reply.interleaved)));
         let (basic, interleaved) = (worst(basic), worst(interleaved));
@@ -75,7 +76,7 @@ fn a047_each_query_has_numbers_of_its_own_and_nothing_of_this_host() {
     numbers.sort_unstable();
     numbers.dedup();
     assert_eq!(numbers.len(), count);
-    for request in requests.iter().skip(1) {
+    for request in requests.iter().filter(|request| request.receive_timestamp != 0) {
         let known = protocol::request::interleaved(
             request.transmit_timestamp,
             request.origin_timestamp,
@@ -83,7 +84,9 @@ fn a047_each_query_has_numbers_of_its_own_and_nothing_of_this_host() {
         );
         assert_eq!(*request, known);
     }
-    assert_eq!((requests[0].origin_timestamp, requests[0].receive_timestamp), (0, 0));
+    let basic =
+        requests.iter().filter(|request| (request.origin_timestamp, request.receive_timestamp) == (0, 0));
+    assert!(basic.count() * 2 < requests.len(), "no more than at the start");
 }
 
 /// Four replies of six are in that mode, and lost, or say of the reply itself what they should say of the one before.
@@ -162,4 +165,62 @@ fn a_host_that_has_lost_an_address_does_not_show_that_it_is_the_same() {
     }
     let first = requests(&world)[before];
     assert_eq!((first.origin_timestamp, first.receive_timestamp), (0, 0));
+}
+
+/// The counter stood still for seven seconds, and nothing but the sources shows it.
+fn paused(asks: bool) -> World {
+    let mut world = started(late(lan(3), asks));
+    world.servers.iter_mut().for_each(|server| server.error += 7.0);
+    world
+}
+
+#[test]
+fn a_pause_shows_in_the_first_reply_whatever_the_exchange_before_it_says() {
+    let mut world = paused(true);
+    let before: Vec<u64> = world.status().sources.iter().map(|source| source.valid).collect();
+    while world.status().sources.iter().zip(&before).all(|(source, before)| source.valid == *before) {
+        world.run(1.0);
+    }
+    let outcomes = world.engine.measurements(world.now());
+    let newest: Vec<_> = outcomes.iter().map(|source| source.measurements[0].outcome).collect();
+    // It is asked again at once, and what it says is new.
+    let is_seen = |outcome: &MeasurementOutcome| {
+        matches!(outcome, MeasurementOutcome::Doubtful | MeasurementOutcome::Restarted)
+    };
+    assert!(newest.iter().any(is_seen), "{newest:?}");
+    let is_good = |world: &World| world.status().system.state().name() == "synchronised";
+    world.run(600.0);
+    assert!((world.error() - 7.0).abs() < 1e-3 || !is_good(&world), "{}", world.error());
+}
+
+#[test]
+fn after_a_pause_the_step_of_somebody_who_knows_of_it_is_kept_in_either_mode() {
+    for asks in [false, true] {
+        let mut world = paused(asks);
+        world.meddle(7.0);
+        world.run(30.0);
+        assert!((world.error() - 7.0).abs() < 1e-3, "interleaved {asks}: {}", world.error() - 7.0);
+    }
+}
+
+#[test]
+fn a047_a_server_that_tells_of_an_exchange_again_and_again_has_it_measured_once() {
+    let mut setup = late((0..3).map(|n| server(n, 70e-3, 100e-6)).collect(), true);
+    for (server, source) in setup.servers.iter_mut().zip(&mut setup.settings.sources) {
+        server.interleaves.as_mut().unwrap().repeats = true;
+        (source.burst, source.burst_always) = (true, true);
+    }
+    let mut world = started(setup);
+    let measured: usize = world.status().sources.iter().map(|source| source.samples as usize).sum();
+    assert!(told(&world) > 50 && measured < world.queries.len(), "{measured} of {}", world.queries.len());
+    let outcomes = world.engine.measurements(world.now());
+    let all = outcomes.iter().flat_map(|source| &source.measurements);
+    assert!(all.clone().all(|it| it.outcome == MeasurementOutcome::Used), "{outcomes:?}");
+    let offsets: Vec<u64> = all.filter_map(|it| it.delay_s.map(f64::to_bits)).collect();
+    let mut distinct = offsets.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), offsets.len(), "each exchange has a round trip of its own");
+    world.run(600.0);
+    assert!(world.error().abs() < 1e-3);
 }

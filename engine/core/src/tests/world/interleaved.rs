@@ -13,6 +13,8 @@ pub struct Interleaves {
     pub loses: bool,
     /// What it tells in this mode is the time of the reply itself.
     pub confuses: bool,
+    /// It tells as often as it is asked.
+    pub repeats: bool,
     /// Receive timestamps, and when the reply to that query left, 2^-32 s.
     pub left: Vec<(u64, u64)>,
     /// Replies in this mode.
@@ -38,7 +40,10 @@ impl World {
         }
         let place = server.left.iter().position(|(name, _)| *name == request.origin_timestamp);
         if let Some(place) = place.filter(|_| request.origin_timestamp != 0) {
-            let (_, left) = server.left.remove(place);
+            let (_, left) = server.left[place];
+            if !server.repeats {
+                server.left.remove(place);
+            }
             if !server.refuses {
                 header.origin_timestamp = request.receive_timestamp;
                 header.transmit_timestamp = if server.confuses { header.transmit_timestamp } else { left };
