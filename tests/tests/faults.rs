@@ -223,12 +223,14 @@ fn a_missing_program_is_named_and_ends_with_86_and_check_says_so() {
     let server = NtsServer::new("program", &["127.0.0.1"], "");
     let file = server.setup.place().join("truechimer.toml");
     let configuration = fs::read_to_string(file).expect("it was written");
-    // All programs are needed: it serves keys, asks Samba, and has a name to look up.
+    // All programs are needed: it serves keys, asks Samba, has a name to look up, and a reference clock.
     let stratum = "local-stratum = 1\n";
     assert!(configuration.contains(stratum), "{configuration}");
     let configuration =
         configuration.replace(stratum, &format!("{stratum}samba-signd = \"/var/lib/samba/ntp_signd\"\n"));
-    server.setup.configure(&format!("{}{configuration}", source("time.invalid")));
+    let socket = server.setup.place().join("clock.sock").display().to_string();
+    let clock = format!("[[refclock]]\nsocket = \"{socket}\"\nrefid = \"GPS\"\n");
+    server.setup.configure(&format!("{}{clock}{configuration}", source("time.invalid")));
     let all = programs::names();
     // The keeper of the kernel's clock is another program than the one for no clock.
     for missing in all.iter().filter(|name| !["truechimerd", "truechimer-keeper"].contains(name)) {
