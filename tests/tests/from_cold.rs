@@ -265,6 +265,16 @@ fn where_clocks_are_read_by_system_calls_no_process_dies_of_its_filter() {
     assert_eq!(host.daemon.stop().code, Some(0));
 }
 
+/// With a reference clock that says nothing.
+fn with_clock(setup: Setup) -> Setup {
+    let text = fs::read_to_string(setup.place().join("truechimer.toml")).expect("it was written");
+    let socket = setup.place().join("clock.sock").display().to_string();
+    setup.configure(&format!(
+        "{text}\n[[refclock]]\nsocket = \"{socket}\"\nrefid = \"GPS\"\nnoselect = true\n"
+    ));
+    setup
+}
+
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn the_log_names_every_process_that_its_filter_ends_and_the_call() {
@@ -274,7 +284,7 @@ fn the_log_names_every_process_that_its_filter_ends_and_the_call() {
     let upstream = NtsServer::new("named-upstream", &["127.0.0.1"], "");
     let _server = upstream.setup.start();
     for process in Role::ALL {
-        let Host { mut daemon, ours: _ours, _samba } = Host::new(&upstream, |setup| setup);
+        let Host { mut daemon, ours: _ours, _samba } = Host::new(&upstream, with_clock);
         let pid = daemon.process(process.word()).pid;
         let make_call = || bench::tracer::make_call(pid, libc::SYS_personality).ok();
         assert!(wait_for(TIMEOUT, make_call).is_some(), "{process:?}");

@@ -40,7 +40,9 @@ impl Identity<'_> {
             && !self.ip.is_unspecified()
             && (self.port == other.port || !self.ip.is_loopback());
         let one_network = network(self.ip).is_some_and(|network_| network(other.ip) == Some(network_));
-        one_name || one_host || one_network
+        // Whoever feeds one of them, or reads them, can feed all: NMEA and PPS are of one receiver.
+        let one_reader = self.is_reference_clock() && other.is_reference_clock();
+        one_name || one_host || one_network || one_reader
     }
 
     /// Whether it is a reference clock of this host ([`ReferenceClock::place`](crate::settings::ReferenceClock::place)).

@@ -127,7 +127,9 @@ fn source(notice: &SourceNotice) -> Text {
             "is not used: signed answers of most Roughtime servers exclude its time, however many sources agree with it".into()
         }
         SourceNotice::ClockSilent => {
-            "has said nothing of use in its last eight intervals; look at its receiver, and at the program that sends its time".into()
+            "has said nothing of use in its last eight intervals; look at its receiver, and at the program that sends its time: if that was started \
+             before this daemon, restart it"
+                .into()
         }
         SourceNotice::ClockDiscarded(discarded) => clock_discarded(discarded).into(),
         SourceNotice::UnderAttack => {

@@ -19,8 +19,9 @@ pub const MAGIC: u32 = 0x534f_434b;
 
 const SECOND: i64 = 1_000_000_000;
 
-/// Seconds of the largest offset: 2^30, so that no sum of it and a time overflows.
-const LARGEST_OFFSET: f64 = 1_073_741_824.0;
+/// Seconds of the largest offset: 2^32, as of the largest time, so that a clock that starts in 1970 can be told any. No sum of both
+/// overflows.
+const LARGEST_OFFSET: f64 = 4_294_967_296.0;
 
 /// What a sample says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl Said {
             3 => return Err(NoSample::Unsynchronised),
             _ => return Err(NoSample::Malformed),
         };
-        // Both are below 2^63: seconds below 2^32, and an offset of at most 2^30 s.
+        // The sum is below 2^63: seconds below 2^32, and an offset of at most 2^32 s.
         let taken = seconds * SECOND + micros * 1_000;
         // Whole seconds and the rest apart: a float has no nanoseconds of a large offset.
         let whole = offset.trunc();
@@ -112,6 +113,15 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_clock_that_began_in_1970_is_told_the_year() {
+        let said = Said::read(&octets(10, 0, 1_790_000_000.25, 0, 0)).unwrap();
+        assert_eq!(said.utc, 1_790_000_010 * SECOND + 250_000_000);
+        let last = Said::read(&octets((1 << 32) - 1, 999_999, 4_294_967_296.0, 0, 0)).unwrap();
+        assert!(last.utc > last.taken);
+        assert!(Said::read(&octets(0, 0, -4_294_967_296.0, 0, 0)).unwrap().utc < 0);
+    }
+
+    #[test]
     fn a226_other_lengths_other_numbers_and_numbers_without_meaning_are_no_sample() {
         let good = octets(1_800_000_000, 999_999, 0.1, 0, 0);
         assert!(Said::read(&good).is_ok());
@@ -130,7 +140,7 @@ pub(crate) mod tests {
             octets(1, 1_000_000, 0.0, 0, 0),
             octets(1, 0, f64::NAN, 0, 0),
             octets(1, 0, f64::INFINITY, 0, 0),
-            octets(1, 0, -1.1e9, 0, 0),
+            octets(1, 0, -4.3e9, 0, 0),
             octets(1, 0, 0.0, 0, -1),
             octets(1, 0, 0.0, 0, 4),
         ] {
@@ -148,7 +158,7 @@ pub(crate) mod tests {
                 octets[36..].copy_from_slice(&MAGIC.to_ne_bytes());
             }
             if let Ok(said) = Said::read(&octets) {
-                prop_assert!(said.utc.abs_diff(said.taken) <= (1 << 30) * SECOND as u64);
+                prop_assert!(said.utc.abs_diff(said.taken) <= (1 << 32) * SECOND as u64);
             }
         }
     }

@@ -94,7 +94,7 @@ fn the_golden_documents_are_shown_to_the_last_field() {
         "truechimer_roughtime_lying 1",
         "truechimer_anchor_timestamp_seconds 1700257003",
         "truechimer_unserved_listeners 1",
-        "truechimer_processes 8",
+        "truechimer_processes 9",
         "truechimer_process_confined{process=\"client\"} 0",
         "truechimer_process_confined{process=\"key holder\"} 1",
         "truechimer_process_confinement_missing{process=\"client\",missing=\"landlock\"} 1",

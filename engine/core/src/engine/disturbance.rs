@@ -129,6 +129,7 @@ impl Engine {
         for source in self.entries.all_sources_mut() {
             source.track.shift(moved);
             source.interleaving.forget(now.raw);
+            source.feed.break_off(now.raw);
         }
         // It was passed by the estimate: true time may be anywhere in the interval.
         let mut width = 0;

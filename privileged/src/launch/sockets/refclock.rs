@@ -2,77 +2,91 @@
 //!
 //! The socket that a program such as gpsd sends its samples to (chrony's SOCK) is made anew at each start, for nobody but
 //! root: whoever may send to it says what the time is. One that an earlier run, or another daemon, has left is taken away
-//! before; anything else in its place is left alone, and ends the start.
+//! before; what another program reads is left alone, and anything else in its place ends the start.
 
-use super::super::diagnosis;
 use ipc::message::launch::LaunchPlan;
 use ipc::plan::Refclock;
-use keeper::ending::Ending;
+use keeper::ending::{Ending, say};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, socket};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, lstat, umask};
+use nix::sys::stat::{Mode, SFlag, lstat, umask};
 use nix::unistd::unlink;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-/// Opens them all, in the order of the plan.
+/// Opens them all, in the order of the plan. One that cannot be opened now is left out, with a line in the log that says what to do:
+/// other sources are not to wait for it.
 ///
 /// # Errors
-/// The one that cannot be opened, with what to do.
+/// If something else than a socket is in the place of one. If the kernel is out of resources.
 pub fn open(plan: &LaunchPlan) -> Result<Vec<OwnedFd>, Ending> {
-    plan.refclocks.iter().flatten().map(|Refclock::Socket(path)| listen(Path::new(path.as_str()))).collect()
+    let open_one = |Refclock::Socket(path): &Refclock| {
+        let path = path.as_str();
+        listen(Path::new(path))?.map_or_else(
+            |why| {
+                say(
+                    4,
+                    &format_args!(
+                        "[[refclock]] socket {path}: {why}; this clock is left out until the next start"
+                    ),
+                );
+                // It takes the place of the other, and nobody can send to it.
+                unnamed()
+            },
+            Ok,
+        )
+    };
+    plan.refclocks.iter().flatten().map(open_one).collect()
 }
 
-fn listen(path: &Path) -> Result<OwnedFd, Ending> {
-    let shown = path.display();
-    let refused = |errno: Errno, remedy: &str| {
-        diagnosis::refused(errno, format!("[[refclock]] socket {shown}: {}; {remedy}", errno.desc()))
-    };
+fn unnamed() -> Result<OwnedFd, Ending> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    socket(AddressFamily::Unix, SockType::Datagram, flags, None)
+        .map_err(|errno| Ending::Trouble(format!("no socket for a [[refclock]]: {}", errno.desc())))
+}
+
+fn listen(path: &Path) -> Result<Result<OwnedFd, String>, Ending> {
+    let left_out = |errno: Errno, remedy: &str| Ok(Err(format!("{}; {remedy}", errno.desc())));
     match lstat(path).map(|facts| SFlag::from_bits_truncate(facts.st_mode) & SFlag::S_IFMT) {
         Err(Errno::ENOENT) => {}
-        Err(errno) => return Err(refused(errno, "name a socket in a folder that is there, as /run")),
+        Err(errno) => return left_out(errno, "name a socket in a folder that is there, as /run"),
         Ok(kind) if kind != SFlag::S_IFSOCK => {
+            let shown = path.display();
             let text =
                 format!("[[refclock]] socket {shown} is no socket, and is left as it is; name another path");
             return Err(Ending::Configuration(text));
         }
-        Ok(_) if is_in_use(path) => {
-            let text = format!(
-                "[[refclock]] socket {shown} is in use by another program; stop it (chronyd has the same sockets), or name another path"
-            );
-            return Err(Ending::Configuration(text));
+        Ok(_) if !is_abandoned(path) => {
+            let text =
+                "in use by another program; stop it (chronyd has the same sockets), or name another path";
+            return Ok(Err(text.to_owned()));
         }
-        Ok(_) => unlink(path).map_err(|errno| refused(errno, "take it away"))?,
+        Ok(_) => match unlink(path) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return left_out(errno, "take it away"),
+        },
     }
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket(AddressFamily::Unix, SockType::Datagram, flags, None)
-        .map_err(|errno| refused(errno, "permit AF_UNIX"))?;
+    let fd = unnamed()?;
+    // A change of its mode after that would follow whatever is in its place then.
     let before = umask(Mode::from_bits_truncate(0o177));
     let bound = UnixAddr::new(path).and_then(|address| bind(fd.as_raw_fd(), &address));
     umask(before);
-    bound.map_err(|errno| {
-        refused(errno, "name a path in a folder where truechimerd may write; under systemd ReadWritePaths= of the unit says which")
-    })?;
-    fchmodat(nix::fcntl::AT_FDCWD, path, Mode::from_bits_truncate(0o600), FchmodatFlags::NoFollowSymlink)
-        .or_else(|_| {
-            fchmodat(
-                nix::fcntl::AT_FDCWD,
-                path,
-                Mode::from_bits_truncate(0o600),
-                FchmodatFlags::FollowSymlink,
-            )
-        })
-        .map_err(|errno| refused(errno, "use a file system that holds sockets, as /run"))?;
-    Ok(fd)
+    match bound {
+        Ok(()) => Ok(Ok(fd)),
+        Err(errno) => left_out(
+            errno,
+            "name a path in a folder that is there and where truechimerd may write; under systemd ReadWritePaths= of the unit says which",
+        ),
+    }
 }
 
-/// Whether somebody reads from the socket there.
-fn is_in_use(path: &Path) -> bool {
+/// Whether nobody reads from the socket there. Of one that says anything else than that, it is not known.
+fn is_abandoned(path: &Path) -> bool {
     let attempt = || -> Result<(), Errno> {
         let fd = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
         connect(fd.as_raw_fd(), &UnixAddr::new(path)?)
     };
-    attempt().is_ok()
+    matches!(attempt(), Err(Errno::ECONNREFUSED | Errno::ENOENT))
 }
 
 #[cfg(test)]
@@ -96,9 +110,22 @@ mod tests {
         drop(UnixDatagram::bind(&path).unwrap());
         let open_now = open(&plan(&path)).unwrap();
         assert_eq!((open_now.len(), fs::metadata(&path).unwrap().mode() & 0o7777), (1, 0o600));
-        // Somebody reads from it: another daemon is not robbed of it.
-        assert!(matches!(open(&plan(&path)), Err(Ending::Configuration(text)) if text.contains("in use")));
+        // Somebody reads from it: another daemon is not robbed of it, and other sources do not wait for it.
+        let inode = fs::metadata(&path).unwrap().ino();
+        let without = open(&plan(&path)).unwrap();
+        assert_eq!((without.len(), fs::metadata(&path).unwrap().ino()), (1, inode));
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.send_to(b"for the one that was first", &path).unwrap();
+        let read = |fds: &[OwnedFd]| nix::unistd::read(&fds[0], &mut [0; 64]);
+        assert_eq!((read(&without), read(&open_now)), (Err(Errno::EAGAIN), Ok(26)));
         drop(open_now);
+        let control = folder.join("stream");
+        let _stream = std::os::unix::net::UnixListener::bind(&control).unwrap();
+        assert_eq!(open(&plan(&control)).unwrap().len(), 1);
+        assert!(
+            std::os::unix::net::UnixStream::connect(&control).is_ok(),
+            "another program's, of another kind"
+        );
         // What is no socket stays, and a link leads nowhere else.
         let (file, link) = (folder.join("file"), folder.join("link"));
         fs::write(&file, "kept").unwrap();
@@ -109,7 +136,7 @@ mod tests {
             );
         }
         assert_eq!(fs::read_to_string(&file).unwrap(), "kept");
-        assert!(open(&plan(&folder.join("none/sock"))).is_err());
+        assert_eq!(open(&plan(&folder.join("none/sock"))).unwrap().len(), 1);
         fs::remove_dir_all(&folder).unwrap();
     }
 }
