@@ -80,7 +80,7 @@ impl Feed {
         self.not_before = now.after(LONGEST_AGE);
     }
 
-    /// UTC itself moved by `nanos` (a leap second), or the configured correction did.
+    /// The configured correction moved by `nanos`. Where UTC itself moves, what was read is void ([`Self::break_off`]).
     pub(crate) fn shift(&mut self, nanos: i64) {
         for reading in &mut self.readings {
             reading.offset = reading.offset.saturating_add(nanos);

@@ -50,18 +50,18 @@ impl Engine {
         let (floor, latest) = (basis.welcome.floor.nanos(), basis.welcome.latest.nanos());
         let leap = self.system.leap;
         let Some((_, _, source)) = self.entries.source_mut(id) else { return };
-        let reason = match numbered {
+        let usable = match numbered {
             // A pulse whose second is not known.
-            None => Some(RejectReason::Unsynchronised),
-            Some(utc) if utc < floor || utc > latest => Some(RejectReason::Date),
+            None => Err(RejectReason::Unsynchronised),
+            Some(utc) if utc < floor || utc > latest => Err(RejectReason::Date),
             Some(utc) if sample.read < source.feed.not_before || leap.is_close(utc) => {
-                Some(RejectReason::Discontinuity)
+                Err(RejectReason::Discontinuity)
             }
-            Some(_) => None,
+            Some(utc) => Ok(utc),
         };
-        match (reason, numbered) {
-            (Some(reason), _) => source.counters.reject(reason),
-            (None, Some(utc)) => {
+        match usable {
+            Err(reason) => source.counters.reject(reason),
+            Ok(utc) => {
                 let reading = Reading {
                     at: sample.at,
                     offset: utc.saturating_sub(sample.at.nanos()).saturating_add(correction),
@@ -70,7 +70,6 @@ impl Engine {
                 };
                 source.feed.take(reading, &clock);
             }
-            (None, None) => {}
         }
     }
 
